@@ -1,0 +1,241 @@
+// Package otp holds the rules of one-time codes: how long a code lives, how often it may be tried, when failures lock,
+// and that it is spent exactly once. It never sees a code: whoever derives codes tells it only whether one matched.
+package otp
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ID names a challenge.
+type ID string
+
+// ErrNotFound: there is no such challenge.
+var ErrNotFound = errors.New("otp: no such challenge")
+
+// Challenge is the state of one challenge beside its sealed record.
+type Challenge struct {
+	ID       ID
+	Purpose  string
+	Subject  string // id of the operation or enrolment
+	Caller   string // client that asked for the code
+	Account  string // whom failures lock: the credential, or the enrolment before there is one
+	Record   []byte // canonical sealed record; opaque here
+	Seal     []byte
+	Number   int // 1 for the first code of a subject
+	Attempts int // counted tries
+	Expires  time.Time
+	Spent    time.Time // zero while the code can be used
+	Voided   time.Time // zero while no newer code replaced it
+}
+
+// Lock counts the failures of one account with one caller (Caller set), or with all callers (Caller empty).
+type Lock struct {
+	Account  string
+	Caller   string
+	Failures int       // since Since
+	Since    time.Time // start of the counting window
+	Locked   time.Time // zero while open
+}
+
+// Tx is the part of a unit of work that these rules need. Rows read are locked until commit.
+type Tx interface {
+	// Challenge returns ErrNotFound for an unknown id.
+	Challenge(id ID) (Challenge, error)
+	// PutChallenge inserts or replaces by id.
+	PutChallenge(c Challenge) error
+	// Lock returns an open lock without failures when none is stored.
+	Lock(account, caller string) (Lock, error)
+	// PutLock inserts or replaces by account and caller.
+	PutLock(l Lock) error
+}
+
+// Limits of codes. All numbers count failures or codes, not time, unless they say so.
+type Limits struct {
+	Life          time.Duration // of one code
+	Tries         int           // for one code
+	Codes         int           // for one subject
+	CallerLock    int           // failures that lock (account, caller)
+	AccountLock   int           // failures over all callers within AccountWindow that lock the account
+	AccountWindow time.Duration
+}
+
+// DefaultLimits are 5 minutes, 3 tries a code, 3 codes a subject; 5 failures lock the account for one caller, 10 within
+// 24 hours over all callers lock it until an operator unlocks it.
+func DefaultLimits() Limits {
+	return Limits{
+		Life: 5 * time.Minute, Tries: 3, Codes: 3, CallerLock: 5, AccountLock: 10, AccountWindow: 24 * time.Hour,
+	}
+}
+
+// Result is what one try came to.
+type Result string
+
+// Results of a try. Once a code is expired, spent, voided or exhausted the result never depends on whether it was right.
+const (
+	Accepted  Result = "accepted"
+	Rejected  Result = "rejected"  // wrong; TriesLeft says how many remain
+	Exhausted Result = "exhausted" // no tries left for this code
+	Expired   Result = "expired"
+	Spent     Result = "spent"
+	Voided    Result = "voided" // a newer code replaced it
+	Locked    Result = "locked" // too many failures for this account
+)
+
+// Outcome of one try.
+type Outcome struct {
+	Result    Result
+	TriesLeft int  // for this code
+	Attempt   int  // number of this try, 0 when it was not counted
+	NowLocked bool // this try locked the account
+	Scope     string
+}
+
+// Scopes of a lock.
+const (
+	ScopeCaller  = "caller"  // this caller and this account
+	ScopeAccount = "account" // the account for everybody
+)
+
+// Try counts one attempt and spends the challenge on a match. It must run in one transaction with what the code
+// authorises. A refusal is an outcome, not an error: the count has to be committed.
+func (l Limits) Try(tx Tx, memory *Memory, id ID, match bool, now time.Time) (Outcome, error) {
+	c, err := tx.Challenge(id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	memory.apply(&c)
+	lock, err := l.lock(tx, c, now)
+	if err != nil {
+		return Outcome{}, err
+	}
+	left := max(0, l.Tries-c.Attempts)
+	switch {
+	case !c.Spent.IsZero():
+		return Outcome{Result: Spent}, nil
+	case !c.Voided.IsZero():
+		return Outcome{Result: Voided}, nil
+	case !now.Before(c.Expires):
+		return Outcome{Result: Expired}, nil
+	case lock != "":
+		return Outcome{Result: Locked, Scope: lock}, nil
+	case left == 0:
+		return Outcome{Result: Exhausted}, nil
+	}
+	c.Attempts++
+	if match {
+		c.Spent = now
+		if err := tx.PutChallenge(c); err != nil {
+			return Outcome{}, fmt.Errorf("spending the challenge: %w", err)
+		}
+		return Outcome{Result: Accepted, TriesLeft: left - 1, Attempt: c.Attempts}, l.forgive(tx, c)
+	}
+	if err := tx.PutChallenge(c); err != nil {
+		return Outcome{}, fmt.Errorf("counting the attempt: %w", err)
+	}
+	o := Outcome{Result: Rejected, TriesLeft: left - 1, Attempt: c.Attempts}
+	o.Scope, err = l.fail(tx, c, now)
+	o.NowLocked = o.Scope != ""
+	return o, err
+}
+
+// ErrTooMany: no further code may be sent for this subject.
+var ErrTooMany = errors.New("otp: all codes for this request were sent")
+
+// ErrLocked: codes are locked for this account after too many failures.
+var ErrLocked = errors.New("otp: locked after too many wrong codes")
+
+// Replace voids the previous challenge of a subject, if any, and checks that another may be made. It returns the number
+// of the new one: 1 for the first.
+func (l Limits) Replace(tx Tx, previous ID, account, caller string, now time.Time) (int, error) {
+	scope, err := l.lock(tx, Challenge{Account: account, Caller: caller}, now)
+	if err != nil {
+		return 0, err
+	}
+	if scope != "" {
+		return 0, ErrLocked
+	}
+	if previous == "" {
+		return 1, nil
+	}
+	c, err := tx.Challenge(previous)
+	if err != nil {
+		return 0, err
+	}
+	if c.Number >= l.Codes {
+		return 0, ErrTooMany
+	}
+	if c.Voided.IsZero() {
+		c.Voided = now
+		if err := tx.PutChallenge(c); err != nil {
+			return 0, fmt.Errorf("voiding the previous challenge: %w", err)
+		}
+	}
+	return c.Number + 1, nil
+}
+
+// Unlock opens the account for every caller, as an operator asks.
+func Unlock(tx Tx, account, caller string) error {
+	return tx.PutLock(Lock{Account: account, Caller: caller})
+}
+
+// lock returns the scope that is locked, or "".
+func (l Limits) lock(tx Tx, c Challenge, _ time.Time) (string, error) {
+	for _, caller := range []string{"", c.Caller} {
+		k, err := tx.Lock(c.Account, caller)
+		if err != nil {
+			return "", fmt.Errorf("reading the lock: %w", err)
+		}
+		if !k.Locked.IsZero() {
+			if caller == "" {
+				return ScopeAccount, nil
+			}
+			return ScopeCaller, nil
+		}
+	}
+	return "", nil
+}
+
+// fail counts a failure for the caller and for the account, and returns the widest scope that it locked.
+func (l Limits) fail(tx Tx, c Challenge, now time.Time) (string, error) {
+	scope := ""
+	for _, k := range []struct {
+		caller, scope string
+		limit         int
+		window        time.Duration
+	}{
+		{c.Caller, ScopeCaller, l.CallerLock, 0},
+		{"", ScopeAccount, l.AccountLock, l.AccountWindow},
+	} {
+		lock, err := tx.Lock(c.Account, k.caller)
+		if err != nil {
+			return "", fmt.Errorf("reading the lock: %w", err)
+		}
+		if lock.Since.IsZero() || k.window > 0 && now.Sub(lock.Since) >= k.window {
+			lock.Since, lock.Failures = now, 0
+		}
+		lock.Account, lock.Caller = c.Account, k.caller
+		lock.Failures++
+		if lock.Failures >= k.limit {
+			lock.Locked = now
+			scope = k.scope
+		}
+		if err := tx.PutLock(lock); err != nil {
+			return "", fmt.Errorf("counting the failure: %w", err)
+		}
+	}
+	return scope, nil
+}
+
+// forgive ends the caller's row of failures after a right code; the account's window keeps its count.
+func (l Limits) forgive(tx Tx, c Challenge) error {
+	lock, err := tx.Lock(c.Account, c.Caller)
+	if err != nil {
+		return fmt.Errorf("reading the lock: %w", err)
+	}
+	if lock.Failures == 0 {
+		return nil
+	}
+	return tx.PutLock(Lock{Account: c.Account, Caller: c.Caller})
+}

@@ -1,0 +1,305 @@
+package sam
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/credential"
+)
+
+// ErrEncoding means that bytes are not the canonical encoding of the record they claim to be.
+var ErrEncoding = errors.New("sam: not a canonical record")
+
+// Purpose says what a code may do. A code fits exactly one purpose.
+type Purpose string
+
+// Purposes of codes.
+const (
+	PurposePhone     Purpose = "phone"     // proves possession of the phone in an enrolment
+	PurposeAgreement Purpose = "agreement" // accepts the issuance agreement
+	PurposeSign      Purpose = "sign"      // authorises a signing operation
+	PurposeRevoke    Purpose = "revoke"    // revokes a credential
+)
+
+// PhoneCommitment hides a phone number behind a random salt, so that erasing the salt and the number leaves nothing.
+func PhoneCommitment(salt []byte, phone string) []byte {
+	h := hmac.New(sha256.New, salt)
+	h.Write([]byte(phone))
+	return h.Sum(nil)
+}
+
+// Operation is what a signatory is asked to authorise: the digests and everything shown about them.
+type Operation struct {
+	ID             string
+	Caller         string // client that asked
+	Credential     credential.ID
+	BindingVersion uint64
+	Algorithm      credential.Algorithm
+	Digests        [][]byte // DTBS/R in order
+	Title          string   // shown
+	CallerName     string   // shown: the caller's registered name
+	Language       string   // of the text: ISO 639-1
+	Documents      [][]byte // SHA-256 of each document or the given hash, shown; same order as Digests
+	Details        []byte   // SHA-256 over how the results are assembled (formats, prepared states)
+	Expires        time.Time
+}
+
+// Challenge is the record that one code answers.
+type Challenge struct {
+	ID      string
+	Purpose Purpose
+	Subject []byte // seal of the operation or of the enrolment
+	Nonce   []byte
+	Phone   []byte // commitment to the number the code goes to
+	Expires time.Time
+}
+
+// Activation is the signature activation data: proof that the signatory authorised this operation.
+type Activation struct {
+	Operation []byte // its seal
+	Challenge []byte // its seal
+	Means     []string
+	NotAfter  time.Time
+}
+
+// Person holds the attributes that stand in the certificate.
+type Person struct {
+	GivenName      string // Latin form as in the identity document
+	Surname        string
+	Country        string // ISO 3166-1 alpha-2 of the identifier
+	IdentifierType string // PNO, TIN (EN 319 412-1 clause 5.1.3)
+	Identifier     string
+	LocalName      string // full name in the person's own script, shown in the agreement
+}
+
+// Outcome of identity proofing.
+type Outcome string
+
+// Outcomes of identity proofing. The empty outcome is "not yet".
+const (
+	Positive Outcome = "positive"
+	Negative Outcome = "negative"
+)
+
+// Identity is the result of identity proofing.
+type Identity struct {
+	Outcome   Outcome
+	Provider  string
+	Reference string // the provider's own session
+	Evidence  []byte // SHA-256 of the evidence package
+	Person    Person // as proven
+	Phone     []byte // commitment to the phone that the proofing confirmed
+	At        time.Time
+}
+
+// State of an enrolment.
+type State string
+
+// States of an enrolment, in order.
+const (
+	StateCreated    State = "created"    // voucher redeemed
+	StateParameters State = "parameters" // certificate parameters chosen
+	StateData       State = "data"       // personal data given
+	StatePhone      State = "phone"      // phone confirmed by a code
+	StateProofing   State = "proofing"   // identity proofing under way
+	StateProven     State = "proven"     // identity positive, agreement made
+	StateIssuing    State = "issuing"    // agreement accepted, key and certificate under way
+	StateIssued     State = "issued"     // credential can be used
+	StateRejected   State = "rejected"   // identity negative
+	StateCancelled  State = "cancelled"  // given up
+)
+
+// Enrolment is the sealed state of one enrolment. Version rises with each transition.
+type Enrolment struct {
+	ID         string
+	Version    uint64
+	Caller     string
+	Voucher    []byte // SHA-256 of the redeemed code
+	State      State
+	Signatory  string
+	Years      uint8
+	Algorithm  credential.Algorithm
+	Type       string // identifier type of the certificate: PNO or TIN
+	Person     Person // as given
+	Phone      []byte // commitment to the given phone
+	Confirmed  string // challenge that confirmed the phone, empty before
+	Identity   Identity
+	Agreement  []byte // SHA-256 of the agreement's PDF
+	AcceptedBy string // challenge that accepted it, empty before
+	AcceptedAt time.Time
+	Credential credential.ID // chosen when issuing starts
+	At         time.Time     // of this transition
+}
+
+// MayIssue reports as ErrNotAuthorised why no key or certificate may be made for this enrolment.
+func (e Enrolment) MayIssue() error {
+	for _, rule := range []struct {
+		holds bool
+		text  string
+	}{
+		{e.State == StateIssuing, "enrolment is not in state issuing"},
+		{e.Identity.Outcome == Positive, "identity is not proven"},
+		{e.Confirmed != "", "phone is not confirmed by a code"},
+		{len(e.Phone) > 0 && hmac.Equal(e.Phone, e.Identity.Phone), "identity proofing confirmed another phone"},
+		{e.Person == e.Identity.Person, "identity proofing proved other data"},
+		{len(e.Agreement) == sha256.Size && e.AcceptedBy != "", "agreement is not accepted"},
+		{e.Credential != "", "no credential id was chosen"},
+	} {
+		if !rule.holds {
+			return fmt.Errorf("%w: %s", ErrNotAuthorised, rule.text)
+		}
+	}
+	return nil
+}
+
+// MarshalBinary returns the canonical encoding.
+func (o *Operation) MarshalBinary() ([]byte, error) {
+	var e credential.Encoder
+	e.String("ecsigner operation v1")
+	e.String(o.ID)
+	e.String(o.Caller)
+	e.String(string(o.Credential))
+	e.Uint64(o.BindingVersion)
+	e.String(string(o.Algorithm))
+	e.List(o.Digests)
+	e.String(o.Title)
+	e.String(o.CallerName)
+	e.String(o.Language)
+	e.List(o.Documents)
+	e.Bytes(o.Details)
+	e.Time(o.Expires)
+	return e.Data(), nil
+}
+
+// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+func (o *Operation) UnmarshalBinary(data []byte) error {
+	d := credential.NewDecoder(data)
+	format := d.String()
+	*o = Operation{
+		ID: d.String(), Caller: d.String(), Credential: credential.ID(d.String()), BindingVersion: d.Uint64(),
+		Algorithm: credential.Algorithm(d.String()), Digests: d.List(), Title: d.String(), CallerName: d.String(),
+		Language: d.String(), Documents: d.List(), Details: d.Bytes(), Expires: d.Time(),
+	}
+	return finish(d, o, data, format, "ecsigner operation v1")
+}
+
+// MarshalBinary returns the canonical encoding.
+func (c *Challenge) MarshalBinary() ([]byte, error) {
+	var e credential.Encoder
+	e.String("ecsigner challenge v1")
+	e.String(c.ID)
+	e.String(string(c.Purpose))
+	e.Bytes(c.Subject)
+	e.Bytes(c.Nonce)
+	e.Bytes(c.Phone)
+	e.Time(c.Expires)
+	return e.Data(), nil
+}
+
+// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+func (c *Challenge) UnmarshalBinary(data []byte) error {
+	d := credential.NewDecoder(data)
+	format := d.String()
+	*c = Challenge{
+		ID: d.String(), Purpose: Purpose(d.String()), Subject: d.Bytes(), Nonce: d.Bytes(), Phone: d.Bytes(), Expires: d.Time(),
+	}
+	return finish(d, c, data, format, "ecsigner challenge v1")
+}
+
+// MarshalBinary returns the canonical encoding.
+func (a *Activation) MarshalBinary() ([]byte, error) {
+	var e credential.Encoder
+	e.String("ecsigner activation v1")
+	e.Bytes(a.Operation)
+	e.Bytes(a.Challenge)
+	e.Strings(a.Means)
+	e.Time(a.NotAfter)
+	return e.Data(), nil
+}
+
+// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+func (a *Activation) UnmarshalBinary(data []byte) error {
+	d := credential.NewDecoder(data)
+	format := d.String()
+	*a = Activation{Operation: d.Bytes(), Challenge: d.Bytes(), Means: d.Strings(), NotAfter: d.Time()}
+	return finish(d, a, data, format, "ecsigner activation v1")
+}
+
+// MarshalBinary returns the canonical encoding.
+func (e *Enrolment) MarshalBinary() ([]byte, error) {
+	var w credential.Encoder
+	w.String("ecsigner enrolment v1")
+	w.String(e.ID)
+	w.Uint64(e.Version)
+	w.String(e.Caller)
+	w.Bytes(e.Voucher)
+	w.String(string(e.State))
+	w.String(e.Signatory)
+	w.Uint64(uint64(e.Years))
+	w.String(string(e.Algorithm))
+	w.String(e.Type)
+	e.Person.encode(&w)
+	w.Bytes(e.Phone)
+	w.String(e.Confirmed)
+	w.String(string(e.Identity.Outcome))
+	w.String(e.Identity.Provider)
+	w.String(e.Identity.Reference)
+	w.Bytes(e.Identity.Evidence)
+	e.Identity.Person.encode(&w)
+	w.Bytes(e.Identity.Phone)
+	w.Time(e.Identity.At)
+	w.Bytes(e.Agreement)
+	w.String(e.AcceptedBy)
+	w.Time(e.AcceptedAt)
+	w.String(string(e.Credential))
+	w.Time(e.At)
+	return w.Data(), nil
+}
+
+// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+func (e *Enrolment) UnmarshalBinary(data []byte) error {
+	d := credential.NewDecoder(data)
+	format := d.String()
+	*e = Enrolment{
+		ID: d.String(), Version: d.Uint64(), Caller: d.String(), Voucher: d.Bytes(), State: State(d.String()),
+		Signatory: d.String(), Years: d.Uint8(), Algorithm: credential.Algorithm(d.String()), Type: d.String(),
+		Person: decodePerson(d), Phone: d.Bytes(), Confirmed: d.String(),
+		Identity: Identity{
+			Outcome: Outcome(d.String()), Provider: d.String(), Reference: d.String(), Evidence: d.Bytes(),
+			Person: decodePerson(d), Phone: d.Bytes(), At: d.Time(),
+		},
+		Agreement: d.Bytes(), AcceptedBy: d.String(), AcceptedAt: d.Time(), Credential: credential.ID(d.String()), At: d.Time(),
+	}
+	return finish(d, e, data, format, "ecsigner enrolment v1")
+}
+
+func (p Person) encode(w *credential.Encoder) {
+	w.Strings([]string{p.GivenName, p.Surname, p.Country, p.IdentifierType, p.Identifier, p.LocalName})
+}
+
+func decodePerson(d *credential.Decoder) Person {
+	f := d.Strings()
+	if len(f) != 6 {
+		return Person{}
+	}
+	return Person{GivenName: f[0], Surname: f[1], Country: f[2], IdentifierType: f[3], Identifier: f[4], LocalName: f[5]}
+}
+
+// finish refuses leftovers, a foreign format and any encoding that is not the one canonical one.
+func finish(d *credential.Decoder, r interface{ MarshalBinary() ([]byte, error) }, data []byte, format, want string) error {
+	if err := d.Finish(); err != nil {
+		return fmt.Errorf("%w: %w", ErrEncoding, err)
+	}
+	again, err := r.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	if format != want || !bytes.Equal(again, data) {
+		return fmt.Errorf("%w: want %q", ErrEncoding, want)
+	}
+	return nil
+}
