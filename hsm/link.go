@@ -1,0 +1,175 @@
+package hsm
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/miekg/pkcs11"
+)
+
+// link is a device's connection in one generation of the module: slot, login and the handles found since.
+// It is replaced as a whole, so nothing of it outlives its generation.
+type link struct {
+	generation uint64
+	slot       uint
+	anchor     pkcs11.SessionHandle // open as long as the link: the login lasts while a session is open
+	wraps      []uint               // authenticated key wraps that the token offers, best first
+
+	mu         sync.Mutex
+	handles    map[object]pkcs11.ObjectHandle
+	mechanisms map[pkcs11.ObjectHandle]uint // the wrap of each KEK
+	newest     *kek
+}
+
+// object names what the token holds: labels are unique within a class.
+type object struct {
+	class uint
+	label string
+}
+
+// connect finds the token, opens the session that keeps the login alive, and logs in.
+func (m *Module) connect(cfg Config, generation uint64) (_ *link, err error) {
+	slot, err := m.findToken(cfg.TokenLabel)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		generation: generation,
+		slot:       slot,
+		handles:    map[object]pkcs11.ObjectHandle{},
+		mechanisms: map[pkcs11.ObjectHandle]uint{},
+	}
+	offered, err := m.k.GetMechanismList(slot)
+	if err != nil {
+		return nil, fmt.Errorf("%w: listing the mechanisms of token %q: %w", ErrUnavailable, cfg.TokenLabel, err)
+	}
+	for _, want := range authenticatedWraps() {
+		for _, o := range offered {
+			if o.Mechanism == want {
+				l.wraps = append(l.wraps, want)
+			}
+		}
+	}
+	if len(l.wraps) == 0 {
+		return nil, fmt.Errorf("%w: token %q offers no AES key wrap with padding (RFC 5649); use a device or firmware that does", ErrUnsupported, cfg.TokenLabel)
+	}
+	l.anchor, err = m.k.OpenSession(slot, sessionFlags)
+	if err != nil {
+		return nil, fmt.Errorf("%w: opening a session with token %q: %w", ErrUnavailable, cfg.TokenLabel, err)
+	}
+	if err := m.login(l.anchor, cfg); err != nil {
+		return nil, errors.Join(err, m.k.CloseSession(l.anchor))
+	}
+	return l, nil
+}
+
+// findToken returns the slot of the token with the label.
+func (m *Module) findToken(label string) (uint, error) {
+	slots, err := m.k.GetSlotList(true)
+	if err != nil {
+		return 0, fmt.Errorf("%w: listing slots: %w", ErrUnavailable, err)
+	}
+	found, slot := 0, uint(0)
+	for _, s := range slots {
+		info, err := m.k.GetTokenInfo(s)
+		if err != nil {
+			continue // another slot's trouble is not ours; ours would then not be found
+		}
+		if info.Flags&pkcs11.CKF_TOKEN_INITIALIZED != 0 && info.Label == label {
+			found, slot = found+1, s
+		}
+	}
+	switch found {
+	case 1:
+		return slot, nil
+	case 0:
+		return 0, fmt.Errorf("%w: no token is labelled %q; correct the label in the configuration, or initialise the token", ErrToken, label)
+	default:
+		return 0, fmt.Errorf("%w: %d tokens are labelled %q; labels must be unique", ErrToken, found, label)
+	}
+}
+
+func (m *Module) login(s pkcs11.SessionHandle, cfg Config) error {
+	pin, err := cfg.PIN()
+	if err != nil {
+		return fmt.Errorf("%w: reading the PIN of token %q: %w", ErrPIN, cfg.TokenLabel, err)
+	}
+	defer clear(pin)
+	err = m.k.Login(s, pkcs11.CKU_USER, string(pin))
+	var code pkcs11.Error
+	switch {
+	case err == nil, errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)):
+		return nil
+	case errors.As(err, &code) && pinRefused(code):
+		return fmt.Errorf("%w: token %q answered %w; correct the PIN before trying again, repeated failures lock the token", ErrPIN, cfg.TokenLabel, err)
+	default:
+		return fmt.Errorf("%w: logging in to token %q: %w", ErrUnavailable, cfg.TokenLabel, err)
+	}
+}
+
+// handle returns the handle of the one object with this class and label, from the cache after the first
+// search. Errors: ErrAbsent.
+func (c *call) handle(o object) (pkcs11.ObjectHandle, error) {
+	c.link.mu.Lock()
+	h, ok := c.link.handles[o]
+	c.link.mu.Unlock()
+	if ok {
+		return h, nil
+	}
+	found, err := c.find(
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, o.class),
+		pkcs11.NewAttribute(pkcs11.CKA_LABEL, o.label),
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
+	)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(found) == 0:
+		return 0, fmt.Errorf("%w: token %q holds no %q; create it, or correct the label", ErrAbsent, c.label, o.label)
+	case len(found) > 1:
+		return 0, fmt.Errorf("%w: token %q holds %d objects labelled %q; remove the wrong ones", ErrToken, c.label, len(found), o.label)
+	}
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.link.handles[o] = found[0]
+	return found[0], nil
+}
+
+// forget empties the cache of handles.
+func (l *link) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.handles)
+	clear(l.mechanisms)
+	l.newest = nil
+}
+
+// find searches the token. The caller must not hold Module.objects.
+func (c *call) find(template ...*pkcs11.Attribute) ([]pkcs11.ObjectHandle, error) {
+	c.objects.RLock()
+	defer c.objects.RUnlock()
+	return c.search(template...)
+}
+
+// search is find for a caller that holds Module.objects.
+func (c *call) search(template ...*pkcs11.Attribute) (found []pkcs11.ObjectHandle, err error) {
+	const page = 64
+	if err := c.k.FindObjectsInit(c.s, template); err != nil {
+		return nil, fmt.Errorf("searching: %w", err)
+	}
+	for {
+		hs, _, err := c.k.FindObjects(c.s, page)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("searching: %w", err), c.k.FindObjectsFinal(c.s))
+		}
+		found = append(found, hs...)
+		if len(hs) == 0 {
+			break
+		}
+	}
+	if err := c.k.FindObjectsFinal(c.s); err != nil {
+		return nil, fmt.Errorf("ending a search: %w", err)
+	}
+	return found, nil
+}

@@ -1,0 +1,360 @@
+package hsm
+
+import (
+	"context"
+	"crypto"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/miekg/pkcs11"
+)
+
+// kek is a key encryption key on the token.
+type kek struct {
+	id           string
+	year, number int
+}
+
+// authenticatedWraps are the mechanisms of RFC 5649, AES key wrap with padding, best first. The older
+// CKM_AES_KEY_WRAP (RFC 3394) cannot take a private key, whose encoding is no multiple of 8 bytes.
+func authenticatedWraps() []uint { return []uint{ckmAESKeyWrapKWP, pkcs11.CKM_AES_KEY_WRAP_PAD} }
+
+// parseKEK reads an id such as "kek-2026-1": the year and a number within it.
+func parseKEK(id string) (kek, bool) {
+	m := regexp.MustCompile(`^kek-([0-9]{4})-([1-9][0-9]{0,3})$`).FindStringSubmatch(id)
+	if m == nil {
+		return kek{}, false
+	}
+	year, _ := strconv.Atoi(m[1]) // digits, by the pattern
+	number, _ := strconv.Atoi(m[2])
+	return kek{id, year, number}, true
+}
+
+// CreateKEK makes a key encryption key on the token, AES-256, with an id such as "kek-2026-1"; the one
+// with the highest year and number wraps new keys from then on. Even a holder of the PIN cannot read
+// what it wraps: it neither encrypts nor decrypts, cannot be changed or copied, and its
+// CKA_UNWRAP_TEMPLATE lets keys be unwrapped only as sensitive and not extractable. A device that does
+// not enforce this gets no KEK. Errors: ErrExists, ErrUnsupported, ErrUnavailable.
+func (d *Device) CreateKEK(ctx context.Context, id string) error {
+	if _, ok := parseKEK(id); !ok {
+		return fmt.Errorf("hsm: %q is no id of a KEK; use kek-YEAR-NUMBER, such as kek-2026-1", id)
+	}
+	err := create(ctx, d, id, []uint{pkcs11.CKO_SECRET_KEY}, func(c *call) error {
+		h, err := c.generateKEK(id)
+		if err != nil {
+			return err
+		}
+		if err := c.probeKEK(h); err != nil {
+			return errors.Join(err, c.k.DestroyObject(c.s, h))
+		}
+		c.link.forget()
+		return nil
+	})
+	return err
+}
+
+func (c *call) generateKEK(id string) (pkcs11.ObjectHandle, error) {
+	unwrapTemplate, release := guard()
+	defer release()
+	template := []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
+		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32),
+		pkcs11.NewAttribute(pkcs11.CKA_LABEL, id),
+		pkcs11.NewAttribute(pkcs11.CKA_ID, id),
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
+		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_COPYABLE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_ENCRYPT, false),
+		pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, false),
+		pkcs11.NewAttribute(pkcs11.CKA_SIGN, false),
+		pkcs11.NewAttribute(pkcs11.CKA_VERIFY, false),
+		pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_WRAP, true),
+		pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, true),
+		unwrapTemplate,
+	}
+	h, err := restricted(template, c.link.wraps[:1], func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+		return c.k.GenerateKey(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_AES_KEY_GEN, nil)}, t)
+	})
+	var code pkcs11.Error
+	if errors.As(err, &code) && classify(err) == callers {
+		return 0, fmt.Errorf("%w: token %q refuses a key with an unwrap template (%w); its wrapped keys could be read with the PIN", ErrUnsupported, c.label, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("making the key encryption key: %w", err)
+	}
+	return h, nil
+}
+
+// probeKEK tries what the unwrap template must forbid. Some devices accept the attribute and ignore it.
+func (c *call) probeKEK(h pkcs11.ObjectHandle) error {
+	a, err := signatoryAlgorithm(ECDSAP256)
+	if err != nil {
+		return err
+	}
+	wrapped, _, err := c.generateWrapped(a, h)
+	if err != nil {
+		return err
+	}
+	mech, err := c.wrapMechanism(h)
+	if err != nil {
+		return err
+	}
+	honest, err := c.k.UnwrapKey(c.s, mech, h, wrapped, a.privateTemplate(false, false))
+	if err != nil {
+		return fmt.Errorf("%w: token %q does not unwrap what it wrapped: %w", ErrUnsupported, c.label, err)
+	}
+	if err := errors.Join(c.guarded(honest, a), c.k.DestroyObject(c.s, honest)); err != nil {
+		return err
+	}
+	for _, change := range []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, true),
+	} {
+		template := a.privateTemplate(false, false)
+		for _, t := range template {
+			if t.Type == change.Type {
+				t.Value = change.Value
+			}
+		}
+		open, err := c.k.UnwrapKey(c.s, mech, h, wrapped, template)
+		if err != nil {
+			continue
+		}
+		held := c.guarded(open, a) // a device may also override the wish and keep to the template
+		if err := errors.Join(held, c.k.DestroyObject(c.s, open)); err != nil {
+			return fmt.Errorf("%w: token %q accepts an unwrap template but does not enforce it; its wrapped keys could be read with the PIN", ErrUnsupported, c.label)
+		}
+	}
+	return nil
+}
+
+// GenerateKey makes a signatory's key pair (algorithm ECDSAP256 or ECDSAP384) and returns the private key
+// wrapped under the newest KEK (PKCS #8 under RFC 5649), that KEK's id, and the public key. Nothing of it
+// stays on the token. The wrapped key has been unwrapped once, so it is known to work.
+// Errors: ErrAlgorithm, ErrAbsent (no KEK), ErrUnsupported, ErrUnavailable.
+func (d *Device) GenerateKey(ctx context.Context, name string) (wrapped []byte, kek string, public crypto.PublicKey, err error) {
+	a, err := signatoryAlgorithm(name)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	type result struct {
+		wrapped []byte
+		kek     string
+		public  crypto.PublicKey
+	}
+	r, err := do(ctx, d, func(c *call) (r result, err error) {
+		id, h, err := c.newestKEK()
+		if err != nil {
+			return r, err
+		}
+		r.kek = id
+		if r.wrapped, r.public, err = c.generateWrapped(a, h); err != nil {
+			return r, err
+		}
+		key, err := c.unwrap(a, h, r.wrapped)
+		if err != nil {
+			return r, err
+		}
+		return r, errors.Join(c.guarded(key, a), c.k.DestroyObject(c.s, key))
+	})
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return r.wrapped, r.kek, r.public, nil
+}
+
+// generateWrapped makes a key pair as session objects, wraps the private key and destroys both. On an
+// error the session is closed, which destroys what is left.
+func (c *call) generateWrapped(a *algorithm, kek pkcs11.ObjectHandle) ([]byte, crypto.PublicKey, error) {
+	mech, err := c.wrapMechanism(kek)
+	if err != nil {
+		return nil, nil, err
+	}
+	pub, priv, err := c.k.GenerateKeyPair(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(a.generate, nil)},
+		a.publicTemplate(false), a.privateTemplate(false, true))
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a signatory's key pair: %w", err)
+	}
+	defer func() {
+		if err := errors.Join(c.k.DestroyObject(c.s, priv), c.k.DestroyObject(c.s, pub)); err != nil {
+			c.taint = true
+		}
+	}()
+	wrapped, err := c.k.WrapKey(c.s, mech, kek, priv)
+	if err != nil {
+		return nil, nil, fmt.Errorf("wrapping a signatory's key: %w", err)
+	}
+	_, public, err := c.publicKey(pub)
+	return wrapped, public, err
+}
+
+// SignWrapped unwraps a signatory's key as a session object that cannot be read, signs every digest in
+// order with one C_Sign each, and destroys the object. Signatures are DER (RFC 3279). On an error no
+// signature is returned and none is tried again, though the device may have made some.
+// Errors: ErrAlgorithm, ErrDigest, ErrAbsent (no such KEK), ErrWrappedKey, ErrUnavailable.
+func (d *Device) SignWrapped(ctx context.Context, kek string, wrapped []byte, name string, digests [][]byte) ([][]byte, error) {
+	a, err := signatoryAlgorithm(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkDigests(digests); err != nil {
+		return nil, err
+	}
+	if _, ok := parseKEK(kek); !ok {
+		return nil, fmt.Errorf("%w: %q is no id of a KEK", ErrAbsent, kek)
+	}
+	wrapped = slices.Clone(wrapped)
+	own := make([][]byte, len(digests))
+	for i := range digests {
+		own[i] = slices.Clone(digests[i])
+	}
+	return do(ctx, d, func(c *call) ([][]byte, error) {
+		h, err := c.handle(object{pkcs11.CKO_SECRET_KEY, kek})
+		if err != nil {
+			return nil, err
+		}
+		key, err := c.unwrap(a, h, wrapped)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.guarded(key, a); err != nil {
+			return nil, err // the session is closed, the object with it
+		}
+		signatures := make([][]byte, len(own))
+		for i, digest := range own {
+			if err := c.gone(); err != nil {
+				return nil, err
+			}
+			if signatures[i], err = c.sign(a, key, digest); err != nil {
+				return nil, err
+			}
+			c.alive()
+		}
+		// The signatures exist: an object that resists is destroyed by closing the session.
+		c.taint = c.k.DestroyObject(c.s, key) != nil
+		return signatures, nil
+	})
+}
+
+// unwrap restores a wrapped key as a session object.
+func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, wrapped []byte) (pkcs11.ObjectHandle, error) {
+	if len(wrapped) < 24 || len(wrapped)%8 != 0 { // RFC 5649, section 4.1; shorter holds no EC key
+		return 0, fmt.Errorf("%w: %d bytes are no wrapped key", ErrWrappedKey, len(wrapped))
+	}
+	mech, err := c.wrapMechanism(kek)
+	if err != nil {
+		return 0, err
+	}
+	h, err := c.k.UnwrapKey(c.s, mech, kek, wrapped, a.privateTemplate(false, false))
+	if err == nil {
+		return h, nil
+	}
+	// A failed integrity check looks like a device in trouble on some modules (CKR_GENERAL_ERROR): it is
+	// the key's fault when the device still answers.
+	if kind := classify(err); (kind == callers || kind == doubtful) && c.loggedIn() == nil {
+		return 0, fmt.Errorf("%w: unwrapping: %w", ErrWrappedKey, err)
+	}
+	return 0, fmt.Errorf("unwrapping a signatory's key: %w", err)
+}
+
+// guarded refuses an unwrapped private key that could be read, or is not of the algorithm.
+func (c *call) guarded(key pkcs11.ObjectHandle, a *algorithm) error {
+	values, err := c.k.GetAttributeValue(c.s, key, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil),
+		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil),
+	})
+	if err != nil {
+		return fmt.Errorf("reading a key's protection: %w", err)
+	}
+	if string(values[0].Value) != "\x01" || string(values[1].Value) != "\x00" {
+		return fmt.Errorf("%w: token %q unwrapped a key that could be read", ErrUnsupported, c.label)
+	}
+	if string(values[2].Value) != string(a.params) {
+		return fmt.Errorf("%w: it is no key for %s", ErrWrappedKey, a.name)
+	}
+	return nil
+}
+
+// wrapMechanism returns the wrap that this KEK allows; one that allows any takes the token's best.
+func (c *call) wrapMechanism(kek pkcs11.ObjectHandle) ([]*pkcs11.Mechanism, error) {
+	c.link.mu.Lock()
+	mech, ok := c.link.mechanisms[kek]
+	c.link.mu.Unlock()
+	if ok {
+		return []*pkcs11.Mechanism{pkcs11.NewMechanism(mech, nil)}, nil
+	}
+	mech = c.link.wraps[0]
+	values, err := c.k.GetAttributeValue(c.s, kek, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, nil)})
+	var code pkcs11.Error
+	switch {
+	case errors.As(err, &code) && code == pkcs11.CKR_ATTRIBUTE_TYPE_INVALID: // unknown here: any is allowed
+	case err != nil:
+		return nil, fmt.Errorf("reading what a KEK allows: %w", err)
+	case len(values[0].Value) > 0:
+		i := slices.IndexFunc(c.link.wraps, func(w uint) bool { return allows(values[0].Value, w) })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: a KEK of token %q allows no key wrap that the token offers", ErrUnsupported, c.label)
+		}
+		mech = c.link.wraps[i]
+	}
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.link.mechanisms[kek] = mech
+	return []*pkcs11.Mechanism{pkcs11.NewMechanism(mech, nil)}, nil
+}
+
+// allows reads a value of CKA_ALLOWED_MECHANISMS, an array of CK_ULONG in the machine's byte order.
+func allows(list []byte, mechanism uint) bool {
+	for ; len(list) >= 8; list = list[8:] {
+		if binary.NativeEndian.Uint64(list) == uint64(mechanism) {
+			return true
+		}
+	}
+	return false
+}
+
+// newestKEK returns the KEK with the highest year and number. It is searched once in a generation, and
+// again after CreateKEK.
+func (c *call) newestKEK() (string, pkcs11.ObjectHandle, error) {
+	c.link.mu.Lock()
+	best := c.link.newest
+	c.link.mu.Unlock()
+	if best == nil {
+		found, err := c.find(
+			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
+			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
+		)
+		if err != nil {
+			return "", 0, err
+		}
+		for _, o := range found {
+			values, err := c.k.GetAttributeValue(c.s, o, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil)})
+			if err != nil {
+				return "", 0, fmt.Errorf("reading a KEK's id: %w", err)
+			}
+			k, ok := parseKEK(string(values[0].Value))
+			if ok && (best == nil || k.year > best.year || k.year == best.year && k.number > best.number) {
+				best = &k
+			}
+		}
+		if best == nil {
+			return "", 0, fmt.Errorf("%w: token %q holds no KEK; create one", ErrAbsent, c.label)
+		}
+		c.link.mu.Lock()
+		c.link.newest = best
+		c.link.mu.Unlock()
+	}
+	h, err := c.handle(object{pkcs11.CKO_SECRET_KEY, best.id})
+	return best.id, h, err
+}
