@@ -132,6 +132,11 @@ type Enrolment struct {
 	AcceptedBy string // challenge that accepted it, empty before
 	AcceptedAt time.Time
 	Credential credential.ID // chosen when issuing starts
+	KEK        string        // of the generated key, empty before
+	Wrapped    []byte        // SHA-256 of the wrapped key
+	SPKI       []byte        // SHA-256 of its public key
+	Serial     string        // of the intended certificate, lower-case hex, empty before
+	TBS        []byte        // SHA-256 of the intended certificate's to-be-signed part
 	At         time.Time     // of this transition
 }
 
@@ -256,6 +261,11 @@ func (e *Enrolment) MarshalBinary() ([]byte, error) {
 	w.String(e.AcceptedBy)
 	w.Time(e.AcceptedAt)
 	w.String(string(e.Credential))
+	w.String(e.KEK)
+	w.Bytes(e.Wrapped)
+	w.Bytes(e.SPKI)
+	w.String(e.Serial)
+	w.Bytes(e.TBS)
 	w.Time(e.At)
 	return w.Data(), nil
 }
@@ -272,7 +282,8 @@ func (e *Enrolment) UnmarshalBinary(data []byte) error {
 			Outcome: Outcome(d.String()), Provider: d.String(), Reference: d.String(), Evidence: d.Bytes(),
 			Person: decodePerson(d), Phone: d.Bytes(), At: d.Time(),
 		},
-		Agreement: d.Bytes(), AcceptedBy: d.String(), AcceptedAt: d.Time(), Credential: credential.ID(d.String()), At: d.Time(),
+		Agreement: d.Bytes(), AcceptedBy: d.String(), AcceptedAt: d.Time(), Credential: credential.ID(d.String()),
+		KEK: d.String(), Wrapped: d.Bytes(), SPKI: d.Bytes(), Serial: d.String(), TBS: d.Bytes(), At: d.Time(),
 	}
 	return finish(d, e, data, format, "ecsigner enrolment v1")
 }

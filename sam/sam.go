@@ -77,6 +77,7 @@ const (
 	kindActivation kind = "activation"
 	kindCode       kind = "code"
 	kindHead       kind = "head"
+	kindSpool      kind = "spool"
 	kindSubkey     kind = "subkey"
 )
 
@@ -86,10 +87,14 @@ func Open(ctx context.Context, device Device, config Config) (*Module, error) {
 		return nil, fmt.Errorf("sam: installation name, clock and 6 to 9 code digits are required (digits: %d)", config.Digits)
 	}
 	m := &Module{device: device, config: config, keys: map[kind][]byte{}, floors: map[credential.ID]uint64{}}
-	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead} {
+	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool} {
+		epoch := config.Epoch
+		if k == kindHead || k == kindSpool {
+			epoch = 0 // what they guard outlives an epoch
+		}
 		var e credential.Encoder
 		e.String(string(k))
-		e.Uint64(config.Epoch)
+		e.Uint64(epoch)
 		key, err := device.MAC(ctx, m.message(kindSubkey, e.Data()))
 		if err != nil {
 			return nil, fmt.Errorf("deriving the %s key of epoch %d: %w", k, config.Epoch, err)
@@ -206,8 +211,14 @@ func (m *Module) OpenChallenge(ctx context.Context, s credential.Sealed) (Challe
 	return c, err
 }
 
-// Head returns the seal that guards one line of the head file outside the database. It does not depend on the epoch's
-// subkeys of operations.
+// SpoolKey derives the key that encrypts one spooled document: 32 bytes, never stored.
+func (m *Module) SpoolKey(document string) []byte {
+	h := hmac.New(sha256.New, m.keys[kindSpool])
+	h.Write(m.message(kindSpool, []byte(document)))
+	return h.Sum(nil)
+}
+
+// Head returns the seal that guards one line of the head file outside the database. It does not depend on the epoch.
 func (m *Module) Head(line []byte) []byte {
 	h := hmac.New(sha256.New, m.keys[kindHead])
 	h.Write(m.message(kindHead, line))

@@ -1,0 +1,126 @@
+// Package enrol is the use case of getting a credential: voucher, parameters, personal data, phone, identity proofing,
+// agreement, key and certificate; and of what comes after: access, revocation.
+package enrol
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+)
+
+// Errors that a Store and its Tx return.
+var (
+	// ErrNotFound: there is no such record.
+	ErrNotFound = errors.New("enrol: not found")
+	// ErrConflict: the record was changed by somebody else since it was read.
+	ErrConflict = errors.New("enrol: changed meanwhile")
+	// ErrOutcomeUnknown: the commit may or may not have happened. Read back; never repeat blindly.
+	ErrOutcomeUnknown = errors.New("enrol: outcome of the commit is unknown")
+)
+
+// Voucher pays for one certificate. The code itself is never stored.
+type Voucher struct {
+	Hash      []byte // SHA-256 of the normalised code
+	Product   string // e.g. "qes-1y"
+	Years     uint8  // longest validity it pays for
+	Expires   time.Time
+	Enrolment string // that redeemed it, empty before
+	Created   time.Time
+	Caller    string
+}
+
+// Enrolment is one enrolment as stored. What decides is inside Sealed (sam.Enrolment).
+type Enrolment struct {
+	ID        string
+	Version   uint64 // of the sealed record
+	Caller    string
+	State     string // of the sealed record; for lists only
+	Sealed    credential.Sealed
+	Phone     string // E.164; its commitment is sealed
+	PhoneSalt []byte
+	Language  string
+	BirthDate string // YYYY-MM-DD as given
+	Challenge otp.ID // the current one
+	Wrapped   []byte // wrapped key while issuing; its SHA-256 is sealed
+	PublicKey []byte // DER SubjectPublicKeyInfo while issuing; its SHA-256 is sealed
+	Agreement []byte // PDF; its SHA-256 is sealed
+	Sealing   []byte // PDF tail with the service's seal, from acceptance on
+	Created   time.Time
+	Updated   time.Time
+	Expires   time.Time
+}
+
+// Requests remembers answered request ids (AIP-155).
+type Requests interface {
+	// Request returns the fingerprint and the result of an earlier call, or nil and "" when there was none.
+	Request(caller, id string) (fingerprint []byte, result string, err error)
+	// PutRequest stores them. The id is new: ErrConflict otherwise.
+	PutRequest(caller, id string, fingerprint []byte, result string) error
+}
+
+// Outbox takes messages that are sent after the commit.
+type Outbox interface {
+	Enqueue(m sms.Message) error
+}
+
+// Vouchers keeps vouchers by the hash of their code.
+type Vouchers interface {
+	// Voucher returns ErrNotFound for an unknown hash. It is locked until commit.
+	Voucher(hash []byte) (Voucher, error)
+	PutVoucher(v Voucher) error
+}
+
+// Credentials keeps credentials and who may use them.
+type Credentials interface {
+	// Credential returns ErrNotFound for an unknown id. It is locked until commit.
+	Credential(id credential.ID) (credential.Record, error)
+	// PutCredential inserts or replaces; ErrConflict unless r.Version is one more than the stored one (1 for a new one).
+	PutCredential(r credential.Record) error
+	Grant(id credential.ID, client string) (credential.Grant, error)
+	PutGrant(g credential.Grant) error
+}
+
+// Lists finds records in order of their ids.
+type Lists interface {
+	// Enrolments returns those of a caller with id > after, at most limit.
+	Enrolments(caller, after string, limit int) ([]Enrolment, error)
+	// CredentialsOf returns those with id > after that client was granted (client "" for all), at most limit.
+	CredentialsOf(client string, after credential.ID, limit int) ([]credential.Record, error)
+	// Unfinished returns the enrolments in state issuing, at most limit: those to resume.
+	Unfinished(limit int) ([]Enrolment, error)
+	// DeleteGrant withdraws a grant; an absent one is no error.
+	DeleteGrant(id credential.ID, client string) error
+}
+
+// Tx is the unit of work of enrolment.
+type Tx interface {
+	otp.Tx
+	audit.Appender
+	ca.Tx
+	Requests
+	Outbox
+	Vouchers
+	Credentials
+	Lists
+	// Enrolment returns ErrNotFound for an unknown id. It is locked until commit.
+	Enrolment(id string) (Enrolment, error)
+	// PutEnrolment inserts or replaces; ErrConflict unless e.Version is one more than the stored one (1 for a new one).
+	PutEnrolment(e Enrolment) error
+	// TouchEnrolment replaces what is not sealed (challenge, wrapped key, sealing) without raising the version.
+	TouchEnrolment(e Enrolment) error
+}
+
+// Store runs units of work.
+type Store interface {
+	// Update runs f alone on the rows it touches; its changes and events commit together. f is pure and may run twice.
+	// nil: durable. ErrOutcomeUnknown: read back, never repeat blindly. Any other error: nothing happened.
+	Update(ctx context.Context, f func(Tx) error) (audit.Commit, error)
+	// View runs f on a consistent snapshot that is not older than the last Update of this process. Writes fail.
+	View(ctx context.Context, f func(Tx) error) error
+}

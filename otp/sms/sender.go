@@ -1,0 +1,169 @@
+package sms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ErrObsolete: nobody waits for this message any more; it is dropped.
+var ErrObsolete = errors.New("sms: message is obsolete")
+
+// Sender moves messages from the outbox to the provider. One Sender serves one outbox.
+type Sender struct {
+	Queue     Queue
+	Provider  Provider
+	Composers map[Kind]Composer
+	Now       func() time.Time
+	// Failed is told of each failure with the message's id. The text never reaches it.
+	Failed func(id string, err error)
+
+	wake chan struct{}
+}
+
+// NewSender returns a sender that Run drives.
+func NewSender(q Queue, p Provider, c map[Kind]Composer, now func() time.Time, failed func(string, error)) *Sender {
+	return &Sender{Queue: q, Provider: p, Composers: c, Now: now, Failed: failed, wake: make(chan struct{}, 1)}
+}
+
+// Wake asks for a look at the outbox now. It never blocks.
+func (s *Sender) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	batch    = 64
+	idle     = time.Second
+	maxTries = 8
+	maxPause = time.Minute
+)
+
+// Run sends until ctx ends.
+func (s *Sender) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.Flush(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.Failed("", err)
+		}
+		if n == batch && err == nil {
+			continue
+		}
+		t := time.NewTimer(idle)
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// Flush sends what is due now and returns how many messages it looked at.
+func (s *Sender) Flush(ctx context.Context) (int, error) {
+	due, err := s.Queue.Due(ctx, s.Now(), batch)
+	if err != nil {
+		return 0, fmt.Errorf("reading the outbox: %w", err)
+	}
+	for _, m := range due {
+		if err := s.one(ctx, m); err != nil {
+			return 0, err
+		}
+	}
+	return len(due), nil
+}
+
+// one sends one message. A delivery that fails is tried again later, with growing pauses; the code in the text stays
+// the same because it is derived from the challenge.
+func (s *Sender) one(ctx context.Context, m Message) error {
+	err := s.deliver(ctx, m)
+	switch {
+	case err == nil, errors.Is(err, ErrObsolete):
+		return s.Queue.Done(ctx, m.ID)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	s.Failed(m.ID, err)
+	m.Attempts++
+	if m.Attempts >= maxTries {
+		return s.Queue.Done(ctx, m.ID)
+	}
+	m.NotBefore = s.Now().Add(min(maxPause, time.Second<<m.Attempts))
+	return s.Queue.Defer(ctx, m)
+}
+
+func (s *Sender) deliver(ctx context.Context, m Message) error {
+	compose, ok := s.Composers[m.Kind]
+	if !ok {
+		return fmt.Errorf("sms: no text for messages of kind %q", m.Kind)
+	}
+	text, err := compose(ctx, m)
+	if err != nil {
+		return err
+	}
+	return s.Provider.Send(ctx, m.ID, m.Kind, text)
+}
+
+// File is a provider that writes each text to a file of its own instead of sending it: the phone of demonstrations and
+// tests. Codes stand in these files in the clear; it is no provider for production.
+type File struct {
+	Dir string // created with mode 0700
+	Now func() time.Time
+}
+
+// fileMessage is the content of one file.
+type fileMessage struct {
+	ID   string    `json:"id"`
+	Kind Kind      `json:"kind"`
+	To   string    `json:"to"`
+	Text string    `json:"text"`
+	At   time.Time `json:"at"`
+}
+
+// Send writes DIR/ID.json with mode 0600, complete or not at all.
+func (f File) Send(_ context.Context, id string, kind Kind, text Text) error {
+	if id == "" || strings.ContainsAny(id, `/\`) || strings.HasPrefix(id, ".") {
+		return fmt.Errorf("sms: message id %q cannot name a file", id)
+	}
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return fmt.Errorf("sms: making the outbox directory: %w", err)
+	}
+	b, err := json.MarshalIndent(fileMessage{ID: id, Kind: kind, To: text.To, Text: text.Body, At: f.Now().UTC()}, "", "  ")
+	if err != nil {
+		return errors.New("sms: the message cannot be encoded")
+	}
+	tmp, err := os.CreateTemp(f.Dir, ".part-*")
+	if err != nil {
+		return fmt.Errorf("sms: writing the message: %w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return fmt.Errorf("sms: writing the message: %w", err)
+	}
+	return os.Rename(tmp.Name(), filepath.Join(f.Dir, id+".json"))
+}
+
+// MaskPhone shows the country's first digits and the last two: "+380•••••••67".
+func MaskPhone(phone string) string {
+	if len(phone) < 8 {
+		return strings.Repeat("•", len(phone))
+	}
+	return phone[:4] + strings.Repeat("•", len(phone)-6) + phone[len(phone)-2:]
+}
+
+// Shorten cuts s to n characters, the last of them "…" when something was cut.
+func Shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}

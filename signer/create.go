@@ -1,0 +1,402 @@
+package signer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+)
+
+// CreateRequest asks for signatures over documents or hashes with one credential.
+type CreateRequest struct {
+	Credential credential.ID
+	Title      string // shown to the person
+	Language   string // of the text to the person: uk, pl or en
+	Items      []ItemRequest
+}
+
+// ItemRequest is a document or a hash, and what it becomes.
+type ItemRequest struct {
+	Document string // id of an uploaded document, for PAdES
+	Hash     []byte // SHA-256, for CAdES and raw
+	Format   Format
+}
+
+// Upload streams a document into the spool. Nothing is kept unless the whole stream arrives.
+func (s *Service) Upload(ctx context.Context, caller Caller, requestID, name string, r io.Reader) (Document, error) {
+	id, err := s.newID("doc-")
+	if err != nil {
+		return Document{}, err
+	}
+	w, err := s.Spool.Create(id)
+	if err != nil {
+		return Document{}, fmt.Errorf("opening the spool: %w", err)
+	}
+	defer func() { _ = w.Close() }()
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(r, s.MaxBytes+1))
+	switch {
+	case err != nil:
+		return Document{}, fmt.Errorf("receiving the document: %w", err)
+	case n > s.MaxBytes:
+		return Document{}, &FieldError{"document", fmt.Sprintf("over %d bytes; send hashes instead", s.MaxBytes), ErrTooLarge}
+	case n == 0:
+		return Document{}, &FieldError{"document", "no bytes arrived", ErrEmpty}
+	}
+	d := Document{ID: id, Caller: caller.Name, Name: name, Size: n, SHA256: h.Sum(nil), Created: s.Now()}
+	print := fingerprint("upload", name, string(d.SHA256))
+	if err := w.Commit(); err != nil {
+		return Document{}, fmt.Errorf("keeping the document: %w", err)
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		earlier, err := repeated(tx, caller, requestID, print)
+		if err != nil {
+			return err
+		}
+		if earlier != "" {
+			d, err = tx.Document(earlier)
+			return err
+		}
+		if err := tx.PutDocument(d); err != nil {
+			return err
+		}
+		return tx.PutRequest(caller.Name, requestID, print, d.ID)
+	})
+	if (err != nil && !errors.Is(err, ErrOutcomeUnknown)) || d.ID != id {
+		_ = s.Spool.Remove(id)
+	}
+	return d, err
+}
+
+// fingerprint identifies the body of a call. Codes are never part of it.
+func fingerprint(parts ...string) []byte {
+	var e credential.Encoder
+	e.Strings(parts)
+	h := sha256.Sum256(e.Data())
+	return h[:]
+}
+
+// repeated returns the result of an earlier call with this request id, or "".
+func repeated(tx Tx, caller Caller, id string, print []byte) (string, error) {
+	earlier, result, err := tx.Request(caller.Name, id)
+	if err != nil {
+		return "", err
+	}
+	if earlier != nil && string(earlier) != string(print) {
+		return "", &FieldError{"request_id", "use a new id for a new request", ErrRequestReused}
+	}
+	return result, nil
+}
+
+// Create prepares what will be signed, seals it, and sends the first code: steps 1 and 2 of a signature.
+//
+// The same request id with the same body returns the operation that the first call made.
+func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c CreateRequest) (View, error) {
+	print := c.fingerprint()
+	var earlier string
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		earlier, err = repeated(tx, caller, requestID, print)
+		return err
+	})
+	if err != nil {
+		return View{}, err
+	}
+	if earlier != "" {
+		return s.Get(ctx, caller, OperationID(earlier))
+	}
+	if err := c.validate(); err != nil {
+		return View{}, err
+	}
+
+	// step 1: prepare. A crash here leaves nothing.
+	u, err := s.usable(ctx, caller, c.Credential)
+	if err != nil {
+		return View{}, err
+	}
+	items, err := s.prepare(ctx, caller, u, c.Items)
+	if err != nil {
+		return View{}, err
+	}
+	o, err := s.sealed(ctx, caller, u, c, items)
+	if err != nil {
+		return View{}, err
+	}
+	ch, err := s.challenge(ctx, o, u)
+	if err != nil {
+		return View{}, err
+	}
+	failpoint(1)
+
+	// step 2: challenge. A crash after the commit leaves an operation nobody authorised and a message that is sent after restart.
+	o.Challenge = ch.ID
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
+			return err
+		}
+		tx.Append(audit.SigningRequested{
+			Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
+			Algorithm: string(u.binding.Algorithm), DTBSR: digests(items), Documents: documents(items),
+		})
+		if err := tx.PutOperation(o); err != nil {
+			return err
+		}
+		if err := s.send(tx, ch, "", o); err != nil {
+			return err
+		}
+		return tx.PutRequest(caller.Name, requestID, print, string(o.ID))
+	})
+	if err != nil {
+		return View{}, err
+	}
+	failpoint(2)
+	if earlier != "" {
+		return s.Get(ctx, caller, OperationID(earlier))
+	}
+	return s.Get(ctx, caller, o.ID)
+}
+
+func (c CreateRequest) fingerprint() []byte {
+	parts := []string{"create", string(c.Credential), c.Title, c.Language}
+	for _, it := range c.Items {
+		parts = append(parts, it.Document, string(it.Hash), string(it.Format))
+	}
+	return fingerprint(parts...)
+}
+
+// validate checks what needs no record. The title is shown on a phone, so it may not carry anything that hides or
+// reorders text.
+func (c CreateRequest) validate() error {
+	wrong := func(field, text string) error { return &FieldError{field, text, ErrInput} }
+	switch {
+	case c.Title == "" || !utf8.ValidString(c.Title) || utf8.RuneCountInString(c.Title) > maxTitle:
+		return wrong("title", fmt.Sprintf("1 to %d characters are shown to the person", maxTitle))
+	case strings.ContainsFunc(c.Title, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return wrong("title", "control, formatting and direction characters are not allowed")
+	case c.Language != "uk" && c.Language != "pl" && c.Language != "en":
+		return wrong("language", "use uk, pl or en")
+	case len(c.Items) == 0 || len(c.Items) > maxItems:
+		return wrong("items", fmt.Sprintf("1 to %d items are signed under one code", maxItems))
+	}
+	for i, it := range c.Items {
+		field := func(name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
+		switch it.Format {
+		case PAdESBB:
+			if it.Document == "" || it.Hash != nil {
+				return wrong(field("document"), "a PAdES signature needs an uploaded document")
+			}
+		case CAdESBB, Raw:
+			if len(it.Hash) != sha256.Size || it.Document != "" {
+				return wrong(field("hash"), fmt.Sprintf("need the %d bytes of a SHA-256 hash, got %d", sha256.Size, len(it.Hash)))
+			}
+		default:
+			return wrong(field("format"), "use pades-b-b, cades-b-b or raw")
+		}
+	}
+	return nil
+}
+
+// prepare builds the DTBS/R of every item.
+func (s *Service) prepare(ctx context.Context, caller Caller, u usable, requests []ItemRequest) ([]Item, error) {
+	items := make([]Item, len(requests))
+	for i, r := range requests {
+		it := Item{Format: r.Format, Document: r.Document, Digest: r.Hash}
+		var err error
+		switch r.Format {
+		case PAdESBB:
+			err = s.preparePDF(ctx, caller, u, &it)
+			if err != nil {
+				return nil, &FieldError{fmt.Sprintf("items[%d].document", i), err.Error(), err}
+			}
+		case CAdESBB:
+			it.Prepared, err = cades.SignedAttributes(cades.AttributeOptions{
+				Profile: cades.CAdES, Algorithm: cades.ECDSAP256SHA256, Certificate: u.record.Chain[0],
+				ContentDigest: r.Hash, SigningTime: s.Now(),
+			})
+			if err != nil {
+				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)
+			}
+			d := sha256.Sum256(it.Prepared)
+			it.DTBSR = d[:]
+		case Raw:
+			it.DTBSR = r.Hash
+		}
+		items[i] = it
+	}
+	return items, nil
+}
+
+func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, it *Item) error {
+	d, f, err := s.document(ctx, caller, it.Document)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	p, err := pades.Prepare(ctx, f, f.Size(), pades.Options{
+		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: cades.ECDSAP256SHA256,
+	})
+	if err != nil {
+		return err
+	}
+	it.Digest, it.DTBSR = d.SHA256, p.DTBSR()
+	it.Prepared, err = p.MarshalBinary()
+	return err
+}
+
+// document opens an uploaded document of the caller.
+func (s *Service) document(ctx context.Context, caller Caller, id string) (Document, SpoolReader, error) {
+	var d Document
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		d, err = tx.Document(id)
+		return err
+	})
+	if err != nil {
+		return Document{}, nil, err
+	}
+	if d.Caller != caller.Name {
+		return Document{}, nil, ErrNotFound
+	}
+	f, err := s.Spool.Open(id)
+	if errors.Is(err, ErrNotFound) {
+		return Document{}, nil, ErrGone
+	}
+	return d, f, err
+}
+
+// sealed makes the operation record and its seal.
+func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateRequest, items []Item) (Operation, error) {
+	id, err := s.newID("op-")
+	if err != nil {
+		return Operation{}, err
+	}
+	now := s.Now().Truncate(time.Microsecond)
+	o := Operation{
+		ID: OperationID(id), Caller: caller.Name, Credential: u.binding.ID, State: StateRequested,
+		Items: MarshalItems(items), Created: now, Expires: now.Add(s.Life),
+	}
+	details := sha256.Sum256(o.Items)
+	o.Sealed, err = s.Trust.SealOperation(ctx, sam.Operation{
+		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: u.binding.Algorithm,
+		Digests: digests(items), Title: c.Title, CallerName: caller.Registered, Language: c.Language,
+		Documents: documents(items), Details: details[:], Expires: o.Expires,
+	})
+	return o, err
+}
+
+// challenge makes the record that the next code of an operation answers.
+func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Challenge, error) {
+	id, err := s.newID("ch-")
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	nonce, err := s.random(16)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	expires := s.Now().Add(s.Codes.Life).Truncate(time.Microsecond)
+	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
+		ID: id, Purpose: sam.PurposeSign, Subject: o.Sealed.Seal, Nonce: nonce, Phone: u.binding.Phone, Expires: expires,
+	})
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	return otp.Challenge{
+		ID: otp.ID(id), Purpose: string(sam.PurposeSign), Subject: string(o.ID), Caller: o.Caller, Account: string(o.Credential),
+		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
+	}, nil
+}
+
+// send records a challenge, voids the one before it, and puts its message into the outbox.
+func (s *Service) send(tx Tx, ch otp.Challenge, previous otp.ID, o Operation) error {
+	n, err := s.Codes.Replace(tx, previous, ch.Account, ch.Caller, s.Now())
+	if err != nil {
+		return err
+	}
+	ch.Number = n
+	tx.Append(audit.CodeRequested{
+		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
+	})
+	if err := tx.PutChallenge(ch); err != nil {
+		return err
+	}
+	return tx.Enqueue(sms.Message{
+		ID: "msg-" + string(ch.ID), Kind: sms.KindSign, Subject: string(o.ID), Challenge: string(ch.ID),
+		CreatedAt: o.Created, NotBefore: o.Created,
+	})
+}
+
+// SendCode replaces the current code of an operation that still waits for one.
+func (s *Service) SendCode(ctx context.Context, caller Caller, requestID string, id OperationID) (CodeSent, error) {
+	print := fingerprint("send-code", string(id))
+	var o Operation
+	var done string
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if o, err = own(tx, caller, id); err != nil {
+			return err
+		}
+		done, err = repeated(tx, caller, requestID, print)
+		return err
+	})
+	if err != nil {
+		return CodeSent{}, err
+	}
+	u, err := s.usable(ctx, caller, o.Credential)
+	if err != nil {
+		return CodeSent{}, err
+	}
+	if done != "" {
+		return s.sent(ctx, otp.ID(done), u)
+	}
+	ch, err := s.challenge(ctx, o, u)
+	if err != nil {
+		return CodeSent{}, err
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if done, err = repeated(tx, caller, requestID, print); err != nil || done != "" {
+			return err
+		}
+		o, err := own(tx, caller, id)
+		if err != nil {
+			return err
+		}
+		if o.State != StateRequested || !s.Now().Before(o.Expires) {
+			return ErrState
+		}
+		if err := s.send(tx, ch, o.Challenge, o); err != nil {
+			return err
+		}
+		o.Challenge = ch.ID
+		if err := tx.PutOperation(o); err != nil {
+			return err
+		}
+		return tx.PutRequest(caller.Name, requestID, print, string(ch.ID))
+	})
+	if err != nil {
+		return CodeSent{}, err
+	}
+	if done != "" {
+		return s.sent(ctx, otp.ID(done), u)
+	}
+	return s.sent(ctx, ch.ID, u)
+}
+
+func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, error) {
+	var ch otp.Challenge
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		ch, err = tx.Challenge(id)
+		return err
+	})
+	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone)}, err
+}

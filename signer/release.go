@@ -1,0 +1,212 @@
+package signer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/signer/pades"
+)
+
+// recheck hashes the finished byte range of every signed PDF again and compares it with what was authorised.
+func (s *Service) recheck(ctx context.Context, caller Caller, items []Item) error {
+	for i, it := range items {
+		if it.Format != PAdESBB {
+			continue
+		}
+		_, f, err := s.document(ctx, caller, it.Document)
+		if err != nil {
+			return fmt.Errorf("reading document %d again: %w", i, err)
+		}
+		var p pades.Prepared
+		if err = p.UnmarshalBinary(it.Prepared); err == nil {
+			err = p.Check(f)
+		}
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("%w: document %d is not the authorised one: %w", ErrIntegrity, i, err)
+		}
+	}
+	return nil
+}
+
+// Artifact is a finished result to read from any offset.
+type Artifact struct {
+	io.ReaderAt
+	Size      int64
+	Name      string
+	MediaType string
+	Close     func() error
+}
+
+// Artifact opens one result of a signed operation: the whole signed document (full), or only what the signature
+// added: the bytes to append to the PDF, the CMS, or the raw signature.
+func (s *Service) Artifact(ctx context.Context, caller Caller, id OperationID, item int, full bool) (Artifact, error) {
+	var o Operation
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		o, err = own(tx, caller, id)
+		return err
+	})
+	if err != nil {
+		return Artifact{}, err
+	}
+	v, err := s.view(ctx, o)
+	if err != nil {
+		return Artifact{}, err
+	}
+	if v.State != StateSigned {
+		return Artifact{}, fmt.Errorf("%w: it is %s, not signed", ErrState, v.State)
+	}
+	if item < 0 || item >= len(v.Items) {
+		return Artifact{}, &FieldError{"item", fmt.Sprintf("the operation has items 0 to %d", len(v.Items)-1), ErrInput}
+	}
+	it := v.Items[item]
+	tail := Artifact{
+		ReaderAt: bytes.NewReader(it.Result), Size: int64(len(it.Result)), Close: func() error { return nil },
+		Name: fmt.Sprintf("signature-%d", item), MediaType: "application/octet-stream",
+	}
+	switch {
+	case it.Format == CAdESBB:
+		tail.Name, tail.MediaType = tail.Name+".p7s", "application/pkcs7-signature"
+		return tail, nil
+	case it.Format == Raw || !full:
+		return tail, nil
+	}
+	d, f, err := s.document(ctx, caller, it.Document)
+	if err != nil {
+		return Artifact{}, err
+	}
+	return Artifact{
+		ReaderAt: joined{first: f, size: f.Size(), second: tail.ReaderAt}, Size: f.Size() + tail.Size,
+		Close: f.Close, Name: d.Name, MediaType: "application/pdf",
+	}, nil
+}
+
+// joined reads two sources as one.
+type joined struct {
+	first  io.ReaderAt
+	size   int64
+	second io.ReaderAt
+}
+
+func (j joined) ReadAt(p []byte, off int64) (int, error) {
+	if off >= j.size {
+		return j.second.ReadAt(p, off-j.size)
+	}
+	n := min(int64(len(p)), j.size-off)
+	read, err := j.first.ReadAt(p[:n], off)
+	if int64(read) < n || int64(len(p)) == n {
+		return read, err
+	}
+	more, err := j.second.ReadAt(p[n:], 0)
+	return read + more, err
+}
+
+// Complete acknowledges that the results were fetched: the documents are deleted, signatures and tails stay.
+func (s *Service) Complete(ctx context.Context, caller Caller, requestID string, id OperationID) (View, error) {
+	v, err := s.Get(ctx, caller, id)
+	if err != nil {
+		return View{}, err
+	}
+	if v.State != StateSigned {
+		return View{}, fmt.Errorf("%w: it is %s, not signed", ErrState, v.State)
+	}
+	for _, it := range v.Items {
+		if it.Document == "" {
+			continue
+		}
+		if err := s.Spool.Remove(it.Document); err != nil {
+			return View{}, fmt.Errorf("deleting the document: %w", err)
+		}
+	}
+	_ = requestID // acknowledging twice has no second effect
+	return v, nil
+}
+
+// Cancel closes an operation that still waits for its code.
+func (s *Service) Cancel(ctx context.Context, caller Caller, requestID string, id OperationID) (View, error) {
+	print := fingerprint("cancel", string(id))
+	_, err := s.Store.Update(ctx, func(tx Tx) error {
+		o, err := own(tx, caller, id)
+		if err != nil {
+			return err
+		}
+		done, err := repeated(tx, caller, requestID, print)
+		if err != nil || done != "" {
+			return err
+		}
+		if o.State != StateRequested {
+			return fmt.Errorf("%w: it is %s", ErrState, o.State)
+		}
+		if err := closeOperation(tx, o, audit.OutcomeCancelled); err != nil {
+			return err
+		}
+		return tx.PutRequest(caller.Name, requestID, print, string(id))
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return s.Get(ctx, caller, id)
+}
+
+func closeOperation(tx Tx, o Operation, outcome string) error {
+	o.State, o.Outcome = StateClosed, outcome
+	tx.Append(audit.SigningClosed{Operation: string(o.ID), Outcome: outcome})
+	return tx.PutOperation(o)
+}
+
+// Sweep closes what can no longer be signed: operations whose time is over, and activated ones whose activation ended
+// without a signature. It never resumes. It returns how many it closed.
+func (s *Service) Sweep(ctx context.Context) (int, error) {
+	closed := 0
+	now := s.Now()
+	_, err := s.Store.Update(ctx, func(tx Tx) error {
+		closed = 0
+		open, err := tx.OpenOperations(now, 100)
+		if err != nil {
+			return err
+		}
+		for _, o := range open {
+			outcome := audit.OutcomeExpired
+			if o.State == StateSigning {
+				if now.Before(o.Lease.Add(activationTTL)) {
+					continue
+				}
+				outcome = audit.OutcomeAbandoned
+			}
+			if err := closeOperation(tx, o, outcome); err != nil {
+				return err
+			}
+			closed++
+		}
+		return nil
+	})
+	return closed, err
+}
+
+// Forget deletes documents that were spooled longer ago than the given age and returns how many.
+func (s *Service) Forget(ctx context.Context, ids []string, age time.Duration) (int, error) {
+	gone := 0
+	for _, id := range ids {
+		var d Document
+		err := s.Store.View(ctx, func(tx Tx) (err error) {
+			d, err = tx.Document(id)
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return gone, err
+		}
+		if err == nil && s.Now().Sub(d.Created) < age {
+			continue
+		}
+		if err := s.Spool.Remove(id); err != nil {
+			return gone, err
+		}
+		gone++
+	}
+	return gone, nil
+}

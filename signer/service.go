@@ -1,0 +1,305 @@
+package signer
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// Errors that a caller of the service meets, beside ErrNotFound and ErrOutcomeUnknown and those of the formats.
+var (
+	// ErrCredential: the credential is not active, its certificate is not valid now, or it is not granted to the caller.
+	// All three answer alike to a caller without a grant.
+	ErrCredential = errors.New("signer: credential cannot be used")
+	// ErrInput: a field of the request is wrong; the FieldError around it names the field.
+	ErrInput = errors.New("signer: request is wrong")
+	// ErrRequestReused: the request id was used before with another body.
+	ErrRequestReused = errors.New("signer: request id was used with another body")
+	// ErrState: the operation is in a state where this call has no meaning.
+	ErrState = errors.New("signer: operation is in another state")
+	// ErrCode: the code was not accepted; the CodeError around it says why and how many tries are left.
+	ErrCode = errors.New("signer: code not accepted")
+	// ErrInProgress: the operation is being signed right now; ask again.
+	ErrInProgress = errors.New("signer: signing is in progress")
+	// ErrWithheld: a signature was made but not released, because the credential or the fence changed meanwhile.
+	ErrWithheld = errors.New("signer: signature withheld")
+	// ErrTooLarge: the document exceeds the limit of this installation.
+	ErrTooLarge = errors.New("signer: document too large")
+	// ErrEmpty: the document has no bytes.
+	ErrEmpty = errors.New("signer: document is empty")
+	// ErrGone: the document was fetched and acknowledged, or its time is over; the signature stays available.
+	ErrGone = errors.New("signer: document is no longer kept")
+	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
+	ErrIntegrity = errors.New("signer: stored record was tampered with")
+)
+
+// FieldError says which field of a request is wrong, and how.
+type FieldError struct {
+	Field string // path in the request, e.g. "items[0].hash"
+	Text  string // what is wrong and what to do
+	Err   error  // the sentinel
+}
+
+func (e *FieldError) Error() string { return e.Err.Error() + ": " + e.Field + ": " + e.Text }
+
+// Unwrap returns the sentinel.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// FieldName returns the field's path.
+func (e *FieldError) FieldName() string { return e.Field }
+
+// CodeError says why a code was not accepted.
+type CodeError struct {
+	Result    otp.Result
+	TriesLeft int
+}
+
+func (e *CodeError) Error() string {
+	return fmt.Sprintf("%v: %s, tries left: %d", ErrCode, e.Result, e.TriesLeft)
+}
+
+// Unwrap returns ErrCode.
+func (e *CodeError) Unwrap() error { return ErrCode }
+
+// Caller is the authenticated document system.
+type Caller struct {
+	Name       string // in its certificate
+	Registered string // display name that the person is shown
+}
+
+// Config wires a Service. All fields are required.
+type Config struct {
+	Store    Store
+	Spool    Spool
+	Trust    Activator
+	Memory   *otp.Memory
+	Codes    otp.Limits
+	Now      func() time.Time
+	Rand     io.Reader
+	MaxBytes int64         // of one document
+	Life     time.Duration // of an operation that waits for its code
+	Alarm    func(ctx context.Context, kind, subject string, err error)
+}
+
+// Limits of one operation.
+const (
+	maxItems      = 1000
+	maxTitle      = 200              // characters
+	activationTTL = 2 * time.Minute  // of an activation: how long an interrupted operation can be resumed
+	leaseTTL      = 30 * time.Second // of the right to sign after an activation
+	signTimeout   = 25 * time.Second // for the HSM and the record; below the lease
+)
+
+// Service is the use case of signing. It is safe for concurrent use.
+type Service struct {
+	Config
+
+	mu     sync.Mutex
+	flight map[OperationID]chan struct{} // operations that this process is signing
+}
+
+// New checks the wiring.
+func New(c Config) (*Service, error) {
+	if c.Store == nil || c.Spool == nil || c.Trust == nil || c.Memory == nil || c.Now == nil || c.Rand == nil ||
+		c.Alarm == nil || c.MaxBytes <= 0 || c.Life <= 0 {
+		return nil, errors.New("signer: incomplete configuration")
+	}
+	return &Service{Config: c, flight: map[OperationID]chan struct{}{}}, nil
+}
+
+// View is an operation as its caller sees it.
+type View struct {
+	ID         OperationID
+	State      State
+	Outcome    string
+	Credential credential.ID
+	Title      string
+	Language   string
+	Created    time.Time
+	Expires    time.Time
+	Items      []ItemView
+	Receipt    []byte // of the signatures' log entry, in state signed
+}
+
+// ItemView is one item of a View; Signature and Result are there in state signed.
+type ItemView struct {
+	Format    Format
+	Document  string
+	Digest    []byte // SHA-256 of the document, or the given hash
+	DTBSR     []byte
+	Signature []byte // DER for ECDSA
+	Result    []byte // raw signature, CMS, or the bytes to append to the PDF
+}
+
+// CodeSent says that a code is on its way.
+type CodeSent struct {
+	Expires     time.Time
+	Number      int // 1 for the first code of the operation
+	MaskedPhone string
+}
+
+// Get returns an operation of the caller. Foreign and unknown operations are both ErrNotFound.
+func (s *Service) Get(ctx context.Context, caller Caller, id OperationID) (View, error) {
+	var o Operation
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		o, err = own(tx, caller, id)
+		return err
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return s.view(ctx, o)
+}
+
+// own returns the operation if it belongs to the caller.
+func own(tx Tx, caller Caller, id OperationID) (Operation, error) {
+	o, err := tx.Operation(id)
+	if err != nil {
+		return Operation{}, err
+	}
+	if o.Caller != caller.Name {
+		return Operation{}, ErrNotFound
+	}
+	return o, nil
+}
+
+// view opens the seal before it shows anything, so that what a database writer changed is never shown as genuine.
+func (s *Service) view(ctx context.Context, o Operation) (View, error) {
+	v := View{
+		ID: o.ID, State: o.State, Outcome: o.Outcome, Credential: o.Credential, Created: o.Created, Expires: o.Expires,
+	}
+	items, err := UnmarshalItems(o.Items)
+	if err != nil {
+		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+	}
+	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
+	switch {
+	case err == nil:
+		if err := matches(o, sealed); err != nil {
+			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+		}
+		v.Title, v.Language = sealed.Title, sealed.Language
+	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
+		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
+	default:
+		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+	}
+	for i, it := range items {
+		iv := ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR}
+		if o.State == StateSigned && i < len(o.Signatures) && i < len(o.Results) {
+			iv.Signature, iv.Result = o.Signatures[i], o.Results[i]
+		}
+		v.Items = append(v.Items, iv)
+	}
+	if o.State == StateSigned {
+		if v.Receipt, err = s.Store.Receipt(ctx, o.LogIndex); err != nil {
+			return View{}, fmt.Errorf("making the receipt: %w", err)
+		}
+	}
+	return v, nil
+}
+
+// matches holds the stored columns against the sealed record.
+func matches(o Operation, sealed sam.Operation) error {
+	details := sha256.Sum256(o.Items)
+	if sealed.ID != string(o.ID) || sealed.Caller != o.Caller || sealed.Credential != o.Credential ||
+		string(sealed.Details) != string(details[:]) || !sealed.Expires.Equal(o.Expires) {
+		return fmt.Errorf("%w: columns differ from the sealed operation", sam.ErrSeal)
+	}
+	return nil
+}
+
+// integrity turns a broken seal into ErrIntegrity and an alarm; other errors pass.
+func (s *Service) integrity(ctx context.Context, kind, subject string, err error) error {
+	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, ErrItems) &&
+		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, sam.ErrStale) && !errors.Is(err, sam.ErrNotAuthorised) {
+		return err
+	}
+	s.Alarm(ctx, kind, subject, err)
+	reason := err.Error()
+	_, _ = s.Store.Update(ctx, func(tx Tx) error {
+		tx.Append(audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: reason})
+		return nil
+	})
+	return fmt.Errorf("%w: %w", ErrIntegrity, err)
+}
+
+// usable is a credential that may sign now, with its verified binding.
+type usable struct {
+	record  credential.Record
+	binding credential.Binding
+	leaf    *x509.Certificate
+}
+
+// usable reads the credential and checks grant, seal, status, certificate and validity.
+func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID) (usable, error) {
+	var r credential.Record
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if _, err = tx.Grant(id, caller.Name); err != nil {
+			return err
+		}
+		r, err = tx.Credential(id)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return usable{}, &FieldError{"credential", "unknown to this client; ask the operator for a grant", ErrCredential}
+	}
+	if err != nil {
+		return usable{}, err
+	}
+	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
+	if err != nil {
+		return usable{}, s.integrity(ctx, "binding", string(id), err)
+	}
+	if b.ID != id || r.Version != b.Version || len(r.Chain) == 0 || sum(r.Chain[0]) != string(b.Certificate) ||
+		sum(r.WrappedKey) != string(b.WrappedKey) || string(sam.PhoneCommitment(r.PhoneSalt, r.Phone)) != string(b.Phone) {
+		return usable{}, s.integrity(ctx, "binding", string(id), fmt.Errorf("%w: credential differs from its binding", sam.ErrSeal))
+	}
+	leaf, err := x509.ParseCertificate(r.Chain[0])
+	if err != nil {
+		return usable{}, fmt.Errorf("reading the certificate of %s: %w", id, err)
+	}
+	now := s.Now()
+	switch {
+	case b.Status != credential.Active:
+		return usable{}, &FieldError{"credential", "it is " + string(b.Status), ErrCredential}
+	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
+		return usable{}, &FieldError{"credential", "its certificate is not valid now", ErrCredential}
+	}
+	return usable{record: r, binding: b, leaf: leaf}, nil
+}
+
+// sum returns SHA-256 as a comparable string.
+func sum(b []byte) string {
+	h := sha256.Sum256(b)
+	return string(h[:])
+}
+
+// newID returns prefix and 128 random bits in base32.
+func (s *Service) newID(prefix string) (string, error) {
+	b, err := s.random(16)
+	if err != nil {
+		return "", err
+	}
+	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b)), nil
+}
+
+func (s *Service) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(s.Rand, b); err != nil {
+		return nil, fmt.Errorf("drawing random bytes: %w", err)
+	}
+	return b, nil
+}

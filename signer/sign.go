@@ -1,0 +1,404 @@
+package signer
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+)
+
+// Authorize takes the code of an operation and, when it is right, releases the signatures: steps 3 to 7.
+//
+// Once the operation is activated no code is looked at any more: a call by the same caller resumes an operation that
+// a crash interrupted, waits for one that is being signed, and fetches one that is signed.
+// However often and however concurrently it is called, each digest is released with one signature.
+func (s *Service) Authorize(ctx context.Context, caller Caller, id OperationID, code string) (View, error) {
+	for {
+		var o Operation
+		err := s.Store.View(ctx, func(tx Tx) (err error) {
+			o, err = own(tx, caller, id)
+			return err
+		})
+		if err != nil {
+			return View{}, err
+		}
+		if wait, busy := s.inFlight(id); busy && o.State != StateSigned {
+			select {
+			case <-wait:
+				continue
+			case <-ctx.Done():
+				return View{}, ErrInProgress
+			}
+		}
+		switch o.State {
+		case StateSigned:
+			return s.view(ctx, o)
+		case StateClosed:
+			return View{}, fmt.Errorf("%w: it is closed (%s)", ErrState, o.Outcome)
+		}
+		if !s.takeOff(id) {
+			continue
+		}
+		// A caller who hangs up does not stop a signature half way: what is activated is finished and can be fetched.
+		again, err := s.release(context.WithoutCancel(ctx), caller, o, code)
+		s.land(id)
+		if err != nil {
+			return View{}, err
+		}
+		if !again {
+			return s.Get(ctx, caller, id)
+		}
+	}
+}
+
+// inFlight returns what to wait for when this process is signing the operation.
+func (s *Service) inFlight(id OperationID) (<-chan struct{}, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.flight[id]
+	return c, ok
+}
+
+// takeOff reports whether the caller may now work on the operation alone in this process.
+func (s *Service) takeOff(id OperationID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, busy := s.flight[id]; busy {
+		return false
+	}
+	s.flight[id] = make(chan struct{})
+	return true
+}
+
+func (s *Service) land(id OperationID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.flight[id])
+	delete(s.flight, id)
+}
+
+// release is the one critical sequence of this package: from the code to a recorded signature. It returns again = true
+// when the operation moved on meanwhile and must be looked at anew.
+//
+//nolint:gocyclo // one page on purpose: the order of these steps is the safety argument
+func (s *Service) release(ctx context.Context, caller Caller, o Operation, code string) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
+	defer cancel()
+	u, err := s.usable(ctx, caller, o.Credential)
+	if err != nil {
+		return false, err
+	}
+	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
+	if err == nil {
+		err = matches(o, sealed)
+	}
+	if err != nil {
+		return false, s.integrity(ctx, "operation", string(o.ID), err)
+	}
+	items, err := UnmarshalItems(o.Items)
+	if err != nil {
+		return false, s.integrity(ctx, "operation", string(o.ID), err)
+	}
+
+	// step 3: authorise. After the commit the code is spent; after a crash the same caller may resume until the activation ends.
+	var ch credential.Sealed
+	if o.State == StateRequested {
+		ch, err = s.authorise(ctx, caller, &o, u, items, code)
+	} else {
+		ch, err = s.resume(ctx, &o, u)
+	}
+	if errors.Is(err, errMoved) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	failpoint(3)
+
+	// step 4: sign. The signatures exist in memory only; a crash here loses what nobody has seen.
+	signatures, err := s.Trust.Sign(ctx, sam.Release{
+		Binding: u.record.Sealed, Operation: o.Sealed, Challenge: ch, Activation: o.Activation,
+		WrappedKey: u.record.WrappedKey, Digests: digests(items),
+	})
+	if err != nil {
+		return false, s.integrity(ctx, "activation", string(o.ID), err)
+	}
+	failpoint(4)
+
+	// step 5: check. A module that signs wrongly is found before anything is recorded.
+	if err := verify(u, items, signatures); err != nil {
+		return false, err
+	}
+	results, err := assemble(u, items, signatures)
+	if err != nil {
+		return false, err
+	}
+	failpoint(5)
+
+	// step 6: record. Signature, evidence and signed tree head become durable together, or nothing does.
+	withheld, err := s.record(ctx, o, u, items, signatures, results)
+	if err != nil {
+		return false, err
+	}
+	if withheld != "" {
+		return false, fmt.Errorf("%w: %s", ErrWithheld, withheld)
+	}
+	failpoint(6)
+
+	// step 7: release. What leaves is read back from the store; asked again, the same bytes leave again.
+	if err := s.recheck(ctx, caller, items); err != nil {
+		return false, err
+	}
+	failpoint(7)
+	return false, nil
+}
+
+// errMoved: the operation is no longer in the state that was read.
+var errMoved = errors.New("signer: operation moved on")
+
+// authorise derives the expected code, compares, and on a match seals the activation; all that before ONE transaction
+// that counts the try and either records the refusal or spends the challenge and activates the operation.
+func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u usable, items []Item, code string) (credential.Sealed, error) {
+	var ch otp.Challenge
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		ch, err = tx.Challenge(o.Challenge)
+		return err
+	})
+	if err != nil {
+		return credential.Sealed{}, fmt.Errorf("reading the challenge: %w", err)
+	}
+	sealed := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
+	opened, err := s.Trust.OpenChallenge(ctx, sealed)
+	if err == nil && (opened.ID != string(ch.ID) || !bytes.Equal(opened.Subject, o.Sealed.Seal) || opened.Purpose != sam.PurposeSign ||
+		!opened.Expires.Equal(ch.Expires) || !bytes.Equal(opened.Phone, u.binding.Phone)) {
+		err = fmt.Errorf("%w: challenge differs from its operation", sam.ErrSeal)
+	}
+	if err != nil {
+		return credential.Sealed{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
+	}
+	match, err := s.Trust.Match(ctx, sealed, code)
+	if err != nil {
+		return credential.Sealed{}, err
+	}
+	now := s.Now().Truncate(time.Microsecond)
+	var activation credential.Sealed
+	if match {
+		activation, err = s.Trust.Activate(ctx, o.Sealed, sealed, []string{credential.FactorSMSCode}, now.Add(activationTTL))
+		if err != nil {
+			return credential.Sealed{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
+		}
+	}
+	var out otp.Outcome
+	var stored Operation
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		out = otp.Outcome{}
+		if stored, err = own(tx, caller, o.ID); err != nil {
+			return err
+		}
+		if stored.State != StateRequested || stored.Challenge != ch.ID {
+			return errMoved
+		}
+		if err := unchanged(tx, caller, u, ch); err != nil {
+			return err
+		}
+		if !now.Before(stored.Expires) {
+			out = otp.Outcome{Result: otp.Expired}
+		} else if out, err = s.Codes.Try(tx, s.Memory, ch.ID, match, now); err != nil {
+			return err
+		}
+		if out.Result != otp.Accepted {
+			refused(tx, ch, out)
+			return nil
+		}
+		tx.Append(audit.CodeAccepted{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: uint64(out.Attempt),
+		})
+		tx.Append(activated(stored, u, items, activation))
+		stored.State, stored.Activation = StateSigning, activation
+		stored.Fence, stored.Lease = 1, now.Add(leaseTTL)
+		return tx.PutOperation(stored)
+	})
+	if err != nil {
+		return credential.Sealed{}, err
+	}
+	s.Memory.Note(ch.ID, out, ch.Expires, now)
+	if out.Result != otp.Accepted {
+		return credential.Sealed{}, &CodeError{Result: out.Result, TriesLeft: out.TriesLeft}
+	}
+	stored.Version++
+	*o = stored
+	return sealed, nil
+}
+
+// unchanged checks inside the transaction that what was verified before it is still what is stored: the challenge with
+// its seal, the binding, and the grant.
+func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
+	c, err := tx.Challenge(ch.ID)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(c.Seal, ch.Seal) || !bytes.Equal(c.Record, ch.Record) {
+		return errMoved
+	}
+	r, err := tx.Credential(u.binding.ID)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(r.Sealed.Seal, u.record.Sealed.Seal) {
+		return errMoved
+	}
+	_, err = tx.Grant(u.binding.ID, caller.Name)
+	if errors.Is(err, ErrNotFound) {
+		return &FieldError{"credential", "the grant was withdrawn", ErrCredential}
+	}
+	return err
+}
+
+// refused turns a refusal into events.
+func refused(tx Tx, ch otp.Challenge, out otp.Outcome) {
+	tx.Append(audit.CodeRefused{
+		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
+		Result: string(out.Result), Attempt: uint64(out.Attempt),
+	})
+	if out.NowLocked {
+		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
+	}
+}
+
+func activated(o Operation, u usable, items []Item, activation credential.Sealed) audit.SigningActivated {
+	a := sha256.Sum256(activation.Seal)
+	return audit.SigningActivated{
+		Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
+		DTBSR: digests(items), Means: credential.FactorSMSCode, Challenge: string(o.Challenge), Activation: a[:],
+	}
+}
+
+// resume takes over an operation that was activated and then interrupted: once the lease of the one before is over and
+// while the activation lasts.
+func (s *Service) resume(ctx context.Context, o *Operation, u usable) (credential.Sealed, error) {
+	now := s.Now().Truncate(time.Microsecond)
+	if now.Before(o.Lease) {
+		return credential.Sealed{}, ErrInProgress
+	}
+	var ch otp.Challenge
+	var stored Operation
+	_, err := s.Store.Update(ctx, func(tx Tx) (err error) {
+		if stored, err = tx.Operation(o.ID); err != nil {
+			return err
+		}
+		if stored.State != StateSigning || stored.Fence != o.Fence {
+			return errMoved
+		}
+		if ch, err = tx.Challenge(stored.Challenge); err != nil {
+			return err
+		}
+		r, err := tx.Credential(u.binding.ID)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(r.Sealed.Seal, u.record.Sealed.Seal) {
+			return errMoved
+		}
+		stored.Fence++
+		stored.Lease = now.Add(leaseTTL)
+		tx.Append(audit.SigningResumed{Operation: string(o.ID), Fence: stored.Fence})
+		return tx.PutOperation(stored)
+	})
+	if err != nil {
+		return credential.Sealed{}, err
+	}
+	stored.Version++
+	*o = stored
+	return credential.Sealed{Record: ch.Record, Seal: ch.Seal}, nil
+}
+
+// verify checks every signature with the certificate's public key.
+func verify(u usable, items []Item, signatures [][]byte) error {
+	key, ok := u.leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("signer: certificate of %s holds no ECDSA key", u.binding.ID)
+	}
+	for i, it := range items {
+		if !ecdsa.VerifyASN1(key, it.DTBSR, signatures[i]) {
+			return fmt.Errorf("signer: the HSM's signature %d of credential %s does not verify; nothing was released", i, u.binding.ID)
+		}
+	}
+	return nil
+}
+
+// assemble makes the finished result of every item.
+func assemble(u usable, items []Item, signatures [][]byte) ([][]byte, error) {
+	results := make([][]byte, len(items))
+	for i, it := range items {
+		var err error
+		switch it.Format {
+		case PAdESBB:
+			var p pades.Prepared
+			if err = p.UnmarshalBinary(it.Prepared); err == nil {
+				results[i], err = p.Embed(signatures[i])
+			}
+		case CAdESBB:
+			results[i], err = cades.Assemble(cades.SignedData{
+				Algorithm: cades.ECDSAP256SHA256, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
+			})
+		case Raw:
+			results[i] = signatures[i]
+		}
+		if err != nil {
+			return nil, fmt.Errorf("assembling item %d: %w", i, err)
+		}
+	}
+	return results, nil
+}
+
+// record stores the signatures with their evidence if this process still holds the fence and the credential is still
+// the same; else it records that they were withheld, and why.
+func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
+	hashes := make([][]byte, len(signatures))
+	for i, sig := range signatures {
+		h := sha256.Sum256(sig)
+		hashes[i] = h[:]
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		withheld = ""
+		stored, err := tx.Operation(o.ID)
+		if err != nil {
+			return err
+		}
+		r, err := tx.Credential(o.Credential)
+		if err != nil {
+			return err
+		}
+		switch {
+		case stored.State != StateSigning || stored.Fence != o.Fence:
+			withheld = "another process took over"
+		case !bytes.Equal(r.Sealed.Seal, u.record.Sealed.Seal):
+			withheld = "credential changed"
+		}
+		if withheld != "" {
+			tx.Append(audit.SigningWithheld{Operation: string(o.ID), Fence: o.Fence, Reason: withheld})
+			return nil
+		}
+		stored.State, stored.Signatures, stored.Results = StateSigned, signatures, results
+		stored.LogIndex = tx.NextIndex()
+		tx.Append(audit.SigningSigned{
+			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
+			DTBSR: digests(items), Signatures: hashes,
+		})
+		return tx.PutOperation(stored)
+	})
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return "", fmt.Errorf("%w; fetch the operation to see", err)
+	}
+	return withheld, err
+}
