@@ -1,0 +1,234 @@
+package otp
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+type fakeTx struct {
+	challenges map[ID]Challenge
+	locks      map[[2]string]Lock
+	puts       int
+}
+
+func newTx(c ...Challenge) *fakeTx {
+	tx := &fakeTx{challenges: map[ID]Challenge{}, locks: map[[2]string]Lock{}}
+	for _, x := range c {
+		tx.challenges[x.ID] = x
+	}
+	return tx
+}
+
+func (tx *fakeTx) Challenge(id ID) (Challenge, error) {
+	c, ok := tx.challenges[id]
+	if !ok {
+		return Challenge{}, ErrNotFound
+	}
+	return c, nil
+}
+func (tx *fakeTx) PutChallenge(c Challenge) error { tx.puts++; tx.challenges[c.ID] = c; return nil }
+func (tx *fakeTx) Lock(a, c string) (Lock, error) { return tx.locks[[2]string{a, c}], nil }
+func (tx *fakeTx) PutLock(l Lock) error {
+	tx.puts++
+	tx.locks[[2]string{l.Account, l.Caller}] = l
+	return nil
+}
+
+func challenge(id ID) Challenge {
+	return Challenge{ID: id, Account: "cred", Caller: "docs", Number: 1, Expires: start.Add(5 * time.Minute)}
+}
+
+func try(t *testing.T, tx Tx, m *Memory, id ID, match bool, now time.Time) Outcome {
+	t.Helper()
+	o, err := DefaultLimits().Try(tx, m, id, match, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Note(id, o, start.Add(5*time.Minute), now)
+	return o
+}
+
+func TestCodeIsSpentOnce(t *testing.T) {
+	tx, m := newTx(challenge("c")), NewMemory()
+	if o := try(t, tx, m, "c", true, start); o.Result != Accepted || o.Attempt != 1 {
+		t.Fatalf("got %+v", o)
+	}
+	for _, match := range []bool{true, false} {
+		if o := try(t, tx, m, "c", match, start); o.Result != Spent || o.Attempt != 0 {
+			t.Errorf("second try (match %v): %+v", match, o)
+		}
+	}
+}
+
+// TestAnswerAfterTheEndDoesNotDependOnTheCode: right and wrong codes are answered alike once nothing can be won.
+func TestAnswerAfterTheEndDoesNotDependOnTheCode(t *testing.T) {
+	for name, prepare := range map[string]func(c *Challenge, tx *fakeTx) time.Time{
+		"expired":   func(c *Challenge, _ *fakeTx) time.Time { return c.Expires },
+		"spent":     func(c *Challenge, _ *fakeTx) time.Time { c.Spent = start; return start },
+		"voided":    func(c *Challenge, _ *fakeTx) time.Time { c.Voided = start; return start },
+		"exhausted": func(c *Challenge, _ *fakeTx) time.Time { c.Attempts = 3; return start },
+		"locked": func(_ *Challenge, tx *fakeTx) time.Time {
+			tx.locks[[2]string{"cred", ""}] = Lock{Locked: start}
+			return start
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got [2]Outcome
+			for i, match := range []bool{true, false} {
+				tx := newTx()
+				c := challenge("c")
+				now := prepare(&c, tx)
+				tx.challenges["c"] = c
+				got[i] = try(t, tx, NewMemory(), "c", match, now)
+				if tx.puts != 0 {
+					t.Error("a try that cannot win was counted")
+				}
+			}
+			if got[0] != got[1] || got[0].Result == Accepted || got[0].Result == Rejected {
+				t.Errorf("right: %+v, wrong: %+v", got[0], got[1])
+			}
+		})
+	}
+}
+
+func TestLocks(t *testing.T) {
+	tx, m := newTx(), NewMemory()
+	var locked []Outcome
+	for i := range 5 {
+		id := ID(rune('a' + i))
+		tx.challenges[id] = challenge(id)
+		if o := try(t, tx, m, id, false, start); o.NowLocked {
+			locked = append(locked, o)
+		}
+	}
+	if len(locked) != 1 || locked[0].Scope != ScopeCaller {
+		t.Fatalf("five failures locked %+v, want the caller once", locked)
+	}
+	other := challenge("other")
+	other.Caller = "docs-2"
+	tx.challenges["other"] = other
+	if o := try(t, tx, m, "other", true, start); o.Result != Accepted {
+		t.Errorf("another caller is locked out too: %+v", o)
+	}
+	if _, err := DefaultLimits().Replace(tx, "", "cred", "docs", start); !errors.Is(err, ErrLocked) {
+		t.Errorf("a new code for a locked caller: %v", err)
+	}
+	if err := Unlock(tx, "cred", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DefaultLimits().Replace(tx, "", "cred", "docs", start); err != nil {
+		t.Errorf("still locked after unlock: %v", err)
+	}
+}
+
+func TestAccountLockNeedsItsWindow(t *testing.T) {
+	tx, m := newTx(), NewMemory()
+	fail := func(n int, at time.Time) (last Outcome) {
+		for i := range n {
+			c := challenge(ID(at.String() + string(rune(i))))
+			c.Caller, c.Expires = string(rune('A'+i%5)), at.Add(time.Minute)
+			tx.challenges[c.ID] = c
+			last = try(t, tx, m, c.ID, false, at)
+		}
+		return last
+	}
+	fail(9, start)
+	if o := fail(1, start.Add(25*time.Hour)); o.Scope == ScopeAccount {
+		t.Error("failures of yesterday lock today")
+	}
+	if o := fail(9, start.Add(26*time.Hour)); o.Scope != ScopeAccount {
+		t.Errorf("ten failures in a day: %+v", o)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	tx := newTx()
+	l := DefaultLimits()
+	previous := ID("")
+	for n := 1; n <= l.Codes; n++ {
+		got, err := l.Replace(tx, previous, "cred", "docs", start)
+		if err != nil || got != n {
+			t.Fatalf("code %d: number %d, %v", n, got, err)
+		}
+		if previous != "" && tx.challenges[previous].Voided.IsZero() {
+			t.Error("the previous code still lives")
+		}
+		c := challenge(ID(rune('0' + n)))
+		c.Number = n
+		tx.challenges[c.ID] = c
+		previous = c.ID
+	}
+	if _, err := l.Replace(tx, previous, "cred", "docs", start); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a fourth code: %v", err)
+	}
+}
+
+// TestTrustOldDatabaseRevivesNothing puts back the rows from before each try: the memory is the stricter count.
+func TestTrustOldDatabaseRevivesNothing(t *testing.T) {
+	m := NewMemory()
+	for range 3 {
+		try(t, newTx(challenge("c")), m, "c", false, start)
+	}
+	if o := try(t, newTx(challenge("c")), m, "c", true, start); o.Result != Exhausted {
+		t.Errorf("tries were revived: %+v", o)
+	}
+	try(t, newTx(challenge("d")), m, "d", true, start)
+	if o := try(t, newTx(challenge("d")), m, "d", true, start); o.Result != Spent {
+		t.Errorf("a spent code was revived: %+v", o)
+	}
+}
+
+// TestModel: whatever the order of tries, at most Tries are counted for a code and at most one is accepted.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tx, m := newTx(challenge("c")), NewMemory()
+		counted, accepted, now := 0, 0, start
+		for range rapid.IntRange(1, 20).Draw(t, "tries") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "wait")) * time.Second)
+			o, err := DefaultLimits().Try(tx, m, "c", rapid.Bool().Draw(t, "match"), now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Note("c", o, start.Add(5*time.Minute), now)
+			if o.Attempt > 0 {
+				counted++
+				if o.Attempt != counted {
+					t.Fatalf("attempt %d is numbered %d", counted, o.Attempt)
+				}
+			}
+			if o.Result == Accepted {
+				accepted++
+				if !now.Before(start.Add(5 * time.Minute)) {
+					t.Fatal("accepted after its life")
+				}
+			}
+		}
+		if counted > 3 || accepted > 1 {
+			t.Fatalf("%d counted, %d accepted", counted, accepted)
+		}
+	})
+}
+
+func TestMemoryConcurrently(t *testing.T) {
+	m := NewMemory()
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			m.Note("c", Outcome{Result: Rejected, Attempt: i%3 + 1}, start, start)
+			c := challenge("c")
+			m.apply(&c)
+		})
+	}
+	wg.Wait()
+	c := challenge("c")
+	m.apply(&c)
+	if c.Attempts != 3 {
+		t.Errorf("remembers %d attempts, want 3", c.Attempts)
+	}
+}

@@ -1,0 +1,406 @@
+package sam
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/credential"
+	"pgregory.net/rapid"
+)
+
+// device is a software stand-in for the HSM that counts signatures.
+type device struct {
+	key     []byte
+	keys    map[string]*ecdsa.PrivateKey
+	signed  int
+	failMAC bool
+}
+
+func newDevice() *device {
+	return &device{key: []byte("a seal key of the test, 32 bytes"), keys: map[string]*ecdsa.PrivateKey{}}
+}
+
+func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
+	if d.failMAC {
+		return nil, errors.New("device is gone")
+	}
+	h := hmac.New(sha256.New, d.key)
+	h.Write(data)
+	return h.Sum(nil), nil
+}
+
+func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.PublicKey, error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	w := fmt.Sprintf("wrapped-%d", len(d.keys))
+	d.keys[w] = k
+	return []byte(w), "kek-1", &k.PublicKey, nil
+}
+
+func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ string, digests [][]byte) ([][]byte, error) {
+	var out [][]byte
+	for _, g := range digests {
+		d.signed++
+		s, err := ecdsa.SignASN1(rand.Reader, d.keys[string(wrapped)], g)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+var testTime = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+type world struct {
+	t       *testing.T
+	device  *device
+	module  *Module
+	now     time.Time
+	binding credential.Binding
+	op      Operation
+	release Release
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, device: newDevice(), now: testTime}
+	w.module = w.open("test installation", 1)
+	ctx := context.Background()
+	wrapped, kek, _, err := w.device.GenerateKey(ctx, "ecdsa-p256-sha256")
+	must(t, err)
+	h := sha256.Sum256(wrapped)
+	phone := PhoneCommitment([]byte("salt"), "+380501234567")
+	w.binding = credential.Binding{
+		ID: "cred-1", Signatory: "s-1", Algorithm: credential.ECDSAP256, SPKI: []byte("spki"), Certificate: []byte("cert"),
+		WrappedKey: h[:], KEK: kek, Phone: phone, Factors: []string{credential.FactorSMSCode}, SCAL: credential.SCAL1,
+		Status: credential.Active, Version: 3,
+	}
+	d1, d2 := sha256.Sum256([]byte("one")), sha256.Sum256([]byte("two"))
+	w.op = Operation{
+		ID: "op-1", Caller: "docs", Credential: "cred-1", BindingVersion: 3, Algorithm: credential.ECDSAP256,
+		Digests: [][]byte{d1[:], d2[:]}, Title: "Договір", CallerName: "Docs Ltd", Language: "uk",
+		Documents: [][]byte{d1[:], d2[:]}, Details: []byte("details"), Expires: w.now.Add(10 * time.Minute),
+	}
+	w.release = Release{WrappedKey: wrapped, Digests: w.op.Digests}
+	w.seal(w.binding, w.op, Challenge{}, w.now.Add(2*time.Minute))
+	return w
+}
+
+func (w *world) open(installation string, epoch uint64) *Module {
+	w.t.Helper()
+	m, err := Open(context.Background(), w.device, Config{
+		Installation: installation, Epoch: epoch, Digits: 6, Now: func() time.Time { return w.now },
+	})
+	must(w.t, err)
+	return m
+}
+
+// seal makes a release whose seals are all genuine; a zero field of c is filled in.
+func (w *world) seal(b credential.Binding, o Operation, c Challenge, notAfter time.Time) {
+	w.t.Helper()
+	ctx := context.Background()
+	var err error
+	w.release.Binding, err = w.module.SealBinding(ctx, b)
+	must(w.t, err)
+	w.release.Operation, err = w.module.SealOperation(ctx, o)
+	must(w.t, err)
+	if c.Purpose == "" {
+		c = Challenge{ID: "ch-1", Purpose: PurposeSign, Subject: w.release.Operation.Seal, Nonce: []byte("n"), Phone: b.Phone, Expires: w.now.Add(5 * time.Minute)}
+	}
+	w.release.Challenge, err = w.module.SealChallenge(ctx, c)
+	must(w.t, err)
+	w.release.Activation, err = w.module.seal(ctx, kindActivation, &Activation{
+		Operation: w.release.Operation.Seal, Challenge: w.release.Challenge.Seal, Means: []string{credential.FactorSMSCode}, NotAfter: notAfter,
+	})
+	must(w.t, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSignReleasesExactlyTheAuthorisedDigests(t *testing.T) {
+	w := newWorld(t)
+	got, err := w.module.Sign(context.Background(), w.release)
+	must(t, err)
+	if len(got) != 2 || w.device.signed != 2 {
+		t.Fatalf("%d signatures, %d C_Sign calls, want 2 and 2", len(got), w.device.signed)
+	}
+	for i, s := range got {
+		if !ecdsa.VerifyASN1(&w.device.keys["wrapped-0"].PublicKey, w.op.Digests[i], s) {
+			t.Errorf("signature %d does not verify", i)
+		}
+	}
+}
+
+// TestTrustDatabaseWriterCannotSign changes what a database writer can reach, one thing at a time. Every row must be
+// refused before the key is unwrapped.
+func TestTrustDatabaseWriterCannotSign(t *testing.T) {
+	other := sha256.Sum256([]byte("another document"))
+	for _, tt := range []struct {
+		name   string
+		attack func(w *world)
+		want   error
+	}{
+		{"digest swapped in the call", func(w *world) { w.release.Digests = [][]byte{w.op.Digests[1], w.op.Digests[0]} }, ErrNotAuthorised},
+		{"digest added", func(w *world) { w.release.Digests = append(bytesOf(w.op.Digests), other[:]) }, ErrNotAuthorised},
+		{"digest dropped", func(w *world) { w.release.Digests = w.op.Digests[:1] }, ErrNotAuthorised},
+		{"digest changed in the record", func(w *world) {
+			w.release.Operation.Record = bytes.Replace(w.release.Operation.Record, w.op.Digests[0], other[:], 1)
+			w.release.Digests = [][]byte{other[:], w.op.Digests[1]}
+		}, ErrSeal},
+		{"title changed", func(w *world) {
+			w.release.Operation.Record = bytes.Replace(w.release.Operation.Record, []byte("Договір"), []byte("Рахунок"), 1)
+		}, ErrSeal},
+		{"status set to active", func(w *world) {
+			b := w.binding
+			b.Status = credential.Revoked
+			s, err := w.module.SealBinding(context.Background(), b)
+			must(w.t, err)
+			s.Record, err = w.binding.MarshalBinary()
+			must(w.t, err)
+			w.release.Binding = s
+		}, ErrSeal},
+		{"revoked", func(w *world) {
+			b := w.binding
+			b.Status = credential.Revoked
+			w.seal(b, w.op, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"revoked binding put back", func(w *world) { w.module.Raise("cred-1", 4) }, ErrStale},
+		{"wrapped key of another person", func(w *world) { w.release.WrappedKey = []byte("wrapped-9") }, ErrNotAuthorised},
+		{"operation of another credential", func(w *world) {
+			o := w.op
+			o.Credential = "cred-2"
+			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"operation of an older binding", func(w *world) {
+			o := w.op
+			o.BindingVersion = 2
+			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"challenge of another operation", func(w *world) {
+			w.seal(w.binding, w.op, Challenge{ID: "x", Purpose: PurposeSign, Subject: []byte("other"), Phone: w.binding.Phone, Expires: w.now}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"challenge of another purpose", func(w *world) {
+			w.seal(w.binding, w.op, Challenge{ID: "x", Purpose: PurposeAgreement, Subject: w.release.Operation.Seal, Phone: w.binding.Phone}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"code sent to another phone", func(w *world) {
+			w.seal(w.binding, w.op, Challenge{ID: "x", Purpose: PurposeSign, Subject: w.release.Operation.Seal, Phone: []byte("other")}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"activation made up", func(w *world) { w.release.Activation.Seal = make([]byte, 32) }, ErrSeal},
+		{"activation absent", func(w *world) { w.release.Activation = credential.Sealed{} }, ErrSeal},
+		{"activation prolonged", func(w *world) { w.now = w.now.Add(3 * time.Minute) }, ErrExpired},
+		{"operation seal used as activation", func(w *world) { w.release.Activation = w.release.Operation }, ErrSeal},
+		{"sealed by another installation", func(w *world) { w.module = w.open("other installation", 1) }, ErrSeal},
+		{"sealed in an earlier epoch", func(w *world) { w.module = w.open("test installation", 2) }, ErrSeal},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.attack(w)
+			_, err := w.module.Sign(context.Background(), w.release)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			if w.device.signed != 0 {
+				t.Error("the key was used")
+			}
+		})
+	}
+}
+
+func bytesOf(b [][]byte) [][]byte { return append([][]byte(nil), b...) }
+
+// TestEverySealedByteCounts flips each byte of each record and seal.
+func TestEverySealedByteCounts(t *testing.T) {
+	w := newWorld(t)
+	for name, s := range map[string]*credential.Sealed{
+		"binding": &w.release.Binding, "operation": &w.release.Operation, "challenge": &w.release.Challenge, "activation": &w.release.Activation,
+	} {
+		for _, part := range []*[]byte{&s.Record, &s.Seal} {
+			whole := *part
+			for i := range whole {
+				*part = bytes.Clone(whole)
+				(*part)[i] ^= 1
+				if _, err := w.module.Sign(context.Background(), w.release); !errors.Is(err, ErrSeal) {
+					t.Fatalf("%s: byte %d changed: error %v, want %v", name, i, err, ErrSeal)
+				}
+			}
+			*part = whole
+		}
+	}
+	if _, err := w.module.Sign(context.Background(), w.release); err != nil {
+		t.Fatalf("restored records are refused: %v", err)
+	}
+}
+
+func TestCodeBelongsToOneChallenge(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	code, err := w.module.Code(ctx, w.release.Challenge)
+	must(t, err)
+	if len(code) != 6 {
+		t.Errorf("code of %d digits, want 6", len(code))
+	}
+	again, err := w.module.Code(ctx, w.release.Challenge)
+	must(t, err)
+	if again != code {
+		t.Error("the same challenge has two codes")
+	}
+	ok, err := w.module.Match(ctx, w.release.Challenge, code)
+	must(t, err)
+	if !ok {
+		t.Error("the right code does not match")
+	}
+	same := 0
+	for i := range 200 {
+		s, err := w.module.SealChallenge(ctx, Challenge{ID: fmt.Sprint(i), Purpose: PurposeSign, Subject: []byte("s"), Nonce: []byte{byte(i)}, Expires: w.now})
+		must(t, err)
+		if ok, _ := w.module.Match(ctx, s, code); ok {
+			same++
+		}
+	}
+	if same > 2 {
+		t.Errorf("the code answers %d of 200 foreign challenges", same)
+	}
+	broken := w.release.Challenge
+	broken.Seal = make([]byte, 32)
+	if _, err := w.module.Code(ctx, broken); !errors.Is(err, ErrSeal) {
+		t.Errorf("code for a broken seal: %v", err)
+	}
+}
+
+func TestActivateRefusesForeignChallenge(t *testing.T) {
+	w := newWorld(t)
+	o := w.op
+	o.ID = "op-2"
+	other, err := w.module.SealOperation(context.Background(), o)
+	must(t, err)
+	if _, err := w.module.Activate(context.Background(), other, w.release.Challenge, nil, w.now); !errors.Is(err, ErrNotAuthorised) {
+		t.Errorf("error %v, want %v", err, ErrNotAuthorised)
+	}
+}
+
+func issuing() Enrolment {
+	p := Person{GivenName: "Taras", Surname: "Shevchenko", Country: "UA", IdentifierType: "TIN", Identifier: "2935412318"}
+	return Enrolment{
+		ID: "enr-1", Version: 7, State: StateIssuing, Algorithm: credential.ECDSAP256, Person: p, Phone: []byte("phone"), Confirmed: "ch-1",
+		Identity:  Identity{Outcome: Positive, Person: p, Phone: []byte("phone"), At: testTime},
+		Agreement: make([]byte, 32), AcceptedBy: "ch-2", AcceptedAt: testTime, Credential: "cred-1", At: testTime,
+	}
+}
+
+func TestTrustNoKeyWithoutProofAndAgreement(t *testing.T) {
+	for name, attack := range map[string]func(e *Enrolment){
+		"not issuing":         func(e *Enrolment) { e.State = StateProven },
+		"identity negative":   func(e *Enrolment) { e.Identity.Outcome = Negative },
+		"identity missing":    func(e *Enrolment) { e.Identity = Identity{} },
+		"phone unconfirmed":   func(e *Enrolment) { e.Confirmed = "" },
+		"phone not proven":    func(e *Enrolment) { e.Identity.Phone = []byte("other") },
+		"other person proven": func(e *Enrolment) { e.Identity.Person.Surname = "Franko" },
+		"not accepted":        func(e *Enrolment) { e.AcceptedBy = "" },
+		"no agreement":        func(e *Enrolment) { e.Agreement = nil },
+		"no credential":       func(e *Enrolment) { e.Credential = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			e := issuing()
+			attack(&e)
+			s, err := w.module.SealEnrolment(context.Background(), e)
+			must(t, err)
+			n := len(w.device.keys)
+			if _, err := w.module.Generate(context.Background(), s); !errors.Is(err, ErrNotAuthorised) || len(w.device.keys) != n {
+				t.Errorf("error %v, %d keys made", err, len(w.device.keys)-n)
+			}
+		})
+	}
+	w := newWorld(t)
+	s, err := w.module.SealEnrolment(context.Background(), issuing())
+	must(t, err)
+	if _, err := w.module.Generate(context.Background(), s); err != nil {
+		t.Errorf("a complete enrolment is refused: %v", err)
+	}
+	s.Record = bytes.Replace(s.Record, []byte("2935412318"), []byte("3184710691"), 2)
+	if _, err := w.module.Generate(context.Background(), s); !errors.Is(err, ErrSeal) {
+		t.Errorf("a changed enrolment: %v, want %v", err, ErrSeal)
+	}
+}
+
+func TestLostDeviceRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.device.failMAC = true
+	if _, err := w.module.Sign(context.Background(), w.release); err == nil || errors.Is(err, ErrSeal) {
+		t.Errorf("error %v, want the device's", err)
+	}
+	if _, err := Open(context.Background(), w.device, Config{Installation: "i", Digits: 6, Now: time.Now}); err == nil {
+		t.Error("opened without subkeys")
+	}
+}
+
+func TestRecordsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		str := rapid.String()
+		raw := rapid.Custom(func(t *rapid.T) []byte {
+			if b := rapid.SliceOf(rapid.Byte()).Draw(t, "b"); len(b) > 0 {
+				return b
+			}
+			return nil
+		})
+		o := Operation{
+			ID: str.Draw(t, "id"), Caller: str.Draw(t, "caller"), Title: str.Draw(t, "title"), BindingVersion: rapid.Uint64().Draw(t, "v"),
+			Digests: rapid.SliceOf(raw).Draw(t, "digests"), Details: raw.Draw(t, "details"), Expires: time.UnixMicro(rapid.Int64().Draw(t, "t")).UTC(),
+		}
+		data, err := o.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Operation
+		if err := back.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := back.MarshalBinary(); !bytes.Equal(again, data) {
+			t.Fatal("not the same after a round trip")
+		}
+	})
+}
+
+func FuzzRecords(f *testing.F) {
+	e := issuing()
+	o := Operation{ID: "o", Digests: [][]byte{{1}}}
+	for _, r := range []interface{ MarshalBinary() ([]byte, error) }{&e, &o, &Challenge{ID: "c"}, &Activation{Means: []string{"m"}}} {
+		b, err := r.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, r := range []interface {
+			MarshalBinary() ([]byte, error)
+			UnmarshalBinary([]byte) error
+		}{&Enrolment{}, &Operation{}, &Challenge{}, &Activation{}, &credential.Binding{}} {
+			if r.UnmarshalBinary(data) != nil {
+				continue
+			}
+			again, err := r.MarshalBinary()
+			if err != nil || !bytes.Equal(again, data) {
+				t.Fatalf("%T accepts two encodings of one record", r)
+			}
+		}
+	})
+}
