@@ -1,0 +1,54 @@
+# ECSigner core. `make help` lists what can be made.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help packages build demo test race-free lint fmt generate generate-check readme bench clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+packages: ## install the Debian packages that are missing
+	@.ci/install-packages
+
+build: packages ## build bin/ecsigner
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ecsigner ./cmd/ecsigner
+
+demo: ## from a voucher to a signed PDF that independent programs accept (OUT=DIR keeps the results)
+	@start=$$SECONDS; $(MAKE) --no-print-directory -s build; \
+	bin/ecsigner demo $(if $(OUT),--out $(OUT),); \
+	echo "make demo took $$((SECONDS - start)) s, installation and build included."
+
+test: packages ## all tests under the race detector; nothing may be skipped
+	$(GO) vet ./...
+	.ci/test
+
+lint: ## format, static checks, proto rules and compatibility
+	@test -z "$$($$(.ci/tool gofumpt) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$'))" || \
+		{ echo 'not gofumpt-formatted (make fmt mends it):'; $$(.ci/tool gofumpt) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$'); exit 1; }
+	$$(.ci/tool golangci-lint) run ./...
+	$$(.ci/tool buf) lint
+	$$(.ci/tool buf) breaking --against proto/baseline.binpb
+
+fmt: ## format the Go code
+	$$(.ci/tool gofumpt) -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+
+generate: ## make the generated code anew
+	PATH="$$(dirname $$(.ci/tool protoc-gen-go)):$$(dirname $$(.ci/tool protoc-gen-go-grpc)):$$PATH" $$(.ci/tool buf) generate
+	$$(.ci/tool sqlc) generate -f store/sqlc.yaml
+
+generate-check: generate ## fail when the committed generated code is out of date
+	git diff --exit-code -- proto store
+
+readme: build ## run the commands of the README
+	.ci/readme README.md
+
+bench: build ## measure: raw HSM, and authorised signatures through the whole service
+	bin/ecsigner bench
+
+clean: ## remove what was built
+	rm -rf bin out

@@ -1,0 +1,111 @@
+package ecsigner_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ecsigner/ecsigner"
+
+// allowed is the import table of the house: which packages of ours a package may import. A key ending in "/" stands for
+// all packages below it. Calls go down; nothing calls up.
+var allowed = map[string][]string{
+	"credential":          {},
+	"otp":                 {},
+	"otp/sms":             {},
+	"ca":                  {"ca/lint"},
+	"ca/lint":             {},
+	"audit":               {},
+	"sam":                 {"credential"},
+	"hsm":                 {},
+	"hsm/hsmtest":         {"hsm"},
+	"signer/pdf":          {},
+	"signer/cades":        {},
+	"signer/pades":        {"signer/cades", "signer/pdf"},
+	"signer":              {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
+	"enrol/agreement":     {},
+	"enrol":               {"otp", "otp/sms", "ca", "audit", "sam", "credential", "enrol/", "signer/pades", "signer/cades"},
+	"store":               {"signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
+	"store/":              {"signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
+	"proto/":              {"proto/"},
+	"server":              {"enrol", "signer", "audit", "ca", "credential", "proto/"},
+	"server/pki":          {},
+	"cmd/ecsigner/demo":   {"proto/"},
+	"cmd/ecsigner/client": {"proto/"},
+	"cmd/ecsigner/bench":  {"proto/", "hsm", "cmd/ecsigner/client"},
+	"cmd/ecsigner/verify": {"signer/pdf", "signer/pades", "signer/cades", "audit"},
+	"cmd/ecsigner/":       {"*"},
+	"cmd/ecsigner":        {"*"},
+}
+
+// only says which packages may import a library, directly.
+var only = map[string][]string{
+	"github.com/miekg/pkcs11":      {"hsm", "hsm/hsmtest"},
+	"C":                            {"hsm"},
+	"google.golang.org/grpc":       {"server", "proto/", "cmd/ecsigner", "cmd/ecsigner/"},
+	"database/sql":                 {"store", "store/"},
+	"github.com/mattn/go-sqlite3":  {"store"},
+	"github.com/digitorus/pdfsign": {"cmd/ecsigner/verify"},
+	"go.mozilla.org/pkcs7":         {"cmd/ecsigner/verify"},
+	"codeberg.org/go-pdf/fpdf":     {"enrol/agreement"},
+	"github.com/zmap/zlint/v3":     {"ca"},
+	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
+	"github.com/pquerna/otp":       {"sam"},
+	"golang.org/x/mod/sumdb":       {"audit", "store", "store/", "cmd/ecsigner/"},
+}
+
+func TestLayering(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports ","}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		path, list, _ := strings.Cut(strings.TrimSpace(line), ":")
+		name := strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+		if name == "" {
+			continue
+		}
+		packages++
+		rule, ok := find(name)
+		if !ok {
+			t.Errorf("package %s is not in the import table", name)
+			continue
+		}
+		for imported := range strings.SplitSeq(list, ",") {
+			if ours, ok := strings.CutPrefix(imported, module+"/"); ok && !matches(ours, rule) {
+				t.Errorf("%s imports %s; the table allows it only %v", name, ours, rule)
+			}
+			for library, users := range only {
+				if (imported == library || strings.HasPrefix(imported, library+"/")) && !matches(name, users) {
+					t.Errorf("%s imports %s; only %v may", name, imported, users)
+				}
+			}
+		}
+	}
+	if packages < 10 {
+		t.Errorf("only %d packages were seen", packages)
+	}
+}
+
+// find returns the row of a package: its own, or that of the nearest folder above.
+func find(name string) ([]string, bool) {
+	if r, ok := allowed[name]; ok {
+		return r, true
+	}
+	for dir := name; strings.Contains(dir, "/"); {
+		dir = dir[:strings.LastIndex(dir, "/")]
+		if r, ok := allowed[dir+"/"]; ok {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+func matches(name string, rule []string) bool {
+	return slices.ContainsFunc(rule, func(r string) bool {
+		return r == "*" || r == name || strings.HasSuffix(r, "/") && strings.HasPrefix(name+"/", r)
+	})
+}
