@@ -33,7 +33,7 @@ func (s Status) Valid() bool { return s == Active || s == Suspended || s == Revo
 type Algorithm string
 
 // ECDSAP256 is ECDSA on curve P-256 with SHA-256; signatures are DER (RFC 3279 Ecdsa-Sig-Value).
-const ECDSAP256 Algorithm = "ecdsa-p256-sha256"
+const ECDSAP256 Algorithm = "ecdsa-p256"
 
 // DigestSize is the length in bytes of the DTBS/R that a key of this algorithm signs, or 0 if the algorithm is unknown.
 func (a Algorithm) DigestSize() int {

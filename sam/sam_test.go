@@ -79,7 +79,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, device: newDevice(), now: testTime}
 	w.module = w.open("test installation", 1)
 	ctx := context.Background()
-	wrapped, kek, _, err := w.device.GenerateKey(ctx, "ecdsa-p256-sha256")
+	wrapped, kek, _, err := w.device.GenerateKey(ctx, "ecdsa-p256")
 	must(t, err)
 	h := sha256.Sum256(wrapped)
 	phone := PhoneCommitment([]byte("salt"), "+380501234567")
