@@ -149,7 +149,7 @@ const (
 	SignatureFormat_SIGNATURE_FORMAT_UNSPECIFIED SignatureFormat = 0
 	// PAdES baseline B-B (ETSI EN 319 142-1) of an uploaded PDF.
 	SignatureFormat_SIGNATURE_FORMAT_PADES_B_B SignatureFormat = 1
-	// Detached CAdES baseline B-B (ETSI EN 319 122-1) of an uploaded document or of a hash.
+	// Detached CAdES baseline B-B (ETSI EN 319 122-1) of a hash.
 	SignatureFormat_SIGNATURE_FORMAT_CADES_B_B SignatureFormat = 2
 	// The bare signature of a hash, in the encoding of the key's algorithm.
 	SignatureFormat_SIGNATURE_FORMAT_RAW SignatureFormat = 3
@@ -281,12 +281,12 @@ type isSigningItemRequest_Source interface {
 }
 
 type SigningItemRequest_DocumentId struct {
-	// Id of a document that the caller uploaded.
+	// Id of a document that the caller uploaded, for PAdES.
 	DocumentId string `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof"`
 }
 
 type SigningItemRequest_Sha256 struct {
-	// SHA-256 of a document that stays with the caller.
+	// SHA-256 of a document that stays with the caller, for CAdES and raw signatures.
 	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3,oneof"`
 }
 
@@ -532,7 +532,7 @@ type CreateSigningOperationRequest struct {
 	CredentialId string `protobuf:"bytes,2,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
 	// What is signed, in words for the signatory.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	// Language of the signatory's text: ISO 639-1; empty for the signatory's own.
+	// Language of the signatory's text: ISO 639-1.
 	Language string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
 	// The things to sign.
 	Items         []*SigningItemRequest `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
@@ -1012,7 +1012,9 @@ func (x *CancelSigningOperationRequest) GetOperationId() string {
 
 // CancelSigningOperationResponse answers CancelSigningOperation.
 type CancelSigningOperationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operation as it is now.
+	Operation     *SigningOperation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1045,6 +1047,13 @@ func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use CancelSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationResponse) Descriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CancelSigningOperationResponse) GetOperation() *SigningOperation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
 }
 
 // CompleteSigningOperationRequest asks for CompleteSigningOperation.
@@ -1104,7 +1113,9 @@ func (x *CompleteSigningOperationRequest) GetOperationId() string {
 
 // CompleteSigningOperationResponse answers CompleteSigningOperation.
 type CompleteSigningOperationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operation as it is now.
+	Operation     *SigningOperation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1137,6 +1148,13 @@ func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use CompleteSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationResponse) Descriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CompleteSigningOperationResponse) GetOperation() *SigningOperation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
 }
 
 var File_ecsigner_v1_signing_proto protoreflect.FileDescriptor
@@ -1173,13 +1191,13 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xad\x02\n" +
+	"expireTime\"\xac\x02\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
-	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12-\n" +
-	"\x05title\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18d2\f^[^\\p{Cc}]+$R\x05title\x12/\n" +
-	"\blanguage\x18\x04 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
+	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12.\n" +
+	"\x05title\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x10\x01\x18\xc8\x012\f^[^\\p{Cc}]+$R\x05title\x12-\n" +
+	"\blanguage\x18\x04 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
 	"\x05items\x18\x05 \x03(\v2\x1f.ecsigner.v1.SigningItemRequestB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
@@ -1204,13 +1222,15 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x1dCancelSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\" \n" +
-	"\x1eCancelSigningOperationResponse\"\x8a\x01\n" +
+	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"]\n" +
+	"\x1eCancelSigningOperationResponse\x12;\n" +
+	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\x8a\x01\n" +
 	"\x1fCompleteSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"\"\n" +
-	" CompleteSigningOperationResponse*\x99\x01\n" +
+	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"_\n" +
+	" CompleteSigningOperationResponse\x12;\n" +
+	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation*\x99\x01\n" +
 	"\fSigningState\x12\x1d\n" +
 	"\x19SIGNING_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SIGNING_STATE_REQUESTED\x10\x01\x12\x19\n" +
@@ -1284,23 +1304,25 @@ var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	19, // 9: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
 	5,  // 10: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
 	5,  // 11: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 12: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	8,  // 13: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	10, // 14: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	12, // 15: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	14, // 16: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	16, // 17: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	7,  // 18: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	9,  // 19: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	11, // 20: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	13, // 21: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	15, // 22: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	17, // 23: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 12: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	5,  // 13: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 14: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	8,  // 15: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	10, // 16: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	12, // 17: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	14, // 18: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	16, // 19: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	7,  // 20: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	9,  // 21: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	11, // 22: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	13, // 23: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	15, // 24: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	17, // 25: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	20, // [20:26] is the sub-list for method output_type
+	14, // [14:20] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }

@@ -35,9 +35,9 @@ const (
 // and exactly that is signed. An operation belongs to the client that created it; to every other client it does not
 // exist.
 type SigningServiceClient interface {
-	// CreateSigningOperation prepares what will be signed. Nothing is sent to the signatory yet.
+	// CreateSigningOperation prepares what will be signed and sends the signatory a one-time code bound to exactly that.
 	CreateSigningOperation(ctx context.Context, in *CreateSigningOperationRequest, opts ...grpc.CallOption) (*CreateSigningOperationResponse, error)
-	// SendCode sends the signatory a one-time code bound to this operation. It voids any earlier one.
+	// SendCode sends the signatory another code for an operation that still waits for one. It voids any earlier one.
 	SendCode(ctx context.Context, in *SendCodeRequest, opts ...grpc.CallOption) (*SendCodeResponse, error)
 	// AuthorizeSigningOperation takes the code and answers with the signatures. Every code sent is a try. Once the right
 	// code came, the call may be repeated without a code: it returns the stored signatures, or takes up again what a
@@ -128,9 +128,9 @@ func (c *signingServiceClient) CompleteSigningOperation(ctx context.Context, in 
 // and exactly that is signed. An operation belongs to the client that created it; to every other client it does not
 // exist.
 type SigningServiceServer interface {
-	// CreateSigningOperation prepares what will be signed. Nothing is sent to the signatory yet.
+	// CreateSigningOperation prepares what will be signed and sends the signatory a one-time code bound to exactly that.
 	CreateSigningOperation(context.Context, *CreateSigningOperationRequest) (*CreateSigningOperationResponse, error)
-	// SendCode sends the signatory a one-time code bound to this operation. It voids any earlier one.
+	// SendCode sends the signatory another code for an operation that still waits for one. It voids any earlier one.
 	SendCode(context.Context, *SendCodeRequest) (*SendCodeResponse, error)
 	// AuthorizeSigningOperation takes the code and answers with the signatures. Every code sent is a try. Once the right
 	// code came, the call may be repeated without a code: it returns the stored signatures, or takes up again what a
