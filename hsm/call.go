@@ -83,7 +83,7 @@ func classify(err error) class {
 	case pkcs11.CKR_KEY_HANDLE_INVALID, pkcs11.CKR_OBJECT_HANDLE_INVALID,
 		pkcs11.CKR_WRAPPING_KEY_HANDLE_INVALID, pkcs11.CKR_UNWRAPPING_KEY_HANDLE_INVALID:
 		return staleHandle
-	case pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_SESSION_COUNT,
+	case pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_SESSION_HANDLE_INVALID,
 		pkcs11.CKR_OPERATION_ACTIVE, pkcs11.CKR_OPERATION_NOT_INITIALIZED:
 		return staleSession
 	case pkcs11.CKR_GENERAL_ERROR, pkcs11.CKR_FUNCTION_FAILED, pkcs11.CKR_FUNCTION_CANCELED,
@@ -185,8 +185,11 @@ func inside[T any](d *Device, s *session, c *call, f func(*call) (T, error)) (va
 	c.k, c.link, c.objects = m.k, d.link, &m.objects
 	m.mu.Unlock()
 	if s.link != c.link {
-		s.link = nil // of an earlier generation: its handle may by now be somebody else's
+		s.link = nil // of an earlier generation, and closed with it
 		h, err := m.k.OpenSession(c.link.slot, sessionFlags)
+		if errors.Is(err, pkcs11.Error(pkcs11.CKR_SESSION_COUNT)) {
+			return value, fmt.Errorf("%w: token %q allows no more sessions; configure fewer than %d, or end other programs that use it", ErrUnavailable, c.label, d.cfg.Sessions+1)
+		}
 		if err != nil {
 			return value, fmt.Errorf("opening a session: %w", err)
 		}
@@ -209,6 +212,9 @@ func (d *Device) acquire(ctx context.Context) (*session, error) {
 	case <-d.gone:
 		return nil, fmt.Errorf("%w: closed", ErrUnavailable)
 	default:
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
 	select {
 	case s := <-d.pool:

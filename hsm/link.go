@@ -96,6 +96,9 @@ func (m *Module) login(s pkcs11.SessionHandle, cfg Config) error {
 		return fmt.Errorf("%w: reading the PIN of token %q: %w", ErrPIN, cfg.TokenLabel, err)
 	}
 	defer clear(pin)
+	if len(pin) == 0 {
+		return fmt.Errorf("%w: the PIN of token %q is empty; set it", ErrPIN, cfg.TokenLabel)
+	}
 	err = m.k.Login(s, pkcs11.CKU_USER, string(pin))
 	var code pkcs11.Error
 	switch {

@@ -20,8 +20,9 @@ type Module struct {
 	// search that meets one with CKR_GENERAL_ERROR.
 	objects sync.RWMutex
 
-	stop chan struct{}  // closed by Close
-	work sync.WaitGroup // the one goroutine that restores a lost device
+	stop     chan struct{}  // closed by Close
+	work     sync.WaitGroup // the one goroutine that restores a lost device
+	patience time.Duration  // with calls still inside the library, before each attempt to finalise it
 
 	mu         sync.Mutex
 	state      state
@@ -48,8 +49,8 @@ const (
 	// A lost device is tried again after firstPause, then with doubled pauses up to lastPause.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
-	// quiesceTimeout is how long one attempt to restore, or Close, waits for calls still inside the library.
-	quiesceTimeout = 10 * time.Second
+	// patience is Module.patience.
+	patience = 10 * time.Second
 )
 
 // Load loads and initialises the PKCS #11 library at path. It fails when the library is already
@@ -69,7 +70,7 @@ func newModule(path string, k cryptoki) (*Module, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %q does not initialise (%w); check its own configuration and access to its token directory or network", ErrModule, path, err)
 	}
-	return &Module{path: path, k: k, stop: make(chan struct{}), generation: 1, devices: map[*Device]struct{}{}}, nil
+	return &Module{path: path, k: k, stop: make(chan struct{}), patience: patience, generation: 1, devices: map[*Device]struct{}{}}, nil
 }
 
 // Close finalises the library. Devices still open become unusable. The library stays mapped in memory,
@@ -88,7 +89,7 @@ func (m *Module) Close() error {
 		m.work.Wait()
 		close(restored)
 	}()
-	late := time.NewTimer(quiesceTimeout)
+	late := time.NewTimer(m.patience)
 	defer late.Stop()
 	select {
 	case <-restored:
@@ -138,7 +139,7 @@ func (m *Module) quiesce() error {
 	}
 	idle, n := m.idle, m.inflight
 	m.mu.Unlock()
-	late := time.NewTimer(quiesceTimeout)
+	late := time.NewTimer(m.patience)
 	defer late.Stop()
 	select {
 	case <-idle:
@@ -288,7 +289,9 @@ func (m *Module) detach(d *Device, open []*session) {
 	}
 	defer m.leave()
 	for _, s := range open {
-		s.close(m.k)
+		if s.link == l { // a handle of an earlier generation may by now be somebody else's
+			s.close(m.k)
+		}
 	}
 	_ = m.k.CloseSession(l.anchor) // last, as closing a token's last session logs out
 }

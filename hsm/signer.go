@@ -3,6 +3,7 @@ package hsm
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"slices"
@@ -60,8 +61,15 @@ func (c *call) publicKey(h pkcs11.ObjectHandle) (*algorithm, crypto.PublicKey, e
 func (s *signer) Public() crypto.PublicKey { return s.public }
 
 func (s *signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if opts.HashFunc() != s.a.hash {
-		return nil, fmt.Errorf("%w: the %s key %q signs %s, not %s", ErrAlgorithm, s.a.name, s.label, hashName(s.a.hash), hashName(opts.HashFunc()))
+	var hash crypto.Hash
+	if opts != nil {
+		hash = opts.HashFunc()
+	}
+	if hash != s.a.hash {
+		return nil, fmt.Errorf("%w: the %s key %q signs %s, not %s", ErrAlgorithm, s.a.name, s.label, hashName(s.a.hash), hashName(hash))
+	}
+	if o, ok := opts.(*ed25519.Options); ok && o.Context != "" {
+		return nil, fmt.Errorf("%w: the key %q signs pure Ed25519, without a context", ErrAlgorithm, s.label)
 	}
 	if s.a.hash != 0 {
 		if err := s.a.checkDigests([][]byte{digest}); err != nil {

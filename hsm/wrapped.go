@@ -35,7 +35,8 @@ func parseKEK(id string) (kek, bool) {
 }
 
 // CreateKEK makes a key encryption key on the token, AES-256, with an id such as "kek-2026-1"; the one
-// with the highest year and number wraps new keys from then on. Even a holder of the PIN cannot read
+// with the highest year and number wraps new keys from then on (in other processes, from their next
+// start). Even a holder of the PIN cannot read
 // what it wraps: it neither encrypts nor decrypts, cannot be changed or copied, and its
 // CKA_UNWRAP_TEMPLATE lets keys be unwrapped only as sensitive and not extractable. A device that does
 // not enforce this gets no KEK. Errors: ErrExists, ErrUnsupported, ErrUnavailable.
@@ -43,7 +44,7 @@ func (d *Device) CreateKEK(ctx context.Context, id string) error {
 	if _, ok := parseKEK(id); !ok {
 		return fmt.Errorf("hsm: %q is no id of a KEK; use kek-YEAR-NUMBER, such as kek-2026-1", id)
 	}
-	err := create(ctx, d, id, []uint{pkcs11.CKO_SECRET_KEY}, func(c *call) error {
+	return create(ctx, d, id, []uint{pkcs11.CKO_SECRET_KEY}, func(c *call) error {
 		h, err := c.generateKEK(id)
 		if err != nil {
 			return err
@@ -54,7 +55,6 @@ func (d *Device) CreateKEK(ctx context.Context, id string) error {
 		c.link.forget()
 		return nil
 	})
-	return err
 }
 
 func (c *call) generateKEK(id string) (pkcs11.ObjectHandle, error) {
@@ -255,11 +255,14 @@ func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, wrapped []byte) (pk
 		return 0, err
 	}
 	h, err := c.k.UnwrapKey(c.s, mech, kek, wrapped, a.privateTemplate(false, false))
+	if err != nil && classify(err) == doubtful {
+		h, err = c.k.UnwrapKey(c.s, mech, kek, wrapped, a.privateTemplate(false, false))
+	}
 	if err == nil {
 		return h, nil
 	}
-	// A failed integrity check looks like a device in trouble on some modules (CKR_GENERAL_ERROR): it is
-	// the key's fault when the device still answers.
+	// SoftHSM says CKR_GENERAL_ERROR when the integrity check fails. A refusal that repeats while the
+	// device answers otherwise is the key's fault, and must not count as trouble of the device.
 	if kind := classify(err); (kind == callers || kind == doubtful) && c.loggedIn() == nil {
 		return 0, fmt.Errorf("%w: unwrapping: %w", ErrWrappedKey, err)
 	}
