@@ -98,23 +98,18 @@ func ParseReceipt(text []byte) (Receipt, error) {
 // Verify proves that the log with this vkey holds the entry at the index, and that it is an entry of ours. Errors wrap
 // [ErrReceipt] or [ErrHeadKey].
 func (r Receipt) Verify(vkey string) error {
-	_, err := r.verify(vkey)
-	return err
-}
-
-func (r Receipt) verify(vkey string) (Head, error) {
 	h, err := OpenHead(vkey, r.Head)
 	if errors.Is(err, ErrHeadKey) {
-		return Head{}, err
+		return err
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("%w: %w", ErrReceipt, err)
+		return fmt.Errorf("%w: %w", ErrReceipt, err)
 	}
 	if err := tlog.CheckRecord(r.Proof, h.Size, h.Root, r.Index, tlog.RecordHash(r.Entry)); err != nil {
-		return Head{}, fmt.Errorf("%w: the proof does not lead from entry %d to the head", ErrReceipt, r.Index)
+		return fmt.Errorf("%w: the proof does not lead from entry %d to the head", ErrReceipt, r.Index)
 	}
 	if _, _, err := Decode(r.Entry); err != nil {
-		return Head{}, fmt.Errorf("%w: %w", ErrReceipt, err)
+		return fmt.Errorf("%w: %w", ErrReceipt, err)
 	}
-	return h, nil
+	return nil
 }

@@ -18,14 +18,50 @@ func Grow(size int64, read tlog.HashReader, entries [][]byte) (stored []tlog.Has
 	if err != nil {
 		return nil, tlog.Hash{}, err
 	}
+	r := CompactRange{size, edge}
 	stored = make([]tlog.Hash, 0, 2*len(entries)+bits.Len64(uint64(size)))
 	for _, entry := range entries {
-		var made []tlog.Hash
-		edge, made = push(edge, size, tlog.RecordHash(entry))
-		stored = append(stored, made...)
-		size++
+		stored = r.add(stored, tlog.RecordHash(entry))
 	}
-	return stored, fold(edge), nil
+	return stored, r.Root(), nil
+}
+
+// CompactRange is the right edge of a tree: all that is needed to let it grow and to know its root. Its zero value is
+// the empty tree.
+type CompactRange struct {
+	size int64
+	edge []tlog.Hash // roots of the complete subtrees, the largest first
+}
+
+// Add appends the hash of an entry (tlog.RecordHash).
+func (r *CompactRange) Add(leaf tlog.Hash) { r.add(nil, leaf) }
+
+// add also appends to stored the nodes that come to be: the leaf and the root of each subtree that it completes.
+func (r *CompactRange) add(stored []tlog.Hash, leaf tlog.Hash) []tlog.Hash {
+	h := leaf
+	stored = append(stored, h)
+	for n := r.size; n&1 == 1; n >>= 1 {
+		last := len(r.edge) - 1
+		h = tlog.NodeHash(r.edge[last], h)
+		r.edge = r.edge[:last]
+		stored = append(stored, h)
+	}
+	r.edge = append(r.edge, h)
+	r.size++
+	return stored
+}
+
+// Root returns the root of the tree so far.
+func (r *CompactRange) Root() tlog.Hash {
+	if len(r.edge) == 0 {
+		root, _ := tlog.TreeHash(0, nil) // the hash of nothing; reads nothing
+		return root
+	}
+	root := r.edge[len(r.edge)-1]
+	for i := len(r.edge) - 2; i >= 0; i-- {
+		root = tlog.NodeHash(r.edge[i], root)
+	}
+	return root
 }
 
 // rightEdge returns the roots of the complete subtrees that make up a tree, the largest first: one for each set bit of
@@ -50,31 +86,8 @@ func rightEdge(size int64, read tlog.HashReader) ([]tlog.Hash, error) {
 	return edge, nil
 }
 
-// push adds a leaf to the right edge of a tree of size entries. It returns the new edge and the nodes that came to be:
-// the leaf and the root of each subtree that it completes.
-func push(edge []tlog.Hash, size int64, leaf tlog.Hash) (grown, made []tlog.Hash) {
-	made = append(make([]tlog.Hash, 0, 2), leaf)
-	h := leaf
-	for ; size&1 == 1; size >>= 1 {
-		h = tlog.NodeHash(edge[len(edge)-1], h)
-		edge = edge[:len(edge)-1]
-		made = append(made, h)
-	}
-	return append(edge, h), made
-}
-
-// fold returns the root of the tree with this right edge.
-func fold(edge []tlog.Hash) tlog.Hash {
-	if len(edge) == 0 {
-		root, _ := tlog.TreeHash(0, nil) // the hash of nothing; reads nothing
-		return root
-	}
-	root := edge[len(edge)-1]
-	for i := len(edge) - 2; i >= 0; i-- {
-		root = tlog.NodeHash(edge[i], root)
-	}
-	return root
-}
+// emptyRoot is the root of a tree without entries.
+func emptyRoot() tlog.Hash { return new(CompactRange).Root() }
 
 // ProveConsistency returns the proof that the tree of size newSize holds the tree of size oldSize as its beginning
 // (RFC 6962, section 2.1.2). It is empty where nothing needs proof: from an empty tree, and between equal sizes.
@@ -100,7 +113,7 @@ func VerifyConsistency(vkey string, oldHead, newHead []byte, proof tlog.TreeProo
 		return fmt.Errorf("%w: %d entries, there were %d", ErrBehind, newer.Size, older.Size)
 	}
 	if older.Size == 0 {
-		if older.Root != fold(nil) || newer.Size == 0 && newer.Root != older.Root || len(proof) != 0 {
+		if older.Root != emptyRoot() || newer.Size == 0 && newer.Root != older.Root || len(proof) != 0 {
 			return fmt.Errorf("%w: head of an empty log", ErrForked)
 		}
 		return nil
