@@ -391,7 +391,7 @@ const file_ecsigner_v1_admin_proto_rawDesc = "" +
 	"\aproduct\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,32}$R\aproduct\x12\x1f\n" +
 	"\x05years\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\x05(\x01R\x05years\x12 \n" +
 	"\x05count\x18\x04 \x01(\rB\n" +
-	"\xbaH\a*\x05\x18\xe8\a(\x01R\x05count\x12C\n" +
+	"\xbaH\a*\x05\x18\xf4\x03(\x01R\x05count\x12C\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"expireTime\"3\n" +
 	"\x16CreateVouchersResponse\x12\x19\n" +

@@ -30,7 +30,8 @@ const (
 //
 // AdminService is what the service's staff do. Nothing in it signs or reads for a signatory.
 type AdminServiceClient interface {
-	// CreateVouchers makes vouchers. Their codes are returned here and nowhere else.
+	// CreateVouchers makes vouchers. Their codes are returned once, here and nowhere else: the
+	// same request id again fails with VOUCHERS_SHOWN_ONCE.
 	CreateVouchers(ctx context.Context, in *CreateVouchersRequest, opts ...grpc.CallOption) (*CreateVouchersResponse, error)
 	// CreateClient issues a client certificate. Only an officer can make another officer.
 	CreateClient(ctx context.Context, in *CreateClientRequest, opts ...grpc.CallOption) (*CreateClientResponse, error)
@@ -82,7 +83,8 @@ func (c *adminServiceClient) Unlock(ctx context.Context, in *UnlockRequest, opts
 //
 // AdminService is what the service's staff do. Nothing in it signs or reads for a signatory.
 type AdminServiceServer interface {
-	// CreateVouchers makes vouchers. Their codes are returned here and nowhere else.
+	// CreateVouchers makes vouchers. Their codes are returned once, here and nowhere else: the
+	// same request id again fails with VOUCHERS_SHOWN_ONCE.
 	CreateVouchers(context.Context, *CreateVouchersRequest) (*CreateVouchersResponse, error)
 	// CreateClient issues a client certificate. Only an officer can make another officer.
 	CreateClient(context.Context, *CreateClientRequest) (*CreateClientResponse, error)

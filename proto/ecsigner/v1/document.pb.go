@@ -29,9 +29,9 @@ type ArtifactContent int32
 const (
 	// Not allowed.
 	ArtifactContent_ARTIFACT_CONTENT_UNSPECIFIED ArtifactContent = 0
-	// All of it. For a PDF the uploaded document must not have been acknowledged yet.
+	// All of it. Of a PDF as long as the uploaded document is kept.
 	ArtifactContent_ARTIFACT_CONTENT_FULL ArtifactContent = 1
-	// What was added: the revision appended to the uploaded PDF. Other formats have only the full artefact.
+	// What was added: the revision appended to the uploaded PDF. Of other formats it is all.
 	ArtifactContent_ARTIFACT_CONTENT_TAIL ArtifactContent = 2
 )
 

@@ -118,16 +118,20 @@ const (
 	EnrolmentAction_ENROLMENT_ACTION_SET_PARAMETERS EnrolmentAction = 1
 	// Call SetPersonalData.
 	EnrolmentAction_ENROLMENT_ACTION_SET_PERSONAL_DATA EnrolmentAction = 2
-	// Call SendPhoneCode, then ConfirmPhone.
-	EnrolmentAction_ENROLMENT_ACTION_CONFIRM_PHONE EnrolmentAction = 3
+	// Call SendPhoneCode.
+	EnrolmentAction_ENROLMENT_ACTION_SEND_PHONE_CODE EnrolmentAction = 3
+	// Call ConfirmPhone; or SendPhoneCode again.
+	EnrolmentAction_ENROLMENT_ACTION_CONFIRM_PHONE EnrolmentAction = 4
 	// Call StartIdentityProofing.
-	EnrolmentAction_ENROLMENT_ACTION_START_IDENTITY_PROOFING EnrolmentAction = 4
+	EnrolmentAction_ENROLMENT_ACTION_START_IDENTITY_PROOFING EnrolmentAction = 5
 	// Wait for the provider's result.
-	EnrolmentAction_ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT EnrolmentAction = 5
-	// Call DownloadAgreement, SendAgreementCode and AcceptAgreement.
-	EnrolmentAction_ENROLMENT_ACTION_ACCEPT_AGREEMENT EnrolmentAction = 6
+	EnrolmentAction_ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT EnrolmentAction = 6
+	// Call DownloadAgreement, show it, then call SendAgreementCode.
+	EnrolmentAction_ENROLMENT_ACTION_SEND_AGREEMENT_CODE EnrolmentAction = 7
+	// Call AcceptAgreement; or SendAgreementCode again.
+	EnrolmentAction_ENROLMENT_ACTION_ACCEPT_AGREEMENT EnrolmentAction = 8
 	// Wait for key and certificate.
-	EnrolmentAction_ENROLMENT_ACTION_AWAIT_CREDENTIAL EnrolmentAction = 7
+	EnrolmentAction_ENROLMENT_ACTION_AWAIT_CREDENTIAL EnrolmentAction = 9
 )
 
 // Enum value maps for EnrolmentAction.
@@ -136,21 +140,25 @@ var (
 		0: "ENROLMENT_ACTION_UNSPECIFIED",
 		1: "ENROLMENT_ACTION_SET_PARAMETERS",
 		2: "ENROLMENT_ACTION_SET_PERSONAL_DATA",
-		3: "ENROLMENT_ACTION_CONFIRM_PHONE",
-		4: "ENROLMENT_ACTION_START_IDENTITY_PROOFING",
-		5: "ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT",
-		6: "ENROLMENT_ACTION_ACCEPT_AGREEMENT",
-		7: "ENROLMENT_ACTION_AWAIT_CREDENTIAL",
+		3: "ENROLMENT_ACTION_SEND_PHONE_CODE",
+		4: "ENROLMENT_ACTION_CONFIRM_PHONE",
+		5: "ENROLMENT_ACTION_START_IDENTITY_PROOFING",
+		6: "ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT",
+		7: "ENROLMENT_ACTION_SEND_AGREEMENT_CODE",
+		8: "ENROLMENT_ACTION_ACCEPT_AGREEMENT",
+		9: "ENROLMENT_ACTION_AWAIT_CREDENTIAL",
 	}
 	EnrolmentAction_value = map[string]int32{
 		"ENROLMENT_ACTION_UNSPECIFIED":             0,
 		"ENROLMENT_ACTION_SET_PARAMETERS":          1,
 		"ENROLMENT_ACTION_SET_PERSONAL_DATA":       2,
-		"ENROLMENT_ACTION_CONFIRM_PHONE":           3,
-		"ENROLMENT_ACTION_START_IDENTITY_PROOFING": 4,
-		"ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT":   5,
-		"ENROLMENT_ACTION_ACCEPT_AGREEMENT":        6,
-		"ENROLMENT_ACTION_AWAIT_CREDENTIAL":        7,
+		"ENROLMENT_ACTION_SEND_PHONE_CODE":         3,
+		"ENROLMENT_ACTION_CONFIRM_PHONE":           4,
+		"ENROLMENT_ACTION_START_IDENTITY_PROOFING": 5,
+		"ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT":   6,
+		"ENROLMENT_ACTION_SEND_AGREEMENT_CODE":     7,
+		"ENROLMENT_ACTION_ACCEPT_AGREEMENT":        8,
+		"ENROLMENT_ACTION_AWAIT_CREDENTIAL":        9,
 	}
 )
 
@@ -287,7 +295,7 @@ func (KeyAlgorithm) EnumDescriptor() ([]byte, []int) {
 type IdentityOutcome int32
 
 const (
-	// Not allowed.
+	// Not yet; not allowed in a report.
 	IdentityOutcome_IDENTITY_OUTCOME_UNSPECIFIED IdentityOutcome = 0
 	// The person is who they say they are.
 	IdentityOutcome_IDENTITY_OUTCOME_POSITIVE IdentityOutcome = 1
@@ -351,18 +359,24 @@ type Enrolment struct {
 	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
 	// What the certificate will be like; absent before it is chosen.
 	Parameters *CertificateParameters `protobuf:"bytes,6,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// The person as given; absent before.
+	Person *Person `protobuf:"bytes,7,opt,name=person,proto3" json:"person,omitempty"`
 	// The given phone with most digits hidden; empty before it is given.
-	MaskedPhone string `protobuf:"bytes,7,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
+	MaskedPhone string `protobuf:"bytes,8,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
+	// By which the provider reports its result; empty before identity proofing starts.
+	ProofingReference string `protobuf:"bytes,9,opt,name=proofing_reference,json=proofingReference,proto3" json:"proofing_reference,omitempty"`
+	// What identity proofing came to; unspecified before.
+	IdentityOutcome IdentityOutcome `protobuf:"varint,10,opt,name=identity_outcome,json=identityOutcome,proto3,enum=ecsigner.v1.IdentityOutcome" json:"identity_outcome,omitempty"`
 	// SHA-256 of the agreement's PDF as it is accepted; empty before the identity is proven.
-	AgreementSha256 []byte `protobuf:"bytes,8,opt,name=agreement_sha256,json=agreementSha256,proto3" json:"agreement_sha256,omitempty"`
+	AgreementSha256 []byte `protobuf:"bytes,11,opt,name=agreement_sha256,json=agreementSha256,proto3" json:"agreement_sha256,omitempty"`
 	// The credential; empty before state issued.
-	CredentialId string `protobuf:"bytes,9,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
-	// When the voucher was redeemed.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CredentialId string `protobuf:"bytes,12,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// Serial number of its certificate in lower-case hex; empty before state issued.
+	Serial string `protobuf:"bytes,13,opt,name=serial,proto3" json:"serial,omitempty"`
 	// When the enrolment last changed.
-	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// When an unfinished enrolment ends.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// Until when the agreement has to be accepted.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,11 +453,32 @@ func (x *Enrolment) GetParameters() *CertificateParameters {
 	return nil
 }
 
+func (x *Enrolment) GetPerson() *Person {
+	if x != nil {
+		return x.Person
+	}
+	return nil
+}
+
 func (x *Enrolment) GetMaskedPhone() string {
 	if x != nil {
 		return x.MaskedPhone
 	}
 	return ""
+}
+
+func (x *Enrolment) GetProofingReference() string {
+	if x != nil {
+		return x.ProofingReference
+	}
+	return ""
+}
+
+func (x *Enrolment) GetIdentityOutcome() IdentityOutcome {
+	if x != nil {
+		return x.IdentityOutcome
+	}
+	return IdentityOutcome_IDENTITY_OUTCOME_UNSPECIFIED
 }
 
 func (x *Enrolment) GetAgreementSha256() []byte {
@@ -460,11 +495,11 @@ func (x *Enrolment) GetCredentialId() string {
 	return ""
 }
 
-func (x *Enrolment) GetCreateTime() *timestamppb.Timestamp {
+func (x *Enrolment) GetSerial() string {
 	if x != nil {
-		return x.CreateTime
+		return x.Serial
 	}
-	return nil
+	return ""
 }
 
 func (x *Enrolment) GetUpdateTime() *timestamppb.Timestamp {
@@ -479,6 +514,88 @@ func (x *Enrolment) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+// Person holds the attributes that stand in the certificate, and the name in the person's own script.
+type Person struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Given names in Latin letters.
+	GivenName string `protobuf:"bytes,1,opt,name=given_name,json=givenName,proto3" json:"given_name,omitempty"`
+	// Surname in Latin letters.
+	Surname string `protobuf:"bytes,2,opt,name=surname,proto3" json:"surname,omitempty"`
+	// Full name in the person's own script.
+	LocalName string `protobuf:"bytes,3,opt,name=local_name,json=localName,proto3" json:"local_name,omitempty"`
+	// Country that gave the identifier: ISO 3166-1 alpha-2.
+	Country string `protobuf:"bytes,4,opt,name=country,proto3" json:"country,omitempty"`
+	// Identifier of the type chosen in the parameters.
+	Identifier    string `protobuf:"bytes,5,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Person) Reset() {
+	*x = Person{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Person) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Person) ProtoMessage() {}
+
+func (x *Person) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Person.ProtoReflect.Descriptor instead.
+func (*Person) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Person) GetGivenName() string {
+	if x != nil {
+		return x.GivenName
+	}
+	return ""
+}
+
+func (x *Person) GetSurname() string {
+	if x != nil {
+		return x.Surname
+	}
+	return ""
+}
+
+func (x *Person) GetLocalName() string {
+	if x != nil {
+		return x.LocalName
+	}
+	return ""
+}
+
+func (x *Person) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+func (x *Person) GetIdentifier() string {
+	if x != nil {
+		return x.Identifier
+	}
+	return ""
 }
 
 // CertificateParameters says what a certificate is to be like.
@@ -496,7 +613,7 @@ type CertificateParameters struct {
 
 func (x *CertificateParameters) Reset() {
 	*x = CertificateParameters{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +625,7 @@ func (x *CertificateParameters) String() string {
 func (*CertificateParameters) ProtoMessage() {}
 
 func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +638,7 @@ func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateParameters.ProtoReflect.Descriptor instead.
 func (*CertificateParameters) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CertificateParameters) GetYears() uint32 {
@@ -568,7 +685,7 @@ type PersonalData struct {
 
 func (x *PersonalData) Reset() {
 	*x = PersonalData{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +697,7 @@ func (x *PersonalData) String() string {
 func (*PersonalData) ProtoMessage() {}
 
 func (x *PersonalData) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +710,7 @@ func (x *PersonalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalData.ProtoReflect.Descriptor instead.
 func (*PersonalData) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PersonalData) GetGivenName() string {
@@ -660,7 +777,7 @@ type SentCode struct {
 
 func (x *SentCode) Reset() {
 	*x = SentCode{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +789,7 @@ func (x *SentCode) String() string {
 func (*SentCode) ProtoMessage() {}
 
 func (x *SentCode) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +802,7 @@ func (x *SentCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SentCode.ProtoReflect.Descriptor instead.
 func (*SentCode) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SentCode) GetExpireTime() *timestamppb.Timestamp {
@@ -724,7 +841,7 @@ type CreateEnrolmentRequest struct {
 
 func (x *CreateEnrolmentRequest) Reset() {
 	*x = CreateEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +853,7 @@ func (x *CreateEnrolmentRequest) String() string {
 func (*CreateEnrolmentRequest) ProtoMessage() {}
 
 func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +866,7 @@ func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateEnrolmentRequest) GetRequestId() string {
@@ -784,7 +901,7 @@ type CreateEnrolmentResponse struct {
 
 func (x *CreateEnrolmentResponse) Reset() {
 	*x = CreateEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +913,7 @@ func (x *CreateEnrolmentResponse) String() string {
 func (*CreateEnrolmentResponse) ProtoMessage() {}
 
 func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +926,7 @@ func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -830,7 +947,7 @@ type GetEnrolmentRequest struct {
 
 func (x *GetEnrolmentRequest) Reset() {
 	*x = GetEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +959,7 @@ func (x *GetEnrolmentRequest) String() string {
 func (*GetEnrolmentRequest) ProtoMessage() {}
 
 func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +972,7 @@ func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetEnrolmentRequest) GetEnrolmentId() string {
@@ -876,7 +993,7 @@ type GetEnrolmentResponse struct {
 
 func (x *GetEnrolmentResponse) Reset() {
 	*x = GetEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1005,7 @@ func (x *GetEnrolmentResponse) String() string {
 func (*GetEnrolmentResponse) ProtoMessage() {}
 
 func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1018,7 @@ func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -924,7 +1041,7 @@ type ListEnrolmentsRequest struct {
 
 func (x *ListEnrolmentsRequest) Reset() {
 	*x = ListEnrolmentsRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1053,7 @@ func (x *ListEnrolmentsRequest) String() string {
 func (*ListEnrolmentsRequest) ProtoMessage() {}
 
 func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1066,7 @@ func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListEnrolmentsRequest) GetPageSize() uint32 {
@@ -979,7 +1096,7 @@ type ListEnrolmentsResponse struct {
 
 func (x *ListEnrolmentsResponse) Reset() {
 	*x = ListEnrolmentsResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1108,7 @@ func (x *ListEnrolmentsResponse) String() string {
 func (*ListEnrolmentsResponse) ProtoMessage() {}
 
 func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1121,7 @@ func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListEnrolmentsResponse) GetEnrolments() []*Enrolment {
@@ -1034,7 +1151,7 @@ type WatchEnrolmentRequest struct {
 
 func (x *WatchEnrolmentRequest) Reset() {
 	*x = WatchEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1163,7 @@ func (x *WatchEnrolmentRequest) String() string {
 func (*WatchEnrolmentRequest) ProtoMessage() {}
 
 func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1176,7 @@ func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchEnrolmentRequest) GetEnrolmentId() string {
@@ -1087,7 +1204,7 @@ type WatchEnrolmentResponse struct {
 
 func (x *WatchEnrolmentResponse) Reset() {
 	*x = WatchEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1216,7 @@ func (x *WatchEnrolmentResponse) String() string {
 func (*WatchEnrolmentResponse) ProtoMessage() {}
 
 func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1229,7 @@ func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1137,7 +1254,7 @@ type SetParametersRequest struct {
 
 func (x *SetParametersRequest) Reset() {
 	*x = SetParametersRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1266,7 @@ func (x *SetParametersRequest) String() string {
 func (*SetParametersRequest) ProtoMessage() {}
 
 func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1279,7 @@ func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersRequest.ProtoReflect.Descriptor instead.
 func (*SetParametersRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetParametersRequest) GetRequestId() string {
@@ -1197,7 +1314,7 @@ type SetParametersResponse struct {
 
 func (x *SetParametersResponse) Reset() {
 	*x = SetParametersResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1326,7 @@ func (x *SetParametersResponse) String() string {
 func (*SetParametersResponse) ProtoMessage() {}
 
 func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1339,7 @@ func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersResponse.ProtoReflect.Descriptor instead.
 func (*SetParametersResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetParametersResponse) GetEnrolment() *Enrolment {
@@ -1247,7 +1364,7 @@ type SetPersonalDataRequest struct {
 
 func (x *SetPersonalDataRequest) Reset() {
 	*x = SetPersonalDataRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1376,7 @@ func (x *SetPersonalDataRequest) String() string {
 func (*SetPersonalDataRequest) ProtoMessage() {}
 
 func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1389,7 @@ func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataRequest.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPersonalDataRequest) GetRequestId() string {
@@ -1307,7 +1424,7 @@ type SetPersonalDataResponse struct {
 
 func (x *SetPersonalDataResponse) Reset() {
 	*x = SetPersonalDataResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1436,7 @@ func (x *SetPersonalDataResponse) String() string {
 func (*SetPersonalDataResponse) ProtoMessage() {}
 
 func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1449,7 @@ func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataResponse.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetPersonalDataResponse) GetEnrolment() *Enrolment {
@@ -1355,7 +1472,7 @@ type SendPhoneCodeRequest struct {
 
 func (x *SendPhoneCodeRequest) Reset() {
 	*x = SendPhoneCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1484,7 @@ func (x *SendPhoneCodeRequest) String() string {
 func (*SendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1497,7 @@ func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SendPhoneCodeRequest) GetRequestId() string {
@@ -1410,7 +1527,7 @@ type SendPhoneCodeResponse struct {
 
 func (x *SendPhoneCodeResponse) Reset() {
 	*x = SendPhoneCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1539,7 @@ func (x *SendPhoneCodeResponse) String() string {
 func (*SendPhoneCodeResponse) ProtoMessage() {}
 
 func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1552,7 @@ func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SendPhoneCodeResponse) GetEnrolment() *Enrolment {
@@ -1467,7 +1584,7 @@ type ConfirmPhoneRequest struct {
 
 func (x *ConfirmPhoneRequest) Reset() {
 	*x = ConfirmPhoneRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1596,7 @@ func (x *ConfirmPhoneRequest) String() string {
 func (*ConfirmPhoneRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1609,7 @@ func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ConfirmPhoneRequest) GetRequestId() string {
@@ -1527,7 +1644,7 @@ type ConfirmPhoneResponse struct {
 
 func (x *ConfirmPhoneResponse) Reset() {
 	*x = ConfirmPhoneResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1656,7 @@ func (x *ConfirmPhoneResponse) String() string {
 func (*ConfirmPhoneResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1669,7 @@ func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfirmPhoneResponse) GetEnrolment() *Enrolment {
@@ -1577,7 +1694,7 @@ type StartIdentityProofingRequest struct {
 
 func (x *StartIdentityProofingRequest) Reset() {
 	*x = StartIdentityProofingRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1706,7 @@ func (x *StartIdentityProofingRequest) String() string {
 func (*StartIdentityProofingRequest) ProtoMessage() {}
 
 func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1719,7 @@ func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingRequest.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StartIdentityProofingRequest) GetRequestId() string {
@@ -1637,7 +1754,7 @@ type StartIdentityProofingResponse struct {
 
 func (x *StartIdentityProofingResponse) Reset() {
 	*x = StartIdentityProofingResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1766,7 @@ func (x *StartIdentityProofingResponse) String() string {
 func (*StartIdentityProofingResponse) ProtoMessage() {}
 
 func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1779,7 @@ func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingResponse.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartIdentityProofingResponse) GetEnrolment() *Enrolment {
@@ -1679,7 +1796,7 @@ type ReportIdentityResultRequest struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the enrolment.
 	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
-	// The provider's own name of this identity proofing.
+	// proofing_reference of the enrolment.
 	Reference string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
 	// What it came to.
 	Outcome IdentityOutcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=ecsigner.v1.IdentityOutcome" json:"outcome,omitempty"`
@@ -1697,7 +1814,7 @@ type ReportIdentityResultRequest struct {
 
 func (x *ReportIdentityResultRequest) Reset() {
 	*x = ReportIdentityResultRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1826,7 @@ func (x *ReportIdentityResultRequest) String() string {
 func (*ReportIdentityResultRequest) ProtoMessage() {}
 
 func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1839,7 @@ func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportIdentityResultRequest) GetRequestId() string {
@@ -1792,7 +1909,7 @@ type ReportIdentityResultResponse struct {
 
 func (x *ReportIdentityResultResponse) Reset() {
 	*x = ReportIdentityResultResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1921,7 @@ func (x *ReportIdentityResultResponse) String() string {
 func (*ReportIdentityResultResponse) ProtoMessage() {}
 
 func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1934,7 @@ func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultResponse.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
@@ -1838,7 +1955,7 @@ type DownloadAgreementRequest struct {
 
 func (x *DownloadAgreementRequest) Reset() {
 	*x = DownloadAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1967,7 @@ func (x *DownloadAgreementRequest) String() string {
 func (*DownloadAgreementRequest) ProtoMessage() {}
 
 func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +1980,7 @@ func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DownloadAgreementRequest) GetEnrolmentId() string {
@@ -1889,7 +2006,7 @@ type DownloadAgreementResponse struct {
 
 func (x *DownloadAgreementResponse) Reset() {
 	*x = DownloadAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2018,7 @@ func (x *DownloadAgreementResponse) String() string {
 func (*DownloadAgreementResponse) ProtoMessage() {}
 
 func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2031,7 @@ func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DownloadAgreementResponse) GetPart() isDownloadAgreementResponse_Part {
@@ -1975,7 +2092,7 @@ type AgreementHeader struct {
 
 func (x *AgreementHeader) Reset() {
 	*x = AgreementHeader{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2104,7 @@ func (x *AgreementHeader) String() string {
 func (*AgreementHeader) ProtoMessage() {}
 
 func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2117,7 @@ func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementHeader.ProtoReflect.Descriptor instead.
 func (*AgreementHeader) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AgreementHeader) GetSha256() []byte {
@@ -2037,7 +2154,7 @@ type SendAgreementCodeRequest struct {
 
 func (x *SendAgreementCodeRequest) Reset() {
 	*x = SendAgreementCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2166,7 @@ func (x *SendAgreementCodeRequest) String() string {
 func (*SendAgreementCodeRequest) ProtoMessage() {}
 
 func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2179,7 @@ func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SendAgreementCodeRequest) GetRequestId() string {
@@ -2092,7 +2209,7 @@ type SendAgreementCodeResponse struct {
 
 func (x *SendAgreementCodeResponse) Reset() {
 	*x = SendAgreementCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2221,7 @@ func (x *SendAgreementCodeResponse) String() string {
 func (*SendAgreementCodeResponse) ProtoMessage() {}
 
 func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2234,7 @@ func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SendAgreementCodeResponse) GetEnrolment() *Enrolment {
@@ -2151,7 +2268,7 @@ type AcceptAgreementRequest struct {
 
 func (x *AcceptAgreementRequest) Reset() {
 	*x = AcceptAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2280,7 @@ func (x *AcceptAgreementRequest) String() string {
 func (*AcceptAgreementRequest) ProtoMessage() {}
 
 func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2293,7 @@ func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementRequest.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcceptAgreementRequest) GetRequestId() string {
@@ -2218,7 +2335,7 @@ type AcceptAgreementResponse struct {
 
 func (x *AcceptAgreementResponse) Reset() {
 	*x = AcceptAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2347,7 @@ func (x *AcceptAgreementResponse) String() string {
 func (*AcceptAgreementResponse) ProtoMessage() {}
 
 func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2360,7 @@ func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementResponse.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AcceptAgreementResponse) GetEnrolment() *Enrolment {
@@ -2266,7 +2383,7 @@ type CancelEnrolmentRequest struct {
 
 func (x *CancelEnrolmentRequest) Reset() {
 	*x = CancelEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2395,7 @@ func (x *CancelEnrolmentRequest) String() string {
 func (*CancelEnrolmentRequest) ProtoMessage() {}
 
 func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2408,7 @@ func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelEnrolmentRequest) GetRequestId() string {
@@ -2319,7 +2436,7 @@ type CancelEnrolmentResponse struct {
 
 func (x *CancelEnrolmentResponse) Reset() {
 	*x = CancelEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2448,7 @@ func (x *CancelEnrolmentResponse) String() string {
 func (*CancelEnrolmentResponse) ProtoMessage() {}
 
 func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2461,7 @@ func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -2358,7 +2475,7 @@ var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\n" +
-	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x04\n" +
+	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x05\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2368,17 +2485,29 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12B\n" +
 	"\n" +
 	"parameters\x18\x06 \x01(\v2\".ecsigner.v1.CertificateParametersR\n" +
-	"parameters\x12!\n" +
-	"\fmasked_phone\x18\a \x01(\tR\vmaskedPhone\x12)\n" +
-	"\x10agreement_sha256\x18\b \x01(\fR\x0fagreementSha256\x12#\n" +
-	"\rcredential_id\x18\t \x01(\tR\fcredentialId\x12;\n" +
-	"\vcreate_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x12;\n" +
-	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"parameters\x12+\n" +
+	"\x06person\x18\a \x01(\v2\x13.ecsigner.v1.PersonR\x06person\x12!\n" +
+	"\fmasked_phone\x18\b \x01(\tR\vmaskedPhone\x12-\n" +
+	"\x12proofing_reference\x18\t \x01(\tR\x11proofingReference\x12G\n" +
+	"\x10identity_outcome\x18\n" +
+	" \x01(\x0e2\x1c.ecsigner.v1.IdentityOutcomeR\x0fidentityOutcome\x12)\n" +
+	"\x10agreement_sha256\x18\v \x01(\fR\x0fagreementSha256\x12#\n" +
+	"\rcredential_id\x18\f \x01(\tR\fcredentialId\x12\x16\n" +
+	"\x06serial\x18\r \x01(\tR\x06serial\x12;\n" +
+	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12;\n" +
-	"\vexpire_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xcf\x01\n" +
+	"\vexpire_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x9a\x01\n" +
+	"\x06Person\x12\x1d\n" +
+	"\n" +
+	"given_name\x18\x01 \x01(\tR\tgivenName\x12\x18\n" +
+	"\asurname\x18\x02 \x01(\tR\asurname\x12\x1d\n" +
+	"\n" +
+	"local_name\x18\x03 \x01(\tR\tlocalName\x12\x18\n" +
+	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1e\n" +
+	"\n" +
+	"identifier\x18\x05 \x01(\tR\n" +
+	"identifier\"\xcf\x01\n" +
 	"\x15CertificateParameters\x12\x1f\n" +
 	"\x05years\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x05(\x01R\x05years\x12P\n" +
 	"\x0fidentifier_type\x18\x02 \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeB\n" +
@@ -2525,16 +2654,18 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x16ENROLMENT_STATE_ISSUED\x10\b\x12\x1c\n" +
 	"\x18ENROLMENT_STATE_REJECTED\x10\t\x12\x1d\n" +
 	"\x19ENROLMENT_STATE_CANCELLED\x10\n" +
-	"*\xcc\x02\n" +
+	"*\x9c\x03\n" +
 	"\x0fEnrolmentAction\x12 \n" +
 	"\x1cENROLMENT_ACTION_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fENROLMENT_ACTION_SET_PARAMETERS\x10\x01\x12&\n" +
-	"\"ENROLMENT_ACTION_SET_PERSONAL_DATA\x10\x02\x12\"\n" +
-	"\x1eENROLMENT_ACTION_CONFIRM_PHONE\x10\x03\x12,\n" +
-	"(ENROLMENT_ACTION_START_IDENTITY_PROOFING\x10\x04\x12*\n" +
-	"&ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT\x10\x05\x12%\n" +
-	"!ENROLMENT_ACTION_ACCEPT_AGREEMENT\x10\x06\x12%\n" +
-	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\a*c\n" +
+	"\"ENROLMENT_ACTION_SET_PERSONAL_DATA\x10\x02\x12$\n" +
+	" ENROLMENT_ACTION_SEND_PHONE_CODE\x10\x03\x12\"\n" +
+	"\x1eENROLMENT_ACTION_CONFIRM_PHONE\x10\x04\x12,\n" +
+	"(ENROLMENT_ACTION_START_IDENTITY_PROOFING\x10\x05\x12*\n" +
+	"&ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT\x10\x06\x12(\n" +
+	"$ENROLMENT_ACTION_SEND_AGREEMENT_CODE\x10\a\x12%\n" +
+	"!ENROLMENT_ACTION_ACCEPT_AGREEMENT\x10\b\x12%\n" +
+	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\t*c\n" +
 	"\x0eIdentifierType\x12\x1f\n" +
 	"\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
@@ -2575,7 +2706,7 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 }
 
 var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
@@ -2583,105 +2714,107 @@ var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(KeyAlgorithm)(0),                     // 3: ecsigner.v1.KeyAlgorithm
 	(IdentityOutcome)(0),                  // 4: ecsigner.v1.IdentityOutcome
 	(*Enrolment)(nil),                     // 5: ecsigner.v1.Enrolment
-	(*CertificateParameters)(nil),         // 6: ecsigner.v1.CertificateParameters
-	(*PersonalData)(nil),                  // 7: ecsigner.v1.PersonalData
-	(*SentCode)(nil),                      // 8: ecsigner.v1.SentCode
-	(*CreateEnrolmentRequest)(nil),        // 9: ecsigner.v1.CreateEnrolmentRequest
-	(*CreateEnrolmentResponse)(nil),       // 10: ecsigner.v1.CreateEnrolmentResponse
-	(*GetEnrolmentRequest)(nil),           // 11: ecsigner.v1.GetEnrolmentRequest
-	(*GetEnrolmentResponse)(nil),          // 12: ecsigner.v1.GetEnrolmentResponse
-	(*ListEnrolmentsRequest)(nil),         // 13: ecsigner.v1.ListEnrolmentsRequest
-	(*ListEnrolmentsResponse)(nil),        // 14: ecsigner.v1.ListEnrolmentsResponse
-	(*WatchEnrolmentRequest)(nil),         // 15: ecsigner.v1.WatchEnrolmentRequest
-	(*WatchEnrolmentResponse)(nil),        // 16: ecsigner.v1.WatchEnrolmentResponse
-	(*SetParametersRequest)(nil),          // 17: ecsigner.v1.SetParametersRequest
-	(*SetParametersResponse)(nil),         // 18: ecsigner.v1.SetParametersResponse
-	(*SetPersonalDataRequest)(nil),        // 19: ecsigner.v1.SetPersonalDataRequest
-	(*SetPersonalDataResponse)(nil),       // 20: ecsigner.v1.SetPersonalDataResponse
-	(*SendPhoneCodeRequest)(nil),          // 21: ecsigner.v1.SendPhoneCodeRequest
-	(*SendPhoneCodeResponse)(nil),         // 22: ecsigner.v1.SendPhoneCodeResponse
-	(*ConfirmPhoneRequest)(nil),           // 23: ecsigner.v1.ConfirmPhoneRequest
-	(*ConfirmPhoneResponse)(nil),          // 24: ecsigner.v1.ConfirmPhoneResponse
-	(*StartIdentityProofingRequest)(nil),  // 25: ecsigner.v1.StartIdentityProofingRequest
-	(*StartIdentityProofingResponse)(nil), // 26: ecsigner.v1.StartIdentityProofingResponse
-	(*ReportIdentityResultRequest)(nil),   // 27: ecsigner.v1.ReportIdentityResultRequest
-	(*ReportIdentityResultResponse)(nil),  // 28: ecsigner.v1.ReportIdentityResultResponse
-	(*DownloadAgreementRequest)(nil),      // 29: ecsigner.v1.DownloadAgreementRequest
-	(*DownloadAgreementResponse)(nil),     // 30: ecsigner.v1.DownloadAgreementResponse
-	(*AgreementHeader)(nil),               // 31: ecsigner.v1.AgreementHeader
-	(*SendAgreementCodeRequest)(nil),      // 32: ecsigner.v1.SendAgreementCodeRequest
-	(*SendAgreementCodeResponse)(nil),     // 33: ecsigner.v1.SendAgreementCodeResponse
-	(*AcceptAgreementRequest)(nil),        // 34: ecsigner.v1.AcceptAgreementRequest
-	(*AcceptAgreementResponse)(nil),       // 35: ecsigner.v1.AcceptAgreementResponse
-	(*CancelEnrolmentRequest)(nil),        // 36: ecsigner.v1.CancelEnrolmentRequest
-	(*CancelEnrolmentResponse)(nil),       // 37: ecsigner.v1.CancelEnrolmentResponse
-	(*timestamppb.Timestamp)(nil),         // 38: google.protobuf.Timestamp
+	(*Person)(nil),                        // 6: ecsigner.v1.Person
+	(*CertificateParameters)(nil),         // 7: ecsigner.v1.CertificateParameters
+	(*PersonalData)(nil),                  // 8: ecsigner.v1.PersonalData
+	(*SentCode)(nil),                      // 9: ecsigner.v1.SentCode
+	(*CreateEnrolmentRequest)(nil),        // 10: ecsigner.v1.CreateEnrolmentRequest
+	(*CreateEnrolmentResponse)(nil),       // 11: ecsigner.v1.CreateEnrolmentResponse
+	(*GetEnrolmentRequest)(nil),           // 12: ecsigner.v1.GetEnrolmentRequest
+	(*GetEnrolmentResponse)(nil),          // 13: ecsigner.v1.GetEnrolmentResponse
+	(*ListEnrolmentsRequest)(nil),         // 14: ecsigner.v1.ListEnrolmentsRequest
+	(*ListEnrolmentsResponse)(nil),        // 15: ecsigner.v1.ListEnrolmentsResponse
+	(*WatchEnrolmentRequest)(nil),         // 16: ecsigner.v1.WatchEnrolmentRequest
+	(*WatchEnrolmentResponse)(nil),        // 17: ecsigner.v1.WatchEnrolmentResponse
+	(*SetParametersRequest)(nil),          // 18: ecsigner.v1.SetParametersRequest
+	(*SetParametersResponse)(nil),         // 19: ecsigner.v1.SetParametersResponse
+	(*SetPersonalDataRequest)(nil),        // 20: ecsigner.v1.SetPersonalDataRequest
+	(*SetPersonalDataResponse)(nil),       // 21: ecsigner.v1.SetPersonalDataResponse
+	(*SendPhoneCodeRequest)(nil),          // 22: ecsigner.v1.SendPhoneCodeRequest
+	(*SendPhoneCodeResponse)(nil),         // 23: ecsigner.v1.SendPhoneCodeResponse
+	(*ConfirmPhoneRequest)(nil),           // 24: ecsigner.v1.ConfirmPhoneRequest
+	(*ConfirmPhoneResponse)(nil),          // 25: ecsigner.v1.ConfirmPhoneResponse
+	(*StartIdentityProofingRequest)(nil),  // 26: ecsigner.v1.StartIdentityProofingRequest
+	(*StartIdentityProofingResponse)(nil), // 27: ecsigner.v1.StartIdentityProofingResponse
+	(*ReportIdentityResultRequest)(nil),   // 28: ecsigner.v1.ReportIdentityResultRequest
+	(*ReportIdentityResultResponse)(nil),  // 29: ecsigner.v1.ReportIdentityResultResponse
+	(*DownloadAgreementRequest)(nil),      // 30: ecsigner.v1.DownloadAgreementRequest
+	(*DownloadAgreementResponse)(nil),     // 31: ecsigner.v1.DownloadAgreementResponse
+	(*AgreementHeader)(nil),               // 32: ecsigner.v1.AgreementHeader
+	(*SendAgreementCodeRequest)(nil),      // 33: ecsigner.v1.SendAgreementCodeRequest
+	(*SendAgreementCodeResponse)(nil),     // 34: ecsigner.v1.SendAgreementCodeResponse
+	(*AcceptAgreementRequest)(nil),        // 35: ecsigner.v1.AcceptAgreementRequest
+	(*AcceptAgreementResponse)(nil),       // 36: ecsigner.v1.AcceptAgreementResponse
+	(*CancelEnrolmentRequest)(nil),        // 37: ecsigner.v1.CancelEnrolmentRequest
+	(*CancelEnrolmentResponse)(nil),       // 38: ecsigner.v1.CancelEnrolmentResponse
+	(*timestamppb.Timestamp)(nil),         // 39: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	0,  // 0: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
 	1,  // 1: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
-	6,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
-	38, // 3: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	38, // 4: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	38, // 5: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 6: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	3,  // 7: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	38, // 8: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	5,  // 9: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 10: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 11: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	5,  // 12: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	6,  // 13: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	5,  // 14: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 15: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	5,  // 16: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 17: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 18: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 19: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 20: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 21: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	7,  // 22: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 23: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	38, // 24: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 25: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	31, // 26: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	5,  // 27: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 28: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 29: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 30: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 31: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	11, // 32: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	13, // 33: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	15, // 34: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	17, // 35: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	19, // 36: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	21, // 37: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	23, // 38: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	25, // 39: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	27, // 40: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	29, // 41: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	32, // 42: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	34, // 43: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	36, // 44: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	10, // 45: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	12, // 46: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	14, // 47: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	16, // 48: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	18, // 49: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	20, // 50: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	22, // 51: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	24, // 52: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	26, // 53: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	28, // 54: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	30, // 55: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	33, // 56: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	35, // 57: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	37, // 58: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	45, // [45:59] is the sub-list for method output_type
-	31, // [31:45] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	7,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
+	6,  // 3: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
+	4,  // 4: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
+	39, // 5: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	39, // 6: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 7: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	3,  // 8: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	39, // 9: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 11: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 12: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	5,  // 13: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 14: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	5,  // 15: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 16: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	5,  // 17: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 18: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 19: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	5,  // 20: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 21: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 22: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	8,  // 23: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 24: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	39, // 25: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 26: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	32, // 27: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	5,  // 28: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 29: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	5,  // 30: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 31: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 32: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	12, // 33: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	14, // 34: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	16, // 35: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	18, // 36: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	20, // 37: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	22, // 38: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	24, // 39: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	26, // 40: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	28, // 41: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	30, // 42: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	33, // 43: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	35, // 44: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	37, // 45: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	11, // 46: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	13, // 47: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	15, // 48: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	17, // 49: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	19, // 50: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	21, // 51: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	23, // 52: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	25, // 53: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	27, // 54: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	29, // 55: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	31, // 56: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	34, // 57: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	36, // 58: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	38, // 59: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	46, // [46:60] is the sub-list for method output_type
+	32, // [32:46] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -2690,7 +2823,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		return
 	}
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_enrolment_proto_msgTypes[25].OneofWrappers = []any{
+	file_ecsigner_v1_enrolment_proto_msgTypes[26].OneofWrappers = []any{
 		(*DownloadAgreementResponse_Header)(nil),
 		(*DownloadAgreementResponse_Chunk)(nil),
 	}
@@ -2700,7 +2833,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
