@@ -19,23 +19,35 @@ const zlintVersion = "zlint/v3.7.1"
 type zlintRules struct {
 	registry zl.Registry
 	person   zl.Registry
+	network  zl.Registry
 }
 
 func newZlintRules() (*zlintRules, error) {
-	options := zl.FilterOptions{IncludeSources: zl.SourceList{
-		zl.EtsiEsi, zl.RFC5280, zl.RFC3279, zl.RFC5480, zl.RFC8813, zl.Community,
-	}}
-	all, err := zl.GlobalRegistry().Filter(options)
+	filter := func(exclude ...string) (zl.Registry, error) {
+		registry, err := zl.GlobalRegistry().Filter(zl.FilterOptions{
+			IncludeSources: zl.SourceList{zl.EtsiEsi, zl.RFC5280, zl.RFC3279, zl.RFC5480, zl.RFC8813, zl.Community},
+			ExcludeNames:   exclude,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%w: zlint: %w", ErrConfig, err)
+		}
+		return registry, nil
+	}
+	all, err := filter()
 	if err != nil {
-		return nil, fmt.Errorf("%w: zlint: %w", ErrConfig, err)
+		return nil, err
 	}
 	// EN 319 412-2 NAT-4.2.4-18: a natural person's name may be longer than RFC 5280 allows.
-	options.ExcludeNames = []string{"e_subject_common_name_max_length"}
-	person, err := zl.GlobalRegistry().Filter(options)
+	person, err := filter("e_subject_common_name_max_length")
 	if err != nil {
-		return nil, fmt.Errorf("%w: zlint: %w", ErrConfig, err)
+		return nil, err
 	}
-	return &zlintRules{all, person}, nil
+	// Names such as "localhost" or "documents-1" are meant: the TLS CA serves a closed network.
+	network, err := filter("n_san_iana_pub_suffix_empty")
+	if err != nil {
+		return nil, err
+	}
+	return &zlintRules{all, person, network}, nil
 }
 
 // certificate returns every rule that does not pass, notices and warnings included.
@@ -45,8 +57,11 @@ func (z *zlintRules) certificate(der []byte, profile Profile) []lint.Finding {
 		return []lint.Finding{{Rule: "zlint", Detail: "cannot read the certificate: " + err.Error()}}
 	}
 	registry := z.registry
-	if profile == NaturalPerson {
+	switch profile {
+	case NaturalPerson:
 		registry = z.person
+	case TLSServer, TLSClient:
+		registry = z.network
 	}
 	return findings(zlint.LintCertificateEx(cert, registry))
 }
