@@ -32,7 +32,7 @@ func (i Identifier) Check() error { return CheckIdentifier(i.Kind, i.Country, i.
 func ParseIdentifier(s string) (Identifier, error) {
 	kind, country, value, ok := lint.SplitIdentifier(s)
 	if !ok {
-		return Identifier{}, fmt.Errorf("%w: it must look like PNOPL-44051401359", ErrIdentifier)
+		return Identifier{}, fmt.Errorf("%w: kind, country, hyphen and number, such as PNOPL-12345678901", ErrIdentifier)
 	}
 	i := Identifier{kind, country, value}
 	return i, i.Check()
