@@ -32,7 +32,7 @@ func (i Identifier) Check() error { return CheckIdentifier(i.Kind, i.Country, i.
 func ParseIdentifier(s string) (Identifier, error) {
 	kind, country, value, ok := lint.SplitIdentifier(s)
 	if !ok {
-		return Identifier{}, fmt.Errorf("%w: kind, country, hyphen and number, such as PNOPL-12345678901", ErrIdentifier)
+		return Identifier{}, fmt.Errorf("%w: a kind, a country, a hyphen and a number are expected", ErrIdentifier)
 	}
 	i := Identifier{kind, country, value}
 	return i, i.Check()
