@@ -1,0 +1,315 @@
+package cades
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// maxCMS bounds what Parse looks at, in bytes; evidence and time-stamps of long-term levels fit well below it.
+const maxCMS = 16 << 20
+
+// Signature is a parsed detached CMS signature with one signer. Nothing in it is verified before Verify says so.
+type Signature struct {
+	Certificate        *x509.Certificate // the signer's
+	Certificates       [][]byte          // all embedded certificates in DER, in the order of the file
+	Algorithm          Algorithm
+	Value              []byte    // the signature value
+	SignedAttributes   []byte    // DER SET OF, as signed
+	MessageDigest      []byte    // signed attribute
+	SigningTime        time.Time // signed attribute, zero when absent (always in PAdES)
+	MIMEType           string    // signed attribute, empty when absent
+	SignatureTimeStamp []byte    // unsigned signature-time-stamp token, DER; nil when absent; not verified here
+	attributes         attributes
+}
+
+// attributes are the known signed attributes; the others are kept only in their DER.
+type attributes struct {
+	contentType   asn1.ObjectIdentifier
+	messageDigest []byte
+	signingTime   time.Time
+	mimeType      string
+	certHash      []byte
+	certHashWith  crypto.Hash
+}
+
+// Parse reads a detached CMS signature strictly: DER only, one SignerInfo with signed attributes, the signer's
+// certificate embedded, no eContent, nothing after it. It never panics. Errors wrap ErrMalformed or ErrUnsupported.
+func Parse(der []byte) (*Signature, error) {
+	if len(der) > maxCMS {
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrUnsupported, len(der), maxCMS)
+	}
+	in := cryptobyte.String(der)
+	var info, wrapped, sd, digestAlgs, encap, signers cryptobyte.String
+	var oid asn1.ObjectIdentifier
+	if !in.ReadASN1(&info, cbasn1.SEQUENCE) || !in.Empty() || !info.ReadASN1ObjectIdentifier(&oid) {
+		return nil, fmt.Errorf("%w: no DER ContentInfo", ErrMalformed)
+	}
+	if !oid.Equal(oidSignedData) {
+		return nil, fmt.Errorf("%w: content type %v is not SignedData", ErrUnsupported, oid)
+	}
+	var version int64
+	if !info.ReadASN1(&wrapped, cbasn1.Tag(0).ContextSpecific().Constructed()) || !info.Empty() ||
+		!wrapped.ReadASN1(&sd, cbasn1.SEQUENCE) || !wrapped.Empty() ||
+		!sd.ReadASN1Integer(&version) || version < 1 || version > 5 ||
+		!sd.ReadASN1(&digestAlgs, cbasn1.SET) || !sd.ReadASN1(&encap, cbasn1.SEQUENCE) ||
+		!encap.ReadASN1ObjectIdentifier(&oid) {
+		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
+	}
+	if !encap.Empty() || !oid.Equal(oidData) {
+		return nil, fmt.Errorf("%w: content %v attached or not id-data", ErrUnsupported, oid)
+	}
+	s := &Signature{}
+	if err := s.readCertificates(&sd); err != nil {
+		return nil, err
+	}
+	if !sd.SkipOptionalASN1(cbasn1.Tag(1).ContextSpecific().Constructed()) || // crls
+		!sd.ReadASN1(&signers, cbasn1.SET) || !sd.Empty() {
+		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
+	}
+	if err := s.readSignerInfo(&signers); err != nil {
+		return nil, err
+	}
+	if !signers.Empty() {
+		return nil, fmt.Errorf("%w: more than one signer", ErrUnsupported)
+	}
+	return s, nil
+}
+
+func (s *Signature) readCertificates(sd *cryptobyte.String) error {
+	var set cryptobyte.String
+	var present bool
+	if !sd.ReadOptionalASN1(&set, &present, cbasn1.Tag(0).ContextSpecific().Constructed()) {
+		return fmt.Errorf("%w: certificates", ErrMalformed)
+	}
+	for !set.Empty() {
+		var c cryptobyte.String
+		var tag cbasn1.Tag
+		if !set.ReadAnyASN1Element(&c, &tag) {
+			return fmt.Errorf("%w: certificates", ErrMalformed)
+		}
+		if tag == cbasn1.SEQUENCE { // attribute certificates and other formats are of no use here
+			s.Certificates = append(s.Certificates, c)
+		}
+	}
+	return nil
+}
+
+func (s *Signature) readSignerInfo(in *cryptobyte.String) error {
+	var si, sid, digestAlg, attrs, sigAlg, unsigned cryptobyte.String
+	var tag cbasn1.Tag
+	var version int64
+	var hasUnsigned bool
+	if !in.ReadASN1(&si, cbasn1.SEQUENCE) || !si.ReadASN1Integer(&version) || (version != 1 && version != 3) ||
+		!si.ReadAnyASN1Element(&sid, &tag) || !si.ReadASN1Element(&digestAlg, cbasn1.SEQUENCE) ||
+		!si.ReadASN1Element(&attrs, cbasn1.Tag(0).ContextSpecific().Constructed()) ||
+		!si.ReadASN1Element(&sigAlg, cbasn1.SEQUENCE) || !si.ReadASN1Bytes(&s.Value, cbasn1.OCTET_STRING) ||
+		!si.ReadOptionalASN1(&unsigned, &hasUnsigned, cbasn1.Tag(1).ContextSpecific().Constructed()) || !si.Empty() {
+		return fmt.Errorf("%w: SignerInfo (signed attributes are required)", ErrMalformed)
+	}
+	var err error
+	if s.Algorithm, err = algorithmOf(digestAlg, sigAlg); err != nil {
+		return err
+	}
+	s.SignedAttributes = slices.Clone(attrs)
+	s.SignedAttributes[0] = byte(cbasn1.SET)
+	if s.attributes, err = parseAttributes(s.SignedAttributes); err != nil {
+		return err
+	}
+	s.MessageDigest, s.SigningTime, s.MIMEType = s.attributes.messageDigest, s.attributes.signingTime, s.attributes.mimeType
+	if err := s.readUnsigned(unsigned); err != nil {
+		return err
+	}
+	return s.findSigner(sid, tag)
+}
+
+// findSigner picks the certificate that the SignerIdentifier names.
+func (s *Signature) findSigner(sid cryptobyte.String, tag cbasn1.Tag) error {
+	for _, der := range s.Certificates {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			continue // a certificate of the chain that we cannot read does not matter; the signer's own must be found
+		}
+		var id cryptobyte.Builder
+		switch tag {
+		case cbasn1.SEQUENCE:
+			id.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddBytes(c.RawIssuer)
+				b.AddASN1BigInt(c.SerialNumber)
+			})
+		case cbasn1.Tag(0).ContextSpecific():
+			id.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(c.SubjectKeyId) })
+		}
+		if der, err := id.Bytes(); err == nil && bytes.Equal(der, sid) {
+			s.Certificate = c
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the signer's certificate is not embedded or not readable", ErrUnsupported)
+}
+
+func (s *Signature) readUnsigned(in cryptobyte.String) error {
+	for !in.Empty() {
+		oid, value, err := readAttribute(&in)
+		if err != nil {
+			return fmt.Errorf("unsigned attributes: %w", err)
+		}
+		if oid.Equal(oidSignatureTimeStamp) && s.SignatureTimeStamp == nil {
+			s.SignatureTimeStamp = value
+		}
+	}
+	return nil
+}
+
+// readAttribute reads one Attribute and the bytes inside its SET of values.
+func readAttribute(in *cryptobyte.String) (asn1.ObjectIdentifier, cryptobyte.String, error) {
+	var a, values cryptobyte.String
+	var oid asn1.ObjectIdentifier
+	if !in.ReadASN1(&a, cbasn1.SEQUENCE) || !a.ReadASN1ObjectIdentifier(&oid) || !a.ReadASN1(&values, cbasn1.SET) ||
+		!a.Empty() || values.Empty() {
+		return nil, nil, fmt.Errorf("%w: attribute", ErrMalformed)
+	}
+	return oid, values, nil
+}
+
+// parseAttributes reads the signed attributes: sorted as DER SET OF, no type twice, and the known ones single-valued.
+func parseAttributes(der []byte) (attributes, error) {
+	var a attributes
+	in := cryptobyte.String(der)
+	var set cryptobyte.String
+	if !in.ReadASN1(&set, cbasn1.SET) || !in.Empty() {
+		return a, fmt.Errorf("%w: signed attributes are not a SET", ErrMalformed)
+	}
+	var previous []byte
+	seen := map[string]bool{}
+	for !set.Empty() {
+		var element cryptobyte.String
+		if !set.ReadASN1Element(&element, cbasn1.SEQUENCE) {
+			return a, fmt.Errorf("%w: signed attributes", ErrMalformed)
+		}
+		if bytes.Compare(previous, element) > 0 {
+			return a, fmt.Errorf("%w: signed attributes are not in DER order", ErrMalformed)
+		}
+		previous = element
+		oid, value, err := readAttribute(&element)
+		if err != nil {
+			return a, err
+		}
+		if seen[oid.String()] {
+			return a, fmt.Errorf("%w: signed attribute %v appears twice", ErrMalformed, oid)
+		}
+		seen[oid.String()] = true
+		if !a.read(oid, value) {
+			return a, fmt.Errorf("%w: signed attribute %v", ErrMalformed, oid)
+		}
+	}
+	if a.contentType == nil || a.messageDigest == nil {
+		return a, fmt.Errorf("%w: content-type or message-digest is missing", ErrMalformed)
+	}
+	return a, nil
+}
+
+// read takes one attribute over; unknown ones are well-formed by definition.
+func (a *attributes) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
+	switch {
+	case oid.Equal(oidContentType):
+		return v.ReadASN1ObjectIdentifier(&a.contentType) && v.Empty()
+	case oid.Equal(oidMessageDigest):
+		return v.ReadASN1Bytes(&a.messageDigest, cbasn1.OCTET_STRING) && v.Empty()
+	case oid.Equal(oidSigningTime):
+		if v.PeekASN1Tag(cbasn1.UTCTime) {
+			return v.ReadASN1UTCTime(&a.signingTime) && v.Empty()
+		}
+		return v.ReadASN1GeneralizedTime(&a.signingTime) && v.Empty()
+	case oid.Equal(oidMIMEType):
+		var text cryptobyte.String
+		ok := v.ReadASN1(&text, cbasn1.UTF8String) && v.Empty() && utf8.Valid(text)
+		a.mimeType = string(text)
+		return ok
+	case oid.Equal(oidSigningCertificateV2):
+		return a.readSigningCertificate(v)
+	}
+	return true
+}
+
+func (a *attributes) readSigningCertificate(v cryptobyte.String) bool {
+	var sc, certs, id, alg cryptobyte.String
+	var hasAlg bool
+	if !v.ReadASN1(&sc, cbasn1.SEQUENCE) || !v.Empty() || !sc.ReadASN1(&certs, cbasn1.SEQUENCE) ||
+		!certs.ReadASN1(&id, cbasn1.SEQUENCE) {
+		return false
+	}
+	a.certHashWith = crypto.SHA256
+	if hasAlg = id.PeekASN1Tag(cbasn1.SEQUENCE); hasAlg {
+		if !id.ReadASN1Element(&alg, cbasn1.SEQUENCE) {
+			return false
+		}
+		a.certHashWith = 0 // a hash we do not know identifies nothing
+		for _, info := range algorithms[ECDSAWithSHA256:RSAWithSHA256] {
+			if isDigestIdentifier(alg, info.digestOID) {
+				a.certHashWith = info.hash
+			}
+		}
+	}
+	return id.ReadASN1Bytes(&a.certHash, cbasn1.OCTET_STRING)
+}
+
+// namesCertificate reports whether signing-certificate-v2 is there and names exactly this certificate.
+func (a attributes) namesCertificate(der []byte) bool {
+	return a.certHash != nil && a.certHashWith != 0 && bytes.Equal(a.certHash, digest(a.certHashWith, der))
+}
+
+// Verify checks the signature value against the embedded certificate and the message digest against the digest of the
+// content, made with s.Algorithm.Hash. It judges no chain, no validity period and no revocation.
+// Errors: ErrDigest, ErrSignature.
+func (s *Signature) Verify(contentDigest []byte) error {
+	err := s.Algorithm.verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value)
+	if errors.Is(err, ErrInput) {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(contentDigest, s.MessageDigest) {
+		return ErrDigest
+	}
+	return nil
+}
+
+// Conforms returns nil when the signed attributes meet the B-B rules of p, else an error that wraps ErrProfile.
+func (s *Signature) Conforms(p Profile) error {
+	switch {
+	case !s.attributes.contentType.Equal(oidData):
+		return fmt.Errorf("%w: content-type is %v, not id-data", ErrProfile, s.attributes.contentType)
+	case !s.attributes.namesCertificate(s.Certificate.Raw):
+		return fmt.Errorf("%w: signing-certificate-v2 is missing or names another certificate", ErrProfile)
+	case p == PAdES && !s.SigningTime.IsZero():
+		return fmt.Errorf("%w: PAdES forbids signing-time", ErrProfile)
+	case p == CAdES && s.SigningTime.IsZero():
+		return fmt.Errorf("%w: CAdES requires signing-time", ErrProfile)
+	}
+	return nil
+}
+
+// Level names the baseline level that the structure shows: "B-T" with a signature time-stamp (which the caller still
+// has to verify), "B-B" without, "" when Conforms(p) fails. Higher levels live outside this structure in PAdES, and
+// are not told apart in CAdES.
+func (s *Signature) Level(p Profile) string {
+	switch {
+	case s.Conforms(p) != nil:
+		return ""
+	case s.SignatureTimeStamp != nil:
+		return "B-T"
+	default:
+		return "B-B"
+	}
+}

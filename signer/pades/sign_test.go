@@ -1,0 +1,126 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+)
+
+// identity is a signatory's software key with a chain of three certificates.
+type identity struct {
+	key   crypto.Signer
+	chain [][]byte
+}
+
+var signingTime = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
+
+// ecIdentity and rsaIdentity are made once: keys are slow to generate, and no test changes them.
+var (
+	ecIdentity  = sync.OnceValue(func() identity { return newIdentity(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))) })
+	rsaIdentity = sync.OnceValue(func() identity { return newIdentity(must(rsa.GenerateKey(rand.Reader, 3072))) })
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func newIdentity(key crypto.Signer) identity {
+	rootKey := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	caKey := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	certificate := func(serial int64, name string, pub any, parent *x509.Certificate, by crypto.Signer) *x509.Certificate {
+		t := &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name, Country: []string{"UA"}},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+			IsCA: parent == nil || serial == 2, KeyUsage: x509.KeyUsageContentCommitment,
+		}
+		if t.IsCA {
+			t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+		}
+		if parent == nil {
+			parent = t
+		}
+		return must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, t, parent, pub, by))))
+	}
+	root := certificate(1, "Test root", rootKey.Public(), nil, rootKey)
+	ca := certificate(2, "Test CA", caKey.Public(), root, rootKey)
+	leaf := certificate(0x7fffffffffff, "Шевченко Тарас", key.Public(), ca, caKey)
+	return identity{key, [][]byte{leaf.Raw, ca.Raw, root.Raw}}
+}
+
+// sign makes one signature value, as the device would.
+func (id identity) sign(t *testing.T, alg cades.Algorithm, digest []byte) []byte {
+	t.Helper()
+	var opts crypto.SignerOpts = alg.Hash()
+	if alg >= cades.PSSWithSHA256 {
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: alg.Hash()}
+	}
+	sig, err := id.key.Sign(rand.Reader, digest, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sig
+}
+
+// rootFile writes the chain's root as PEM.
+func (id identity) rootFile(t *testing.T) string {
+	t.Helper()
+	return writeFile(t, "root.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.chain[2]}))
+}
+
+func writeFile(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func options(id identity) pades.Options {
+	return pades.Options{SigningTime: signingTime, Chain: id.chain, Algorithm: cades.ECDSAWithSHA256}
+}
+
+// signPDF runs both phases, through the stored form of the state, with one signature.
+func signPDF(t *testing.T, in []byte, id identity, o pades.Options) []byte {
+	t.Helper()
+	p, err := pades.Prepare(context.Background(), bytes.NewReader(in), int64(len(in)), o)
+	if err != nil {
+		t.Fatalf("Prepare: %v", err)
+	}
+	state, err := p.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var later pades.Prepared
+	if err := later.UnmarshalBinary(state); err != nil {
+		t.Fatalf("UnmarshalBinary: %v", err)
+	}
+	tail, err := later.Embed(id.sign(t, o.Algorithm, later.DTBSR()))
+	if err != nil {
+		t.Fatalf("Embed: %v", err)
+	}
+	out := append(bytes.Clone(in), tail...)
+	if err := later.Check(context.Background(), bytes.NewReader(out), int64(len(out))); err != nil {
+		t.Fatalf("Check: %v", err)
+	}
+	return out
+}

@@ -1,0 +1,140 @@
+package pdf
+
+import (
+	"fmt"
+)
+
+// Form is the interactive form of a document (ISO 32000-1 section 12.7).
+type Form struct {
+	Dict     Object // the AcroForm dictionary; Ref is zero when it stands in the catalog; Null when there is none
+	List     Object // the /Fields array; Ref is zero when it stands in Dict
+	SigFlags int64
+	XFA      bool
+	Fields   []Field // the whole tree, in document order
+}
+
+// Field is one node of the field tree that has a partial name.
+type Field struct {
+	Name   string // fully qualified: partial names joined by '.'
+	Type   string // /FT, inherited; "Sig" for a signature field
+	Object Object // Ref is zero for a field written directly into its parent
+	Value  Value  // /V of this node, resolved; Null when not filled in
+}
+
+// Form reads the interactive form with its whole field tree. Errors wrap ErrDamaged (also for a tree that is no tree)
+// and ErrTooLarge.
+func (d *Document) Form() (*Form, error) {
+	f := &Form{}
+	v := d.catalog.Value.Get("AcroForm")
+	if v.Kind == Reference {
+		f.Dict.Ref = v.Ref
+	}
+	var err error
+	if f.Dict.Value, err = d.Resolve(v); err != nil {
+		return nil, err
+	}
+	switch f.Dict.Value.Kind {
+	case Null:
+		f.Dict.Ref = Ref{} // a reference to nothing
+		return f, nil
+	case Dict:
+	default:
+		return nil, fmt.Errorf("%w: /AcroForm is not a dictionary", ErrDamaged)
+	}
+	f.XFA = f.Dict.Value.Get("XFA").Kind != Null
+	flags, err := d.Resolve(f.Dict.Value.Get("SigFlags"))
+	if err != nil {
+		return nil, err
+	}
+	f.SigFlags = flags.Int
+	list := f.Dict.Value.Get("Fields")
+	if list.Kind == Reference {
+		f.List.Ref = list.Ref
+	}
+	if f.List.Value, err = d.Resolve(list); err != nil {
+		return nil, err
+	}
+	switch f.List.Value.Kind {
+	case Null:
+		f.List.Ref = Ref{}
+		return f, nil
+	case Array:
+	default:
+		return nil, fmt.Errorf("%w: /Fields of the form is not an array", ErrDamaged)
+	}
+	w := fieldWalk{d: d, form: f, seen: map[Ref]bool{}}
+	return f, w.list(f.List.Value, Field{}, d.lim.Depth)
+}
+
+type fieldWalk struct {
+	d     *Document
+	form  *Form
+	seen  map[Ref]bool
+	nodes int
+}
+
+func (w *fieldWalk) list(list Value, parent Field, depth int) error {
+	if depth <= 0 {
+		return fmt.Errorf("%w: form fields are nested too deep", ErrTooLarge)
+	}
+	for _, v := range list.Elems {
+		if w.nodes++; w.nodes > w.d.lim.Fields {
+			return fmt.Errorf("%w: more than %d form fields", ErrTooLarge, w.d.lim.Fields)
+		}
+		if err := w.node(v, parent, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *fieldWalk) node(v Value, parent Field, depth int) error {
+	f := parent
+	f.Object = Object{Value: v}
+	if v.Kind == Reference {
+		if w.seen[v.Ref] {
+			return fmt.Errorf("%w: form field %v is listed twice", ErrDamaged, v.Ref)
+		}
+		w.seen[v.Ref] = true
+		var err error
+		if f.Object, err = w.d.Load(v.Ref); err != nil {
+			return err
+		}
+	}
+	dict := f.Object.Value
+	if dict.Kind == Null {
+		return nil // a field that was deleted but is still listed
+	}
+	if dict.Kind != Dict {
+		return fmt.Errorf("%w: form field %v is not a dictionary", ErrDamaged, v.Ref)
+	}
+	name, err := w.d.Resolve(dict.Get("T"))
+	if err != nil {
+		return err
+	}
+	kind, err := w.d.Resolve(dict.Get("FT"))
+	if err != nil {
+		return err
+	}
+	if kind.Kind == Name {
+		f.Type = kind.Text
+	}
+	if f.Value, err = w.d.Resolve(dict.Get("V")); err != nil {
+		return err
+	}
+	if name.Kind == String {
+		if f.Name != "" {
+			f.Name += "."
+		}
+		f.Name += name.Unicode()
+		w.form.Fields = append(w.form.Fields, f)
+	}
+	kids, err := w.d.Resolve(dict.Get("Kids"))
+	if err != nil {
+		return err
+	}
+	if kids.Kind != Null && kids.Kind != Array {
+		return fmt.Errorf("%w: /Kids of form field %v is not an array", ErrDamaged, v.Ref)
+	}
+	return w.list(kids, f, depth-1)
+}

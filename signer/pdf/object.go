@@ -1,0 +1,316 @@
+package pdf
+
+import (
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10). Of a stream it
+// returns the dictionary.
+func (d *Document) Load(ref Ref) (Object, error) {
+	o := Object{Ref: ref}
+	e := d.objects.get(ref.Number)
+	switch e.kind {
+	case inFile:
+		if int(e.gen) != ref.Generation {
+			return o, nil
+		}
+		err := d.at(e.at, func(p *parser) error {
+			got, err := p.header()
+			if err != nil {
+				return err
+			}
+			if got != ref {
+				return p.fail("object " + ref.String() + " expected")
+			}
+			if o.Value, err = p.value(); err != nil {
+				return err
+			}
+			return p.end(o.Value.Kind == Dict)
+		})
+		return o, err
+	case inStream:
+		if ref.Generation != 0 {
+			return o, nil
+		}
+		var err error
+		o.Value, err = d.loadFromStream(ref.Number, int(e.at), int(e.gen))
+		return o, err
+	}
+	return o, nil
+}
+
+// end reads what closes an indirect object: endobj, or for a dictionary the beginning of stream data.
+func (p *parser) end(mayStream bool) error {
+	p.space()
+	from := p.pos
+	w := p.word()
+	if p.pos == len(p.buf) && !p.final {
+		return errMore
+	}
+	if string(w) == "endobj" || (mayStream && string(w) == "stream") {
+		return nil
+	}
+	p.pos = min(from, max(0, len(p.buf)-1))
+	return p.fail("no \"endobj\"")
+}
+
+// Resolve follows a reference to its value; any other value is returned as it is. A reference to a reference is not
+// allowed in PDF and reads as damaged.
+func (d *Document) Resolve(v Value) (Value, error) {
+	if v.Kind != Reference {
+		return v, nil
+	}
+	o, err := d.Load(v.Ref)
+	if err != nil {
+		return Value{}, err
+	}
+	if o.Value.Kind == Reference {
+		return Value{}, fmt.Errorf("%w: object %v is itself a reference", ErrDamaged, v.Ref)
+	}
+	return o.Value, nil
+}
+
+// resolvePlain resolves a value that is needed to read a stream. It may not itself stand in an object stream: that one
+// could be the stream being read. While cross-reference sections are read, every reference is null.
+func (d *Document) resolvePlain(v Value) (Value, error) {
+	if v.Kind == Reference && d.objects.get(v.Ref.Number).kind == inStream {
+		return Value{}, fmt.Errorf("%w: %v describes a stream from inside an object stream", ErrDamaged, v.Ref)
+	}
+	return d.Resolve(v)
+}
+
+// streamAt reads the header and dictionary of the stream object at offset and finds its encoded data.
+func (d *Document) streamAt(offset int64) (Ref, Value, *io.SectionReader, error) {
+	var ref Ref
+	var dict Value
+	var start int64
+	err := d.at(offset, func(p *parser) (err error) {
+		if ref, err = p.header(); err != nil {
+			return err
+		}
+		if dict, err = p.value(); err != nil {
+			return err
+		}
+		if err := p.keyword("stream"); err != nil {
+			return err
+		}
+		if p.pos+1 < len(p.buf) && p.buf[p.pos] == '\r' && p.buf[p.pos+1] == '\n' {
+			p.pos++
+		}
+		if p.pos >= len(p.buf) || p.buf[p.pos] != '\n' {
+			return p.fail("no line end after \"stream\"")
+		}
+		start = offset + int64(p.pos) + 1
+		return nil
+	})
+	if err != nil {
+		return ref, dict, nil, err
+	}
+	if dict.Kind != Dict {
+		return ref, dict, nil, fmt.Errorf("%w: stream at byte %d has no dictionary", ErrDamaged, offset)
+	}
+	length, err := d.resolvePlain(dict.Get("Length"))
+	if err != nil {
+		return ref, dict, nil, err
+	}
+	if length.Kind != Integer || length.Int < 0 || length.Int > d.size-start {
+		return ref, dict, nil, fmt.Errorf("%w: /Length of the stream at byte %d", ErrDamaged, offset)
+	}
+	err = d.at(start+length.Int, func(p *parser) error { return p.keyword("endstream") })
+	if err != nil {
+		return ref, dict, nil, fmt.Errorf("/Length of the stream at byte %d: %w", offset, err)
+	}
+	return ref, dict, io.NewSectionReader(d.r, start, length.Int), nil
+}
+
+// decode undoes the filter of a cross-reference or object stream: none or one FlateDecode.
+func (d *Document) decode(dict Value, data *io.SectionReader) ([]byte, error) {
+	one := func(key string) (Value, error) {
+		v, err := d.resolvePlain(dict.Get(key))
+		if err != nil || v.Kind != Array {
+			return v, err
+		}
+		if len(v.Elems) > 1 {
+			return Value{}, fmt.Errorf("%w: stream with several filters", ErrUnsupported)
+		}
+		if len(v.Elems) == 0 {
+			return Value{}, nil
+		}
+		return d.resolvePlain(v.Elems[0])
+	}
+	filter, err := one("Filter")
+	if err != nil {
+		return nil, err
+	}
+	params, err := one("DecodeParms")
+	if err != nil {
+		return nil, err
+	}
+	var src io.Reader = data
+	switch {
+	case filter.Kind == Null:
+	case filter.Kind == Name && filter.Text == "FlateDecode":
+		z, err := zlib.NewReader(data)
+		if err != nil {
+			return nil, fmt.Errorf("%w: compressed stream: %w", ErrDamaged, err)
+		}
+		src = z
+	default:
+		return nil, fmt.Errorf("%w: filter %q of a structural stream", ErrUnsupported, filter.Text)
+	}
+	out, err := io.ReadAll(io.LimitReader(src, d.budget+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: compressed stream: %w", ErrDamaged, err)
+	}
+	if d.budget -= int64(len(out)); d.budget < 0 {
+		return nil, fmt.Errorf("%w: decoded streams take more than %d bytes", ErrTooLarge, d.lim.StreamSize)
+	}
+	return unpredict(out, params)
+}
+
+// unpredict undoes the PNG predictors (ISO 32000-1 section 7.4.4.4), in place.
+func unpredict(data []byte, params Value) ([]byte, error) {
+	get := func(key string, def int64) int64 {
+		if v := params.Get(key); v.Kind != Null {
+			if v.Kind != Integer {
+				return -1
+			}
+			return v.Int
+		}
+		return def
+	}
+	predictor := get("Predictor", 1)
+	if predictor == 1 {
+		return data, nil
+	}
+	columns, colors, bits := get("Columns", 1), get("Colors", 1), get("BitsPerComponent", 8)
+	if predictor < 10 || predictor > 15 {
+		return nil, fmt.Errorf("%w: predictor %d of a structural stream", ErrUnsupported, predictor)
+	}
+	if columns < 1 || columns > int64(len(data)) || colors != 1 || bits != 8 {
+		return nil, fmt.Errorf("%w: predictor with %d columns, %d colors, %d bits", ErrDamaged, columns, colors, bits)
+	}
+	row := int(columns)
+	if len(data)%(row+1) != 0 {
+		return nil, fmt.Errorf("%w: predictor rows do not fill the stream", ErrDamaged)
+	}
+	out := data[:0]
+	prior := make([]byte, row)
+	for len(data) > 0 {
+		tag, line := data[0], data[1:row+1]
+		data = data[row+1:]
+		if tag > 4 {
+			return nil, fmt.Errorf("%w: PNG predictor %d", ErrDamaged, tag)
+		}
+		left, upperLeft := byte(0), byte(0)
+		for i := range line {
+			up := prior[i]
+			switch tag {
+			case 1:
+				line[i] += left
+			case 2:
+				line[i] += up
+			case 3:
+				line[i] += byte((int(left) + int(up)) / 2)
+			case 4:
+				line[i] += paeth(left, up, upperLeft)
+			}
+			left, upperLeft = line[i], up
+		}
+		copy(prior, line)
+		out = append(out, line...) // one byte a row behind the read position, so never ahead of it
+	}
+	return out, nil
+}
+
+func paeth(a, b, c byte) byte {
+	p := int(a) + int(b) - int(c)
+	abs := func(v int) int { return max(v, -v) }
+	pa, pb, pc := abs(p-int(a)), abs(p-int(b)), abs(p-int(c))
+	switch {
+	case pa <= pb && pa <= pc:
+		return a
+	case pb <= pc:
+		return b
+	}
+	return c
+}
+
+// objectStream is a decoded object stream (ISO 32000-1 section 7.5.7).
+type objectStream struct {
+	data    []byte
+	numbers []int64
+	offsets []int64
+}
+
+func (d *Document) loadFromStream(number, container, index int) (Value, error) {
+	s, err := d.objectStream(container)
+	if err != nil {
+		return Value{}, fmt.Errorf("object stream %d: %w", container, err)
+	}
+	if index >= len(s.numbers) || s.numbers[index] != int64(number) {
+		return Value{}, fmt.Errorf("%w: object %d is not number %d of object stream %d", ErrDamaged, number, index, container)
+	}
+	p := d.parser(s.data, -1)
+	p.pos, p.final = int(s.offsets[index]), true
+	v, err := p.value()
+	if err != nil {
+		return Value{}, fmt.Errorf("object %d in object stream %d: %w", number, container, err)
+	}
+	return v, nil
+}
+
+func (d *Document) objectStream(number int) (*objectStream, error) {
+	if s := d.streams[number]; s != nil {
+		return s, nil
+	}
+	e := d.objects.get(number)
+	if e.kind != inFile {
+		return nil, fmt.Errorf("%w: not an object of its own", ErrDamaged)
+	}
+	ref, dict, data, err := d.streamAt(e.at)
+	if err != nil {
+		return nil, err
+	}
+	count, first := dict.Get("N"), dict.Get("First")
+	if ref.Number != number || dict.Get("Type").Text != "ObjStm" || count.Kind != Integer || first.Kind != Integer ||
+		count.Int < 0 || count.Int > int64(d.lim.Objects) || first.Int < 0 {
+		return nil, fmt.Errorf("%w: not an object stream", ErrDamaged)
+	}
+	s := &objectStream{}
+	if s.data, err = d.decode(dict, data); err != nil {
+		return nil, err
+	}
+	if first.Int > int64(len(s.data)) || count.Int > first.Int {
+		return nil, fmt.Errorf("%w: /N or /First lies outside the stream", ErrDamaged)
+	}
+	p := d.parser(s.data[:first.Int], -1)
+	p.final = true
+	for range count.Int {
+		n, err1 := p.integer()
+		at, err2 := p.integer()
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		if at > int64(len(s.data))-first.Int {
+			return nil, fmt.Errorf("%w: object %d lies outside the stream", ErrDamaged, n)
+		}
+		s.numbers, s.offsets = append(s.numbers, n), append(s.offsets, first.Int+at)
+	}
+	d.streams[number] = s
+	return s, nil
+}
+
+// Bytes returns n bytes of the file from offset on; a shorter file is damaged.
+func (d *Document) Bytes(offset, n int64) ([]byte, error) {
+	if n < 0 || offset < 0 || offset > d.size-n || n > d.lim.StreamSize {
+		return nil, fmt.Errorf("%w: bytes %d to %d lie outside the file", ErrDamaged, offset, offset+n)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return d.read(offset, n)
+}

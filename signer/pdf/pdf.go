@@ -1,0 +1,244 @@
+// Package pdf reads the structure of a PDF file (ISO 32000-1, ISO 32000-2) and appends to it: it finds objects through
+// the cross-reference sections and writes an incremental update in which every byte of the original stays in place.
+// It knows no pages, fonts or signatures. It reads strictly: a file whose parts contradict each other is refused with
+// the place named and never repaired, because two readers may repair it into two different documents.
+//
+// Memory does not grow with the file, only with the number of its objects (16 bytes each), and has the declared Limits.
+package pdf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// Reasons to refuse a file. Each is wrapped with the particulars; the text says what the owner of the file can do.
+var (
+	// ErrNotPDF: the file is something else.
+	ErrNotPDF = errors.New("not a PDF file: no %PDF- header at its first byte; send a PDF")
+	// ErrDamaged: the structure contradicts the specification or itself; the wrapping text names the place.
+	ErrDamaged = errors.New("damaged PDF: open it in a PDF editor, check its content and save it anew")
+	// ErrEncrypted: the file has an /Encrypt dictionary, with or without a password to open it.
+	ErrEncrypted = errors.New("encrypted PDF: remove the password protection and send it again")
+	// ErrHybrid: a hybrid-reference file (ISO 32000-1 section 7.5.8.4) holds two sets of objects, one for old readers.
+	ErrHybrid = errors.New("hybrid-reference PDF shows different content to different readers: save it anew as PDF 1.5 or later")
+	// ErrTooLarge: more than the Limits allow.
+	ErrTooLarge = errors.New("PDF exceeds a limit of this service: split it or make it simpler")
+	// ErrUnsupported: correct, but encoded in a way that this package does not read.
+	ErrUnsupported = errors.New("PDF uses a feature that is not supported: save it anew with a common PDF program")
+	// ErrXFA: the form's content is an XFA template that a signature over the PDF does not fix.
+	ErrXFA = errors.New("XFA form: print it to PDF or remove the XFA part, then send it again")
+)
+
+// MaxSize is the greatest size of a finished file in bytes: ten decimal digits, what a classic cross-reference entry
+// and the ByteRange of a signature hold.
+const MaxSize = 9_999_999_999
+
+// maxNumber is the greatest object number that is read (ISO 32000-1 annex C).
+const maxNumber = 8_388_607
+
+// Limits bound the work and the memory that a file can cause. A zero field means its default.
+type Limits struct {
+	Depth      int   // nesting of arrays and dictionaries, and of form fields; default 64
+	Values     int   // values inside one object; default 262144
+	Sections   int   // cross-reference sections, one or two a revision; default 1024
+	Objects    int   // indirect objects that are in use; default 2097152
+	ObjectSize int64 // bytes of one object without its stream data; default 8 MiB
+	StreamSize int64 // bytes of all decoded cross-reference and object streams together; default 64 MiB
+	Fields     int   // form fields; default 65536
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.Depth, 64)
+	set(&l.Values, 1<<18)
+	set(&l.Sections, 1024)
+	set(&l.Objects, 1<<21)
+	set(&l.Fields, 1<<16)
+	if l.ObjectSize <= 0 {
+		l.ObjectSize = 8 << 20
+	}
+	if l.StreamSize <= 0 {
+		l.StreamSize = 64 << 20
+	}
+	return l
+}
+
+// Document is an open PDF file. It reads from the file on every call, is not safe for concurrent use, and expects the
+// file not to change.
+type Document struct {
+	r       io.ReaderAt
+	size    int64
+	lim     Limits
+	objects table
+	highest int     // greatest object number that any section mentions
+	newest  section // where startxref points
+	budget  int64   // bytes that may still be decoded
+	streams map[int]*objectStream
+	catalog Object
+}
+
+// Object is an indirect object.
+type Object struct {
+	Ref   Ref
+	Value Value
+}
+
+// Open reads the header, every cross-reference section and the catalog, and checks that each object in use begins
+// where the sections say. The errors are the sentinels of this package and errors of r.
+func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
+	lim = lim.withDefaults()
+	d := &Document{r: r, size: size, lim: lim, budget: lim.StreamSize, streams: map[int]*objectStream{}}
+	if size > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, MaxSize)
+	}
+	if err := d.checkHeader(); err != nil {
+		return nil, err
+	}
+	start, err := d.startXref()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.readSections(start); err != nil {
+		return nil, err
+	}
+	if err := d.checkObjects(); err != nil {
+		return nil, err
+	}
+	root := d.newest.trailer.Get("Root")
+	if root.Kind != Reference {
+		return nil, fmt.Errorf("%w: trailer without /Root", ErrDamaged)
+	}
+	if d.catalog, err = d.Load(root.Ref); err != nil {
+		return nil, err
+	}
+	if d.catalog.Value.Kind != Dict || d.catalog.Value.Get("Type").Text != "Catalog" {
+		return nil, fmt.Errorf("%w: /Root %v is not a catalog", ErrDamaged, root.Ref)
+	}
+	pages, err := d.Resolve(d.catalog.Value.Get("Pages"))
+	if err != nil {
+		return nil, err
+	}
+	if pages.Kind != Dict {
+		return nil, fmt.Errorf("%w: catalog without page tree", ErrDamaged)
+	}
+	return d, nil
+}
+
+// Size returns the size of the file in bytes.
+func (d *Document) Size() int64 { return d.size }
+
+// Catalog returns the document catalog.
+func (d *Document) Catalog() Object { return d.catalog }
+
+// read returns up to n bytes from offset, fewer only at the end of the file.
+func (d *Document) read(offset, n int64) ([]byte, error) {
+	if offset < 0 || offset >= d.size {
+		return nil, fmt.Errorf("%w: byte %d lies outside the file of %d bytes", ErrDamaged, offset, d.size)
+	}
+	buf := make([]byte, min(n, d.size-offset))
+	if got, err := d.r.ReadAt(buf, offset); got < len(buf) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("reading the PDF at byte %d: %w", offset, err)
+	}
+	return buf, nil
+}
+
+// checkHeader wants %PDF-n.n at byte 0. With other bytes before it, readers disagree on what offsets count from.
+func (d *Document) checkHeader() error {
+	if d.size <= 0 {
+		return fmt.Errorf("%w (the file is empty)", ErrNotPDF)
+	}
+	head, err := d.read(0, 1024)
+	if err != nil {
+		return err
+	}
+	switch at := bytes.Index(head, []byte("%PDF-")); {
+	case at < 0:
+		return ErrNotPDF
+	case at > 0:
+		return fmt.Errorf("%w: %d bytes stand before the %%PDF- header", ErrDamaged, at)
+	}
+	if len(head) < 8 || head[5] < '1' || head[5] > '2' || head[6] != '.' || head[7] < '0' || head[7] > '9' {
+		return fmt.Errorf("%w: header names no PDF version 1.n or 2.n", ErrDamaged)
+	}
+	return nil
+}
+
+// startXref finds the offset of the newest cross-reference section at the end of the file (ISO 32000-1 section 7.5.5).
+func (d *Document) startXref() (int64, error) {
+	const window = 1024 // where readers look for %%EOF (ISO 32000-1 annex H, note 18)
+	from := max(0, d.size-window)
+	tail, err := d.read(from, window)
+	if err != nil {
+		return 0, err
+	}
+	at := bytes.LastIndex(tail, []byte("startxref"))
+	if at < 0 {
+		return 0, fmt.Errorf("%w: no startxref in the last %d bytes", ErrDamaged, window)
+	}
+	p := d.parser(tail, from)
+	p.pos, p.final = at+len("startxref"), true
+	offset, err := p.integer()
+	if err != nil {
+		return 0, err
+	}
+	for p.pos < len(tail) && isSpace(tail[p.pos]) {
+		p.pos++
+	}
+	if !bytes.HasPrefix(tail[p.pos:], []byte("%%EOF")) {
+		return 0, fmt.Errorf("%w: no %%%%EOF after startxref, the file may be cut off", ErrDamaged)
+	}
+	if offset <= 0 || offset >= d.size {
+		return 0, fmt.Errorf("%w: startxref points to byte %d of %d", ErrDamaged, offset, d.size)
+	}
+	return offset, nil
+}
+
+func (d *Document) parser(buf []byte, base int64) *parser {
+	return &parser{buf: buf, base: base, depth: d.lim.Depth, values: d.lim.Values, final: base >= 0 && base+int64(len(buf)) >= d.size}
+}
+
+// at parses with f from offset on, with as much of the file as f needs. f may run several times.
+func (d *Document) at(offset int64, f func(*parser) error) error {
+	for n := int64(1024); ; n *= 4 {
+		buf, err := d.read(offset, min(n, d.lim.ObjectSize))
+		if err != nil {
+			return err
+		}
+		err = f(d.parser(buf, offset))
+		if !errors.Is(err, errMore) {
+			return err
+		}
+		if n >= d.lim.ObjectSize {
+			return fmt.Errorf("%w: object at byte %d is longer than %d bytes", ErrTooLarge, offset, d.lim.ObjectSize)
+		}
+	}
+}
+
+// header reads "n g obj".
+func (p *parser) header() (Ref, error) {
+	n, err := p.integer()
+	if err != nil {
+		return Ref{}, err
+	}
+	g, err := p.integer()
+	if err != nil {
+		return Ref{}, err
+	}
+	if err := p.keyword("obj"); err != nil {
+		return Ref{}, err
+	}
+	if n <= 0 || n > maxNumber || g > 65535 {
+		return Ref{}, p.fail("object number " + strconv.FormatInt(n, 10) + " " + strconv.FormatInt(g, 10) + " out of range")
+	}
+	return Ref{int(n), int(g)}, nil
+}

@@ -1,0 +1,505 @@
+package pdf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf16"
+)
+
+// Kind is the type of a Value (ISO 32000-1 section 7.3).
+type Kind uint8
+
+// The kinds. A missing object reads as Null.
+const (
+	Null Kind = iota
+	Bool
+	Integer
+	Real
+	String
+	Name
+	Array
+	Dict
+	Reference
+)
+
+// Ref names an indirect object.
+type Ref struct {
+	Number, Generation int
+}
+
+// String returns the reference as written in a file, such as "12 0 R".
+func (r Ref) String() string { return fmt.Sprintf("%d %d R", r.Number, r.Generation) }
+
+// Value is one parsed object with the exact bytes it was read from, so that what is not changed is never written anew.
+type Value struct {
+	Kind    Kind
+	Raw     []byte  // as in the file, from the first to the last byte of the token or container
+	Pos     int64   // offset of Raw in the file, -1 inside an object stream
+	Int     int64   // Integer
+	Text    string  // Name without '/', decoded; String, decoded bytes
+	Ref     Ref     // Reference
+	Elems   []Value // Array
+	Entries []Entry // Dict, in file order, keys unique
+	start   int     // of Raw in the buffer it was parsed from
+	end     int
+}
+
+// Entry is one key of a dictionary.
+type Entry struct {
+	Key   string // decoded, without '/'
+	Value Value
+}
+
+// Get returns the direct value of a key, and Null when the key or the dictionary is not there.
+func (v Value) Get(key string) Value {
+	for i := range v.Entries {
+		if v.Entries[i].Key == key {
+			return v.Entries[i].Value
+		}
+	}
+	return Value{}
+}
+
+// With returns dictionary v with key set to raw, the bytes of a complete object; every other byte of v.Raw stays as it
+// is. The key is written as it is and must need no escapes.
+func (v Value) With(key string, raw []byte) Value {
+	from, to, label := len(v.Raw)-len(">>"), len(v.Raw)-len(">>"), " /"+key+" "
+	for _, e := range v.Entries {
+		if e.Key == key {
+			from, to, label = e.Value.start-v.start, e.Value.end-v.start, " "
+		}
+	}
+	// Blanks around it keep tokens apart whatever stood there before.
+	out := Value{Kind: Dict, Pos: -1, Raw: bytes.Join([][]byte{v.Raw[:from], []byte(label), raw, []byte(" "), v.Raw[to:]}, nil)}
+	shift := len(out.Raw) - len(v.Raw)
+	for _, e := range v.Entries {
+		switch e.Value.start -= v.start; {
+		case e.Key == key:
+			continue
+		case e.Value.start >= to:
+			e.Value.start += shift
+			e.Value.end += shift
+		}
+		e.Value.end -= v.start
+		out.Entries = append(out.Entries, e)
+	}
+	start := from + len(label)
+	out.Entries = append(out.Entries, Entry{key, Value{Raw: raw, Pos: -1, start: start, end: start + len(raw)}})
+	out.end = len(out.Raw)
+	return out
+}
+
+// Append returns the bytes of array v with one more element at its end.
+func (v Value) Append(raw []byte) []byte {
+	n := len(v.Raw) - len("]")
+	return bytes.Join([][]byte{v.Raw[:n], []byte(" "), raw, v.Raw[n:]}, nil)
+}
+
+// Unicode returns the text of a text string (ISO 32000-1 section 7.9.2.2): UTF-16BE with a byte order mark, UTF-8 with
+// its mark (PDF 2.0), else one character a byte, which is exact for ASCII.
+func (v Value) Unicode() string {
+	switch s := v.Text; {
+	case len(s) >= 2 && s[:2] == "\xfe\xff":
+		units := make([]uint16, 0, len(s)/2)
+		for i := 2; i+1 < len(s); i += 2 {
+			units = append(units, uint16(s[i])<<8|uint16(s[i+1]))
+		}
+		return string(utf16.Decode(units))
+	case len(s) >= 3 && s[:3] == "\xef\xbb\xbf":
+		return string(bytes.ToValidUTF8([]byte(s[3:]), []byte("\ufffd")))
+	default:
+		runes := make([]rune, len(s))
+		for i := range len(s) {
+			runes[i] = rune(s[i])
+		}
+		return string(runes)
+	}
+}
+
+// TextString encodes text as a hexadecimal UTF-16BE string, the one form in which no character needs escaping:
+// 'Ш' is the bytes 04 28 and 'Щ' 04 29, parentheses to a reader of literal strings. text must be valid UTF-8.
+func TextString(text string) []byte {
+	out := []byte("<FEFF")
+	for _, u := range utf16.Encode([]rune(text)) {
+		out = fmt.Appendf(out, "%04X", u)
+	}
+	return append(out, '>')
+}
+
+// errMore says that the buffer ended inside the object; the caller reads more of the file and parses again.
+var errMore = errors.New("object goes on beyond the buffer")
+
+// parser reads objects from buf, whose first byte stands at base in the file (base -1: object stream). final says that
+// nothing follows buf in the file.
+type parser struct {
+	buf    []byte
+	pos    int
+	base   int64
+	depth  int // levels of nesting left
+	values int // values left
+	final  bool
+}
+
+func isSpace(c byte) bool {
+	return c == 0 || c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == ' '
+}
+
+func isDelim(c byte) bool {
+	switch c {
+	case '(', ')', '<', '>', '[', ']', '{', '}', '/', '%':
+		return true
+	}
+	return false
+}
+
+func isRegular(c byte) bool { return !isSpace(c) && !isDelim(c) }
+
+// fail reports bad syntax at the current place, or that the buffer has run out.
+func (p *parser) fail(what string) error {
+	if p.pos >= len(p.buf) && !p.final {
+		return errMore
+	}
+	if p.base < 0 {
+		return fmt.Errorf("%w: %s at byte %d of an object stream", ErrDamaged, what, p.pos)
+	}
+	return fmt.Errorf("%w: %s at byte %d", ErrDamaged, what, p.base+int64(p.pos))
+}
+
+// space skips white space and comments.
+func (p *parser) space() {
+	for p.pos < len(p.buf) {
+		switch c := p.buf[p.pos]; {
+		case isSpace(c):
+			p.pos++
+		case c == '%':
+			for p.pos < len(p.buf) && p.buf[p.pos] != '\n' && p.buf[p.pos] != '\r' {
+				p.pos++
+			}
+		default:
+			return
+		}
+	}
+}
+
+// word reads a run of regular characters.
+func (p *parser) word() []byte {
+	from := p.pos
+	for p.pos < len(p.buf) && isRegular(p.buf[p.pos]) {
+		p.pos++
+	}
+	return p.buf[from:p.pos]
+}
+
+// keyword skips white space and reads exactly this word.
+func (p *parser) keyword(want string) error {
+	p.space()
+	from := p.pos
+	if w := p.word(); string(w) != want || (p.pos == len(p.buf) && !p.final) {
+		if p.pos < len(p.buf) {
+			p.pos = from
+		}
+		return p.fail("no " + strconv.Quote(want))
+	}
+	return nil
+}
+
+// integer skips white space and reads an unsigned integer.
+func (p *parser) integer() (int64, error) {
+	p.space()
+	from := p.pos
+	w := p.word()
+	n, err := strconv.ParseInt(string(w), 10, 64)
+	if err != nil || w[0] < '0' || w[0] > '9' || (p.pos == len(p.buf) && !p.final) {
+		if p.pos < len(p.buf) {
+			p.pos = from
+		}
+		return 0, p.fail("no number")
+	}
+	return n, nil
+}
+
+// value reads one object.
+func (p *parser) value() (Value, error) {
+	p.space()
+	if p.pos >= len(p.buf) {
+		return Value{}, p.fail("object missing")
+	}
+	if p.depth <= 0 {
+		return Value{}, fmt.Errorf("%w: objects are nested too deep at byte %d", ErrTooLarge, p.base+int64(p.pos))
+	}
+	if p.values--; p.values < 0 {
+		return Value{}, fmt.Errorf("%w: one object has too many parts, at byte %d", ErrTooLarge, p.base+int64(p.pos))
+	}
+	p.depth--
+	defer func() { p.depth++ }()
+	start := p.pos
+	v, err := p.token()
+	if err != nil {
+		return Value{}, err
+	}
+	if v.Kind != Array && v.Kind != Dict && v.Kind != String && p.pos == len(p.buf) && !p.final {
+		return Value{}, errMore // the word may go on
+	}
+	v.start, v.end, v.Raw, v.Pos = start, p.pos, p.buf[start:p.pos:p.pos], -1
+	if p.base >= 0 {
+		v.Pos = p.base + int64(start)
+	}
+	return v, nil
+}
+
+func (p *parser) token() (Value, error) {
+	switch c := p.buf[p.pos]; {
+	case c == '/':
+		name, err := p.name()
+		return Value{Kind: Name, Text: name}, err
+	case c == '(':
+		s, err := p.literal()
+		return Value{Kind: String, Text: s}, err
+	case c == '[':
+		return p.array()
+	case c == '<':
+		if p.pos+1 >= len(p.buf) {
+			p.pos++
+			return Value{}, p.fail("lone '<'")
+		}
+		if p.buf[p.pos+1] == '<' {
+			return p.dict()
+		}
+		s, err := p.hex()
+		return Value{Kind: String, Text: s}, err
+	case c == '+' || c == '-' || c == '.' || (c >= '0' && c <= '9'):
+		return p.number()
+	case isRegular(c):
+		return p.constant()
+	}
+	return Value{}, p.fail("unexpected " + strconv.QuoteRune(rune(p.buf[p.pos])))
+}
+
+func (p *parser) constant() (Value, error) {
+	from := p.pos
+	switch w := p.word(); string(w) {
+	case "true", "false":
+		return Value{Kind: Bool}, nil
+	case "null":
+		return Value{}, nil
+	}
+	if p.pos < len(p.buf) {
+		p.pos = from
+	}
+	return Value{}, p.fail("unknown word")
+}
+
+// number reads an integer, a real or, looking two words ahead, a reference.
+func (p *parser) number() (Value, error) {
+	from := p.pos
+	w := p.word()
+	n, err := strconv.ParseInt(string(w), 10, 64)
+	if err != nil {
+		digits := 0
+		for i, c := range w {
+			switch {
+			case c >= '0' && c <= '9':
+				digits++
+			case c == '.' || (i == 0 && (c == '+' || c == '-')):
+			default:
+				digits = -len(w)
+			}
+		}
+		if digits <= 0 || bytes.Count(w, []byte(".")) > 1 {
+			p.pos = min(from, len(p.buf)-1)
+			return Value{}, p.fail("malformed number")
+		}
+		return Value{Kind: Real}, nil
+	}
+	v := Value{Kind: Integer, Int: n}
+	if w[0] == '+' || w[0] == '-' || n > maxNumber {
+		return v, nil
+	}
+	ahead := *p
+	ahead.space()
+	if ahead.pos >= len(p.buf) && !p.final {
+		return v, errMore
+	}
+	gw := ahead.word()
+	g, err := strconv.ParseUint(string(gw), 10, 16)
+	if err != nil {
+		if ahead.pos >= len(p.buf) && len(gw) > 0 && !p.final {
+			return v, errMore
+		}
+		return v, nil
+	}
+	ahead.space()
+	rw := ahead.word()
+	if ahead.pos >= len(p.buf) && !p.final {
+		return v, errMore
+	}
+	if string(rw) == "R" {
+		p.pos = ahead.pos
+		return Value{Kind: Reference, Ref: Ref{int(n), int(g)}}, nil
+	}
+	return v, nil
+}
+
+func (p *parser) name() (string, error) {
+	p.pos++ // '/'
+	w := p.word()
+	if bytes.IndexByte(w, '#') < 0 {
+		return string(w), nil
+	}
+	out := make([]byte, 0, len(w))
+	for i := 0; i < len(w); i++ {
+		if w[i] == '#' && i+2 < len(w) {
+			if b, err := strconv.ParseUint(string(w[i+1:i+3]), 16, 8); err == nil {
+				out = append(out, byte(b))
+				i += 2
+				continue
+			}
+		}
+		out = append(out, w[i])
+	}
+	return string(out), nil
+}
+
+func (p *parser) hex() (string, error) {
+	p.pos++ // '<'
+	var out []byte
+	high, half := byte(0), false
+	for ; p.pos < len(p.buf); p.pos++ {
+		c := p.buf[p.pos]
+		var d byte
+		switch {
+		case c == '>':
+			p.pos++
+			if half {
+				out = append(out, high<<4)
+			}
+			return string(out), nil
+		case isSpace(c):
+			continue
+		case c >= '0' && c <= '9':
+			d = c - '0'
+		case c >= 'a' && c <= 'f':
+			d = c - 'a' + 10
+		case c >= 'A' && c <= 'F':
+			d = c - 'A' + 10
+		default:
+			return "", p.fail("bad character in a hexadecimal string")
+		}
+		if half {
+			out = append(out, high<<4|d)
+		}
+		high, half = d, !half
+	}
+	return "", p.fail("hexadecimal string without end")
+}
+
+func (p *parser) literal() (string, error) {
+	p.pos++ // '('
+	var out []byte
+	for open := 1; p.pos < len(p.buf); p.pos++ {
+		switch c := p.buf[p.pos]; c {
+		case '\\':
+			if p.pos++; p.pos >= len(p.buf) {
+				return "", p.fail("string without end")
+			}
+			out = p.escape(out)
+		case '(':
+			open++
+			out = append(out, c)
+		case ')':
+			if open--; open == 0 {
+				p.pos++
+				return string(out), nil
+			}
+			out = append(out, c)
+		default:
+			out = append(out, c)
+		}
+	}
+	return "", p.fail("string without end")
+}
+
+// escape reads what follows a backslash and leaves pos on its last byte.
+func (p *parser) escape(out []byte) []byte {
+	switch c := p.buf[p.pos]; c {
+	case 'n':
+		return append(out, '\n')
+	case 'r':
+		return append(out, '\r')
+	case 't':
+		return append(out, '\t')
+	case 'b':
+		return append(out, '\b')
+	case 'f':
+		return append(out, '\f')
+	case '\n':
+		return out
+	case '\r':
+		if p.pos+1 < len(p.buf) && p.buf[p.pos+1] == '\n' {
+			p.pos++
+		}
+		return out
+	case '0', '1', '2', '3', '4', '5', '6', '7':
+		n := int(c - '0')
+		for i := 0; i < 2 && p.pos+1 < len(p.buf) && p.buf[p.pos+1] >= '0' && p.buf[p.pos+1] <= '7'; i++ {
+			p.pos++
+			n = n*8 + int(p.buf[p.pos]-'0')
+		}
+		return append(out, byte(n))
+	default:
+		return append(out, c)
+	}
+}
+
+func (p *parser) array() (Value, error) {
+	p.pos++ // '['
+	v := Value{Kind: Array}
+	for {
+		p.space()
+		if p.pos < len(p.buf) && p.buf[p.pos] == ']' {
+			p.pos++
+			return v, nil
+		}
+		e, err := p.value()
+		if err != nil {
+			return Value{}, err
+		}
+		v.Elems = append(v.Elems, e)
+	}
+}
+
+// dict reads a dictionary and refuses a key that appears twice: readers differ in which one counts, so what one of them
+// shows need not be what another one checks.
+func (p *parser) dict() (Value, error) {
+	p.pos += 2 // '<<'
+	v := Value{Kind: Dict}
+	seen := map[string]bool{}
+	for {
+		p.space()
+		if p.pos+1 < len(p.buf) && p.buf[p.pos] == '>' && p.buf[p.pos+1] == '>' {
+			p.pos += 2
+			return v, nil
+		}
+		if p.pos >= len(p.buf) || p.buf[p.pos] != '/' {
+			if p.pos+1 == len(p.buf) && p.buf[p.pos] == '>' {
+				p.pos++
+			}
+			return Value{}, p.fail("dictionary key or \">>\" expected")
+		}
+		key, err := p.name()
+		if err != nil {
+			return Value{}, err
+		}
+		if seen[key] {
+			return Value{}, p.fail("dictionary key " + strconv.Quote(key) + " appears twice")
+		}
+		seen[key] = true
+		e, err := p.value()
+		if err != nil {
+			return Value{}, err
+		}
+		v.Entries = append(v.Entries, Entry{Key: key, Value: e})
+	}
+}

@@ -1,0 +1,358 @@
+package pdf
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
+
+type entryKind uint8
+
+const (
+	absent entryKind = iota
+	free
+	inFile   // at is the offset, gen the generation
+	inStream // at is the number of the object stream, gen the index in it
+)
+
+type entry struct {
+	at   int64
+	gen  uint32
+	kind entryKind
+}
+
+const pageSize = 1024
+
+// table holds the newest entry of each object, in pages, so that a sparse numbering costs no memory.
+type table []*[pageSize]entry
+
+func (t table) get(n int) entry {
+	if n < 0 || n/pageSize >= len(t) || t[n/pageSize] == nil {
+		return entry{}
+	}
+	return t[n/pageSize][n%pageSize]
+}
+
+// add keeps e unless a newer section has an entry for n, and reports whether it was new.
+func (t *table) add(n int, e entry) bool {
+	for n/pageSize >= len(*t) {
+		*t = append(*t, nil)
+	}
+	page := &(*t)[n/pageSize]
+	if *page == nil {
+		*page = new([pageSize]entry)
+	}
+	if (*page)[n%pageSize].kind != absent {
+		return false
+	}
+	(*page)[n%pageSize] = e
+	return true
+}
+
+// section is one cross-reference section.
+type section struct {
+	offset  int64
+	stream  bool // a cross-reference stream, not a table
+	trailer Value
+}
+
+// readSections follows the chain of /Prev from the newest section to the oldest.
+func (d *Document) readSections(start int64) error {
+	visited := map[int64]bool{}
+	used, seen := 0, 0
+	for offset := start; ; {
+		if visited[offset] {
+			return fmt.Errorf("%w: cross-reference sections form a loop at byte %d", ErrDamaged, offset)
+		}
+		visited[offset] = true
+		if len(visited) > d.lim.Sections {
+			return fmt.Errorf("%w: more than %d cross-reference sections", ErrTooLarge, d.lim.Sections)
+		}
+		s, err := d.readSection(offset, func(n int64, e entry) error {
+			if n < 0 || n > maxNumber {
+				return fmt.Errorf("%w: object number %d in the cross-reference section at byte %d", ErrDamaged, n, offset)
+			}
+			if seen++; seen > 8*d.lim.Objects {
+				return fmt.Errorf("%w: too many cross-reference entries", ErrTooLarge)
+			}
+			d.highest = max(d.highest, int(n))
+			if d.objects.add(int(n), e) && e.kind != free {
+				if used++; used > d.lim.Objects {
+					return fmt.Errorf("%w: more than %d objects", ErrTooLarge, d.lim.Objects)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if offset == start {
+			d.newest = s
+		}
+		prev := s.trailer.Get("Prev")
+		if prev.Kind == Null {
+			return nil
+		}
+		if prev.Kind != Integer || prev.Int <= 0 || prev.Int >= d.size {
+			return fmt.Errorf("%w: /Prev of the cross-reference section at byte %d points outside the file", ErrDamaged, offset)
+		}
+		offset = prev.Int
+	}
+}
+
+func (d *Document) readSection(offset int64, add func(int64, entry) error) (section, error) {
+	s := section{offset: offset}
+	table := false
+	err := d.at(offset, func(p *parser) error {
+		p.space()
+		if p.pos+len("xref") > len(p.buf) {
+			return p.fail("no cross-reference section")
+		}
+		table = bytes.HasPrefix(p.buf[p.pos:], []byte("xref"))
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	if table {
+		s.trailer, err = d.readTable(offset, add)
+	} else {
+		s.stream = true
+		s.trailer, err = d.readXrefStream(offset, add)
+	}
+	if err != nil {
+		return s, err
+	}
+	switch {
+	case s.trailer.Get("Encrypt").Kind != Null:
+		return s, ErrEncrypted
+	case s.trailer.Get("XRefStm").Kind != Null:
+		return s, ErrHybrid
+	case s.trailer.Get("Size").Kind != Integer:
+		return s, fmt.Errorf("%w: trailer of the cross-reference section at byte %d has no /Size", ErrDamaged, offset)
+	}
+	return s, nil
+}
+
+// readTable reads "xref", its subsections with entries of exactly 20 bytes, and the trailer dictionary
+// (ISO 32000-1 sections 7.5.4 and 7.5.5).
+func (d *Document) readTable(offset int64, add func(int64, entry) error) (Value, error) {
+	at := offset
+	if err := d.at(at, func(p *parser) error {
+		err := p.keyword("xref")
+		at = offset + int64(p.pos)
+		return err
+	}); err != nil {
+		return Value{}, err
+	}
+	for {
+		var first, count int64
+		var trailer Value
+		var next int64
+		err := d.at(at, func(p *parser) (err error) {
+			p.space()
+			if p.pos < len(p.buf) && p.buf[p.pos] == 't' {
+				if err := p.keyword("trailer"); err != nil {
+					return err
+				}
+				if trailer, err = p.value(); err == nil && trailer.Kind != Dict {
+					err = p.fail("trailer is not a dictionary")
+				}
+				return err
+			}
+			if first, err = p.integer(); err != nil {
+				return err
+			}
+			if count, err = p.integer(); err != nil {
+				return err
+			}
+			p.space()
+			next = at + int64(p.pos)
+			return nil
+		})
+		if err != nil || trailer.Kind == Dict {
+			return trailer, err
+		}
+		if count > (d.size-next)/entrySize || first > maxNumber {
+			return Value{}, fmt.Errorf("%w: cross-reference subsection at byte %d is longer than the file", ErrDamaged, at)
+		}
+		if err := d.readEntries(next, first, count, add); err != nil {
+			return Value{}, err
+		}
+		at = next + count*entrySize
+	}
+}
+
+const entrySize = 20
+
+// readEntries reads count fixed-length entries in pieces.
+func (d *Document) readEntries(at, first, count int64, add func(int64, entry) error) error {
+	const piece = 3200
+	for i := int64(0); i < count; i += piece {
+		buf, err := d.read(at+i*entrySize, min(piece, count-i)*entrySize)
+		if err != nil {
+			return err
+		}
+		for j := range int64(len(buf) / entrySize) {
+			e, ok := parseEntry(buf[j*entrySize:][:entrySize])
+			if !ok {
+				return fmt.Errorf("%w: cross-reference entry at byte %d", ErrDamaged, at+(i+j)*entrySize)
+			}
+			if err := add(first+i+j, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// parseEntry reads "nnnnnnnnnn ggggg n" and its two-byte end of line.
+func parseEntry(b []byte) (entry, bool) {
+	at, err1 := strconv.ParseUint(string(b[:10]), 10, 63)
+	gen, err2 := strconv.ParseUint(string(b[11:16]), 10, 16)
+	end := string(b[18:])
+	if err1 != nil || err2 != nil || b[10] != ' ' || b[16] != ' ' || (end != " \n" && end != " \r" && end != "\r\n") {
+		return entry{}, false
+	}
+	switch b[17] {
+	case 'n':
+		return entry{int64(at), uint32(gen), inFile}, true
+	case 'f':
+		return entry{0, uint32(gen), free}, true
+	}
+	return entry{}, false
+}
+
+// readXrefStream reads a cross-reference stream (ISO 32000-1 section 7.5.8) and returns its dictionary.
+func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (Value, error) {
+	_, dict, data, err := d.streamAt(offset)
+	if err != nil {
+		return Value{}, err
+	}
+	bad := func(what string) (Value, error) {
+		return Value{}, fmt.Errorf("%w: cross-reference stream at byte %d: %s", ErrDamaged, offset, what)
+	}
+	if dict.Get("Type").Text != "XRef" {
+		return bad("no /Type /XRef")
+	}
+	if dict.Get("Encrypt").Kind != Null { // said before its content is judged
+		return Value{}, ErrEncrypted
+	}
+	w, ok := widths(dict.Get("W"))
+	if !ok {
+		return bad("/W is not three small numbers")
+	}
+	index := dict.Get("Index")
+	if index.Kind == Null {
+		index = Value{Kind: Array, Elems: []Value{{Kind: Integer}, dict.Get("Size")}}
+	}
+	if index.Kind != Array || len(index.Elems)%2 != 0 {
+		return bad("/Index is not an array of pairs")
+	}
+	body, err := d.decode(dict, data)
+	if err != nil {
+		return Value{}, err
+	}
+	row := w[0] + w[1] + w[2]
+	for i := 0; i < len(index.Elems); i += 2 {
+		first, count := index.Elems[i], index.Elems[i+1]
+		if first.Kind != Integer || count.Kind != Integer || first.Int < 0 || first.Int > maxNumber || count.Int < 0 ||
+			count.Int > int64(len(body)/row) {
+			return bad("/Index and data do not fit together")
+		}
+		for n := first.Int; n < first.Int+count.Int; n++ {
+			e, ok := parseRow(body[:row], w)
+			if !ok {
+				return bad("entry of object " + strconv.FormatInt(n, 10))
+			}
+			if err := add(n, e); err != nil {
+				return Value{}, err
+			}
+			body = body[row:]
+		}
+	}
+	return dict, nil
+}
+
+func widths(v Value) (w [3]int, ok bool) {
+	if v.Kind != Array || len(v.Elems) != 3 {
+		return w, false
+	}
+	for i, e := range v.Elems {
+		if e.Kind != Integer || e.Int < 0 || e.Int > 8 {
+			return w, false
+		}
+		w[i] = int(e.Int)
+	}
+	return w, w[1] > 0
+}
+
+func parseRow(b []byte, w [3]int) (entry, bool) {
+	number := func(n int) (v uint64) {
+		for _, c := range b[:n] {
+			v = v<<8 | uint64(c)
+		}
+		b = b[n:]
+		return v
+	}
+	kind := uint64(1)
+	if w[0] > 0 {
+		kind = number(w[0])
+	}
+	second, third := number(w[1]), number(w[2])
+	switch {
+	case kind == 0:
+		return entry{0, 0, free}, true // a free entry's generation is never used here
+	case kind == 1 && second < MaxSize && third <= 65535:
+		return entry{int64(second), uint32(third), inFile}, true
+	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
+		return entry{int64(second), uint32(third), inStream}, true
+	case kind > 2:
+		return entry{0, 0, free}, true // reads as null (ISO 32000-1 table 18)
+	}
+	return entry{}, false
+}
+
+// checkObjects makes sure that every object in use begins where the newest section that names it says, that its number
+// is below /Size, and that object streams are ordinary objects. A reader that finds otherwise rebuilds the sections
+// by searching, and may find other objects than the ones meant.
+func (d *Document) checkObjects() error {
+	size := d.newest.trailer.Get("Size").Int
+	for n := 0; n <= d.highest; n++ {
+		if n%pageSize == 0 && (n/pageSize >= len(d.objects) || d.objects[n/pageSize] == nil) {
+			n += pageSize - 1
+			continue
+		}
+		e := d.objects.get(n)
+		if e.kind == absent || e.kind == free {
+			continue
+		}
+		if n == 0 || int64(n) >= size {
+			return fmt.Errorf("%w: object %d is not below the trailer's /Size %d", ErrDamaged, n, size)
+		}
+		if e.kind == inStream {
+			if d.objects.get(int(e.at)).kind != inFile {
+				return fmt.Errorf("%w: object %d is in object stream %d, which is not there", ErrDamaged, n, e.at)
+			}
+			continue
+		}
+		if err := d.checkHeaderAt(Ref{n, int(e.gen)}, e.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkHeaderAt compares without the general parser: it runs once for every object.
+func (d *Document) checkHeaderAt(want Ref, offset int64) error {
+	buf, err := d.read(offset, 40)
+	if err != nil {
+		return fmt.Errorf("object %v: %w", want, err)
+	}
+	p := d.parser(buf, offset)
+	p.final = true
+	if got, err := p.header(); err != nil || got != want {
+		return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, want, offset)
+	}
+	return nil
+}
