@@ -221,9 +221,8 @@ func (s *Service) prepare(ctx context.Context, caller Caller, u usable, requests
 				return nil, &FieldError{fmt.Sprintf("items[%d].document", i), err.Error(), err}
 			}
 		case CAdESBB:
-			it.Prepared, err = cades.SignedAttributes(cades.AttributeOptions{
-				Profile: cades.CAdES, Algorithm: cades.ECDSAP256SHA256, Certificate: u.record.Chain[0],
-				ContentDigest: r.Hash, SigningTime: s.Now(),
+			it.Prepared, err = cades.SignedAttributes(cades.CAdES, cades.Attributes{
+				Algorithm: cades.ECDSAWithSHA256, Certificate: u.record.Chain[0], ContentDigest: r.Hash, SigningTime: s.Now(),
 			})
 			if err != nil {
 				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)
@@ -245,7 +244,7 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, it *I
 	}
 	defer func() { _ = f.Close() }()
 	p, err := pades.Prepare(ctx, f, f.Size(), pades.Options{
-		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: cades.ECDSAP256SHA256,
+		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: cades.ECDSAWithSHA256,
 	})
 	if err != nil {
 		return err

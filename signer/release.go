@@ -13,7 +13,7 @@ import (
 )
 
 // recheck hashes the finished byte range of every signed PDF again and compares it with what was authorised.
-func (s *Service) recheck(ctx context.Context, caller Caller, items []Item) error {
+func (s *Service) recheck(ctx context.Context, caller Caller, items []Item, results [][]byte) error {
 	for i, it := range items {
 		if it.Format != PAdESBB {
 			continue
@@ -24,7 +24,8 @@ func (s *Service) recheck(ctx context.Context, caller Caller, items []Item) erro
 		}
 		var p pades.Prepared
 		if err = p.UnmarshalBinary(it.Prepared); err == nil {
-			err = p.Check(f)
+			whole := joined{first: f, size: f.Size(), second: bytes.NewReader(results[i])}
+			err = p.Check(ctx, whole, f.Size()+int64(len(results[i])))
 		}
 		_ = f.Close()
 		if err != nil {

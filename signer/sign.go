@@ -156,7 +156,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	failpoint(6)
 
 	// step 7: release. What leaves is read back from the store; asked again, the same bytes leave again.
-	if err := s.recheck(ctx, caller, items); err != nil {
+	if err := s.recheck(ctx, caller, items, results); err != nil {
 		return false, err
 	}
 	failpoint(7)
@@ -348,8 +348,8 @@ func assemble(u usable, items []Item, signatures [][]byte) ([][]byte, error) {
 				results[i], err = p.Embed(signatures[i])
 			}
 		case CAdESBB:
-			results[i], err = cades.Assemble(cades.SignedData{
-				Algorithm: cades.ECDSAP256SHA256, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
+			results[i], err = cades.Assemble(cades.Parts{
+				Algorithm: cades.ECDSAWithSHA256, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
 			})
 		case Raw:
 			results[i] = signatures[i]

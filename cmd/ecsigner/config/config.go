@@ -1,0 +1,189 @@
+// Package config reads the installation's one configuration file. The struct is the manual: every key is explained
+// where it is declared, and the file that init writes repeats it.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// ErrConfig: the file cannot be read, or a key is unknown, missing or wrong. The text names file, key and remedy.
+var ErrConfig = errors.New("configuration is wrong")
+
+// Config is the content of ecsigner.yaml. Relative paths are relative to the folder of the file.
+type Config struct {
+	// Installation is part of every seal. It never changes once records exist.
+	Installation string       `yaml:"installation"`
+	Test         bool         `yaml:"test"`
+	Data         string       `yaml:"data"`
+	Listen       string       `yaml:"listen"`
+	Hosts        []string     `yaml:"hosts"`
+	HSM          HSM          `yaml:"hsm"`
+	Provider     Provider     `yaml:"provider"`
+	Certificates Certificates `yaml:"certificates"`
+	PKI          PKI          `yaml:"pki"`
+	Codes        Codes        `yaml:"codes"`
+	Messages     Messages     `yaml:"messages"`
+	Limits       Limits       `yaml:"limits"`
+
+	dir string
+}
+
+// HSM says which PKCS#11 token holds the keys.
+type HSM struct {
+	Module      string        `yaml:"module"`
+	Token       string        `yaml:"token"`
+	PINFile     string        `yaml:"pin_file"`
+	SoftHSMConf string        `yaml:"softhsm_conf"`
+	Sessions    int           `yaml:"sessions"`
+	Timeout     time.Duration `yaml:"timeout"`
+}
+
+// Provider is the trust service provider as certificates and agreements name it.
+type Provider struct {
+	Country        string `yaml:"country"`
+	Organisation   string `yaml:"organisation"`
+	OrganisationID string `yaml:"organisation_id"`
+	Address        string `yaml:"address"`
+	TermsURL       string `yaml:"terms_url"`
+}
+
+// Certificates says what stands in the certificates.
+type Certificates struct {
+	RootName       string            `yaml:"root_name"`
+	IssuingName    string            `yaml:"issuing_name"`
+	SealName       string            `yaml:"seal_name"`
+	TLSName        string            `yaml:"tls_name"`
+	PolicyNatural  string            `yaml:"policy_natural"`
+	PolicySeal     string            `yaml:"policy_seal"`
+	PDS            map[string]string `yaml:"pds"`
+	QSCD           bool              `yaml:"qscd"`
+	RetentionYears int               `yaml:"retention_years"`
+	CRLLifetime    time.Duration     `yaml:"crl_lifetime"`
+}
+
+// PKI publishes CA certificates and revocation lists over HTTP.
+type PKI struct {
+	Listen string `yaml:"listen"`
+	URL    string `yaml:"url"`
+}
+
+// Codes sets the limits of one-time codes.
+type Codes struct {
+	Digits      int           `yaml:"digits"`
+	Life        time.Duration `yaml:"life"`
+	Tries       int           `yaml:"tries"`
+	PerRequest  int           `yaml:"per_request"`
+	CallerLock  int           `yaml:"caller_lock"`
+	AccountLock int           `yaml:"account_lock"`
+}
+
+// Messages says how codes and notices reach the phone.
+type Messages struct {
+	Provider string `yaml:"provider"`
+	Dir      string `yaml:"dir"`
+}
+
+// Limits bounds what clients may ask for.
+type Limits struct {
+	DocumentBytes int64         `yaml:"document_bytes"`
+	DocumentLife  time.Duration `yaml:"document_life"`
+	OperationLife time.Duration `yaml:"operation_life"`
+	EnrolmentLife time.Duration `yaml:"enrolment_life"`
+	RatePerClient float64       `yaml:"rate_per_client"`
+}
+
+// Load reads and checks a configuration file. An unknown or repeated key is an error.
+func Load(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w; `ecsigner init --dir DIR` makes an installation", ErrConfig, err)
+	}
+	c, err := Parse(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if c.dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return c, nil
+}
+
+// Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
+func Parse(text []byte) (Config, error) {
+	var c Config
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("%w:\n%s", ErrConfig, yaml.FormatError(err, false, true))
+	}
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	for _, rule := range []struct {
+		holds     bool
+		key, want string
+	}{
+		{c.Installation != "" && !strings.ContainsAny(c.Installation, " \n/"), "installation", "a name without spaces or slashes"},
+		{c.Data != "", "data", "a directory"},
+		{c.Listen != "", "listen", "an address such as 127.0.0.1:7443"},
+		{len(c.Hosts) > 0, "hosts", "at least one name or address of this server"},
+		{c.HSM.Module != "", "hsm.module", "the path of a PKCS#11 library"},
+		{c.HSM.Token != "", "hsm.token", "the label of a token"},
+		{c.HSM.Sessions > 0 && c.HSM.Sessions <= 1024, "hsm.sessions", "1 to 1024"},
+		{c.HSM.Timeout >= time.Second && c.HSM.Timeout <= time.Minute, "hsm.timeout", "1s to 1m"},
+		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
+		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
+		{c.Codes.Life >= time.Minute && c.Codes.Life <= 10*time.Minute, "codes.life", "1m to 10m"},
+		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
+		{c.Codes.PerRequest >= 1 && c.Codes.PerRequest <= 5, "codes.per_request", "1 to 5"},
+		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},
+		{c.Codes.AccountLock >= c.Codes.CallerLock && c.Codes.AccountLock <= 100, "codes.account_lock", "codes.caller_lock to 100"},
+		{c.Messages.Provider == "file" && c.Messages.Dir != "", "messages.provider", "file, with messages.dir"},
+		{c.Limits.DocumentBytes > 0, "limits.document_bytes", "a positive number"},
+		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
+		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},
+		{c.Limits.EnrolmentLife >= time.Hour, "limits.enrolment_life", "1h or more"},
+		{c.Limits.RatePerClient > 0, "limits.rate_per_client", "calls per second, above 0"},
+	} {
+		if !rule.holds {
+			return fmt.Errorf("%w: %s must be %s", ErrConfig, rule.key, rule.want)
+		}
+	}
+	return nil
+}
+
+// Path resolves a path of the file.
+func (c Config) Path(p ...string) string {
+	j := filepath.Join(p...)
+	if filepath.IsAbs(j) {
+		return j
+	}
+	return filepath.Join(c.dir, j)
+}
+
+// PIN reads the token's PIN: from the environment variable ECSIGNER_PIN, else from the file, which nobody else may read.
+func (c Config) PIN() ([]byte, error) {
+	if pin := os.Getenv("ECSIGNER_PIN"); pin != "" {
+		return []byte(pin), nil
+	}
+	path := c.Path(c.HSM.PINFile)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%w: %s can be read by others; run chmod 600 on it", ErrConfig, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+	}
+	return bytes.TrimRight(b, "\r\n"), nil
+}

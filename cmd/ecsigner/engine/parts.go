@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/hsm"
+	"github.com/ecsigner/ecsigner/otp"
+)
+
+// clientYears is the life of a client's certificate.
+const clientYears = 1
+
+// useSoftHSM points SoftHSM to its configuration; its library reads the environment when it is initialised.
+func useSoftHSM(cfg config.Config) error {
+	if cfg.HSM.SoftHSMConf == "" {
+		return nil
+	}
+	if !cfg.Test {
+		return fmt.Errorf("%w: hsm.softhsm_conf: SoftHSM is for test installations; set test: true or use an HSM", config.ErrConfig)
+	}
+	return os.Setenv("SOFTHSM2_CONF", cfg.Path(cfg.HSM.SoftHSMConf))
+}
+
+func openDevice(ctx context.Context, cfg config.Config) (*hsm.Device, error) {
+	pin, err := cfg.PIN()
+	if err != nil {
+		return nil, err
+	}
+	if err := useSoftHSM(cfg); err != nil {
+		return nil, err
+	}
+	return hsm.Open(ctx, hsm.Config{
+		Module: cfg.HSM.Module, TokenLabel: cfg.HSM.Token, PIN: func() ([]byte, error) { return pin, nil },
+		Sessions: cfg.HSM.Sessions, Timeout: cfg.HSM.Timeout,
+	})
+}
+
+func caConfig(cfg config.Config) ca.Config {
+	p, c := cfg.Provider, cfg.Certificates
+	return ca.Config{
+		Country: p.Country, Organization: p.Organisation, OrganizationID: p.OrganisationID,
+		RootName: c.RootName, IssuingName: c.IssuingName, SealName: c.SealName, TLSRootName: c.TLSName,
+		TestPrefix: cfg.Test, PolicyNatural: c.PolicyNatural, PolicySeal: c.PolicySeal, PDS: c.PDS,
+		AIABase: cfg.PKI.URL + "/ca", CRLBase: cfg.PKI.URL + "/crl", RetentionYears: c.RetentionYears, QSCD: c.QSCD,
+		CRLLifetime: c.CRLLifetime, CARLLifetime: 365 * 24 * time.Hour, SerialPrefix: 1,
+	}
+}
+
+func codeLimits(cfg config.Config) otp.Limits {
+	l := otp.DefaultLimits()
+	l.Life, l.Tries, l.Codes = cfg.Codes.Life, cfg.Codes.Tries, cfg.Codes.PerRequest
+	l.CallerLock, l.AccountLock = cfg.Codes.CallerLock, cfg.Codes.AccountLock
+	return l
+}
+
+// logOrigin names the operation log, as C2SP checkpoints do.
+func logOrigin(cfg config.Config) string { return "ecsigner/" + cfg.Installation }
+
+// hosts splits names from addresses.
+func hosts(list []string) (names []string, ips []net.IP) {
+	for _, h := range list {
+		if ip := net.ParseIP(h); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			names = append(names, h)
+		}
+	}
+	return names, ips
+}
+
+// authority opens a CA whose certificate init wrote, and checks that the key on the token belongs to it.
+func authority(ctx context.Context, cfg config.Config, d *hsm.Device, profile ca.Profile, file, issuerFile, label string) (*ca.Authority, error) {
+	der, err := os.ReadFile(cfg.Path(file))
+	if err != nil {
+		return nil, err
+	}
+	var issuer *x509.Certificate
+	if issuerFile != "" {
+		issuerDER, err := os.ReadFile(cfg.Path(issuerFile))
+		if err != nil {
+			return nil, err
+		}
+		if issuer, err = x509.ParseCertificate(issuerDER); err != nil {
+			return nil, fmt.Errorf("%s: %w", issuerFile, err)
+		}
+	}
+	key, err := d.Signer(ctx, label)
+	if err != nil {
+		return nil, err
+	}
+	return ca.New(caConfig(cfg), profile, der, issuer, key, rand.Reader)
+}
+
+func tlsAuthority(ctx context.Context, cfg config.Config, d *hsm.Device) (*ca.Authority, error) {
+	return authority(ctx, cfg, d, ca.TLSRoot, fileTLSRoot, "", keyTLSRoot)
+}
+
+// issueClient certifies a client's key for a name, a role and the name that persons are shown.
+func issueClient(ctx context.Context, a *ca.Authority, csr []byte, name, display, role string, now time.Time) ([][]byte, error) {
+	req, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate request: %w", err)
+	}
+	if err := req.CheckSignature(); err != nil {
+		return nil, errors.New("the certificate request is not signed with its key")
+	}
+	c, err := a.Issue(ctx, ca.Request{
+		ID: "tls-client", Person: "client " + name, Profile: ca.TLSClient, DNSNames: []string{strings.ToLower(name)},
+		Role: role, Display: display, PublicKey: req.PublicKey, NotBefore: now.Add(-time.Minute).Truncate(time.Second), Years: clientYears,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{c.DER, a.Certificate().Raw}, nil
+}

@@ -1,0 +1,52 @@
+// Command ecsigner is the remote signing engine: it sets an installation up, serves it, and is the client of its
+// operators, document systems and auditors.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when the program is built.
+var version = "unknown"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		var quiet quietError
+		if !errors.As(err, &quiet) {
+			fmt.Fprintln(os.Stderr, "ecsigner: "+explain(err))
+		}
+		os.Exit(1)
+	}
+}
+
+// quietError ends the program with exit code 1 after everything was said.
+type quietError struct{ error }
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ecsigner",
+		Short: "Remote electronic signatures: keys in an HSM, released by a code on the person's phone",
+		Long: `ecsigner keeps every person's signing key in an HSM, issues certificates from an embedded CA, and
+releases a signature only after the one-time code sent to the person's phone was verified.
+
+Start with "ecsigner demo": it shows the whole way from a voucher to a signed PDF.`,
+		Version:           version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	c.SetVersionTemplate("ecsigner {{.Version}}\n")
+	c.AddCommand(initCommand(), serveCommand(), demoCommand(), benchCommand(), voucherCommand(), clientCommand(),
+		credentialCommand(), signCommand(), verifyCommand(), auditCommand())
+	return c
+}
