@@ -151,36 +151,11 @@ func (a *Authority) Intend(tx Tx, i *Intent) error {
 	return nil
 }
 
-// VerifyIntent proves that a stored intent certifies exactly what req asks for: it builds the certificate again with
-// the stored serial number and start, and compares every byte. A caller that keeps the request under seal calls it
-// before Sign, so that whoever can write the database cannot have another name or key certified. ErrIntentChanged also
-// when the configuration changed in between: finish under the former one, or revoke the intent and start anew.
-func (a *Authority) VerifyIntent(c Certificate, req Request) error {
-	if c.RequestID != req.ID || c.Person != req.Person || c.Profile != req.Profile {
-		return fmt.Errorf("%w: request, person or profile differ", ErrIntentChanged)
-	}
-	req.NotBefore = c.NotBefore
-	if err := req.check(a.profile); err != nil {
-		return err
-	}
-	serial, err := parseSerial(c.Serial)
-	if err != nil {
-		return err
-	}
-	tbs, _, err := a.draw(req, serial)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(tbs, c.TBS) {
-		return fmt.Errorf("%w: serial number %s", ErrIntentChanged, c.Serial)
-	}
-	return nil
-}
-
 // Sign signs the stored bytes of an intended certificate and returns the DER certificate. The bytes are judged again
 // before the key is used; afterwards the result is parsed, its to-be-signed part compared byte for byte, its signature
 // verified and the rules applied once more. It may be repeated after a crash: another signature under the same serial
-// number over the same bytes is the same certificate. ctx is looked at before the key is used; the deadline of the
+// number over the same bytes is the same certificate. The record is trusted to be the one that Prepare made: a caller
+// whose database others may write keeps the digest of TBS under seal and compares it first. ctx is looked at before the key is used; the deadline of the
 // signature itself is the device's. ErrNotIntended, ErrLint, ErrSigning, ErrSignature.
 func (a *Authority) Sign(ctx context.Context, c Certificate) ([]byte, error) {
 	if c.State != Intended || !bytes.Equal(c.Issuer, a.cert.RawSubject) {
@@ -226,6 +201,9 @@ func (a *Authority) examine(c Certificate, der []byte, isSigned bool) error {
 	if c.Profile.rules().issuer == TLSRoot {
 		// The record holds no network names; VerifyIntent compares them.
 		want.DNSNames, want.IPs = cert.DNSNames, cert.IPAddresses
+		for _, u := range cert.URIs {
+			want.URIs = append(want.URIs, u.String())
+		}
 	}
 	if found := lint.Certificate(der, want); found != nil {
 		return fmt.Errorf("%w: %s", ErrLint, lint.Describe(found))

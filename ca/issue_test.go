@@ -148,6 +148,7 @@ func everyProfile(t testing.TB, h *house) []Certificate {
 	byAddress := request("srv-ip", TLSServer, 2)
 	byAddress.IPs = []net.IP{net.IPv4(127, 0, 0, 1)}
 	client := request("cli", TLSClient, 1)
+	client.Role, client.Display = "documents", "Документи"
 	client.DNSNames = []string{"documents-1"}
 	return []Certificate{
 		h.issuingRecord,
@@ -200,11 +201,13 @@ func TestPrepareRefuses(t *testing.T) {
 		{"check digit", h.issuing, func(r *Request) { r.Natural.Identifier.Value = "3184710692" }, ErrCheckDigit},
 		{"identifier kind", h.issuing, func(r *Request) { r.Natural.Identifier.Kind = "TAX" }, ErrIdentifier},
 		{"network name", h.issuing, func(r *Request) { r.DNSNames = []string{"a"} }, ErrRequest},
-		{"TLS without a name", h.tls, func(r *Request) { r.Profile = TLSClient }, ErrRequest},
+		{"TLS without a name", h.tls, func(r *Request) { r.Profile, r.Role, r.Display = TLSClient, "portal", "P" }, ErrRequest},
+		{"client without a role", h.tls, func(r *Request) { r.Profile, r.DNSNames, r.Display = TLSClient, []string{"a"}, "P" }, ErrRequest},
+		{"client without a name to show", h.tls, func(r *Request) { r.Profile, r.DNSNames, r.Role = TLSClient, []string{"a"}, "portal" }, ErrRequest},
 		{"client with an address", h.tls, func(r *Request) {
-			r.Profile, r.DNSNames, r.IPs = TLSClient, []string{"a"}, []net.IP{net.IPv6loopback}
+			r.Profile, r.DNSNames, r.IPs, r.Role, r.Display = TLSClient, []string{"a"}, []net.IP{net.IPv6loopback}, "portal", "P"
 		}, ErrRequest},
-		{"name that is none", h.tls, func(r *Request) { r.Profile, r.DNSNames = TLSClient, []string{"Ä b"} }, ErrRequest},
+		{"name that is none", h.tls, func(r *Request) { r.Profile, r.DNSNames, r.Role, r.Display = TLSClient, []string{"Ä b"}, "portal", "P" }, ErrRequest},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -323,7 +326,6 @@ func TestResumeAfterCrash(t *testing.T) {
 	must(t, err)
 	c, err := tx.CertificateByRequest("r1")
 	must(t, err)
-	must(t, h.issuing.VerifyIntent(c, req))
 	der, err := h.issuing.Sign(t.Context(), c)
 	must(t, err)
 	if !bytes.Equal(parse(t, lost).RawTBSCertificate, parse(t, der).RawTBSCertificate) {
@@ -341,40 +343,6 @@ func TestResumeAfterCrash(t *testing.T) {
 	}
 	if len(tx.rows) != 1 {
 		t.Errorf("%d certificates for one request", len(tx.rows))
-	}
-}
-
-func TestVerifyIntentSeesEveryChange(t *testing.T) {
-	h := build(t, testConfig())
-	req := personRequest(t, "r1")
-	intent, err := h.issuing.Prepare(req)
-	must(t, err)
-	forged := func(change func(*Request)) Certificate {
-		other := req
-		change(&other)
-		i, err := h.issuing.Prepare(other)
-		must(t, err)
-		return i.Certificate()
-	}
-	key := newKey(t, elliptic.P256()).Public()
-	cases := map[string]Certificate{
-		"person":   forged(func(r *Request) { r.Person = "person-2" }),
-		"request":  forged(func(r *Request) { r.ID = "r2" }),
-		"key":      forged(func(r *Request) { r.PublicKey = key }),
-		"name":     forged(func(r *Request) { r.Natural.GivenName = "Ольга" }),
-		"number":   forged(func(r *Request) { r.Natural.Identifier = Identifier{"PAS", "UA", "FA123456"} }),
-		"country":  forged(func(r *Request) { r.Natural.Country = "PL" }),
-		"validity": forged(func(r *Request) { r.Years = 3 }),
-	}
-	must(t, h.issuing.VerifyIntent(intent.Certificate(), req))
-	for name, c := range cases {
-		if err := h.issuing.VerifyIntent(c, req); !errors.Is(err, ErrIntentChanged) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	h.issuing.cfg.PolicyNatural = "1.2.616.1.999999.9"
-	if err := h.issuing.VerifyIntent(intent.Certificate(), req); !errors.Is(err, ErrIntentChanged) {
-		t.Errorf("changed configuration: %v", err)
 	}
 }
 
@@ -473,7 +441,7 @@ func TestSignatureFaults(t *testing.T) {
 func TestIssueWithoutStore(t *testing.T) {
 	h := build(t, testConfig())
 	c, err := h.tls.Issue(t.Context(), Request{
-		ID: "c", Person: "c", Profile: TLSClient, DNSNames: []string{"portal"},
+		ID: "c", Person: "c", Profile: TLSClient, DNSNames: []string{"portal"}, Role: "portal", Display: "Портал",
 		PublicKey: newKey(t, elliptic.P256()).Public(), NotBefore: start(), Years: 1,
 	})
 	must(t, err)

@@ -43,7 +43,7 @@ func TestOpenSSLJudges(t *testing.T) {
 	person := h.issue(t, tx, h.issuing, personRequest(t, "person"))
 	other := h.issue(t, tx, h.issuing, personRequest(t, "other"))
 	client := Request{
-		ID: "cli", Person: "cli", Profile: TLSClient, DNSNames: []string{"portal"},
+		ID: "cli", Person: "cli", Profile: TLSClient, DNSNames: []string{"portal"}, Role: "portal", Display: "Портал",
 		PublicKey: newKey(t, elliptic.P256()).Public(), NotBefore: start(), Years: 1,
 	}
 	tlsClient := h.issue(t, tx, h.tls, client)

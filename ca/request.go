@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca/lint"
@@ -25,6 +26,9 @@ type Request struct {
 	Natural  Natural  // NaturalPerson only
 	DNSNames []string // TLS profiles; the first name, or else the first address, is the common name
 	IPs      []net.IP // TLSServer only
+
+	Role    string // TLSClient only: what the client may do; becomes the URI RoleURI(Role)
+	Display string // TLSClient only: the name that persons are shown, as organizationName
 
 	PublicKey crypto.PublicKey
 	NotBefore time.Time // whole seconds count
@@ -94,6 +98,12 @@ func (r Request) subject(cfg Config) ([]byte, error) {
 			{oidCommonName, r.Natural.CommonName()},
 		})
 	}
+	if r.Profile == TLSClient && len(r.DNSNames) > 0 {
+		if fault := lint.TextFault(r.Display); fault != "" {
+			return nil, fmt.Errorf("%w: the name shown to persons %s", ErrRequest, fault)
+		}
+		return distinguishedName([]attribute{{oidOrganization, r.Display}, {oidCommonName, r.DNSNames[0]}})
+	}
 	if len(r.DNSNames) > 0 {
 		return distinguishedName([]attribute{{oidCommonName, r.DNSNames[0]}})
 	}
@@ -114,12 +124,26 @@ func (r Request) check(issuer Profile) error {
 	case r.Profile != TLSServer && len(r.IPs) > 0, r.Profile.rules().issuer != TLSRoot && len(r.DNSNames) > 0:
 		return fmt.Errorf("%w: profile %s does not carry these network names", ErrRequest, r.Profile)
 	}
+	if (r.Profile == TLSClient) != dnsName(r.Role) {
+		return fmt.Errorf("%w: a client's certificate, and no other, carries a role of lower-case letters", ErrRequest)
+	}
 	for _, name := range r.DNSNames {
 		if !dnsName(name) {
 			return fmt.Errorf("%w: %q is not a DNS name in lower case", ErrRequest, name)
 		}
 	}
 	return checkKey(r.Profile, r.PublicKey)
+}
+
+// RoleURI is how a client's certificate states its role.
+func RoleURI(role string) string { return "urn:ecsigner:role:" + role }
+
+// uris are the URIs of the subjectAltName.
+func (r Request) uris() []string {
+	if r.Role == "" {
+		return nil
+	}
+	return []string{RoleURI(r.Role)}
 }
 
 // dnsName accepts the preferred syntax of RFC 1034 3.5 in lower case; a single label is enough. The whole stays within
@@ -185,6 +209,13 @@ func (d draft) build(cfg Config, rand io.Reader) ([]byte, error) {
 	t.RawSubject = d.subject
 	t.NotBefore, t.NotAfter = second(d.req.NotBefore), d.req.notAfter()
 	t.DNSNames, t.IPAddresses = d.req.DNSNames, d.req.IPs
+	for _, text := range d.req.uris() {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: role: %w", ErrRequest, err)
+		}
+		t.URIs = append(t.URIs, u)
+	}
 
 	throwaway, err := ecdsa.GenerateKey(d.issuerPK.(*ecdsa.PublicKey).Curve, rand)
 	if err != nil {
@@ -205,7 +236,7 @@ func (d draft) build(cfg Config, rand io.Reader) ([]byte, error) {
 // judge applies both rule sets to a built certificate and returns its to-be-signed bytes.
 func (d draft) judge(cfg Config, der []byte, z *zlintRules) ([]byte, error) {
 	want := wanted(cfg, d.req.Profile, d.issuer)
-	want.Subject, want.DNSNames, want.IPs = d.subject, d.req.DNSNames, d.req.IPs
+	want.Subject, want.DNSNames, want.IPs, want.URIs = d.subject, d.req.DNSNames, d.req.IPs, d.req.uris()
 	var err error
 	if want.PublicKey, err = x509.MarshalPKIXPublicKey(d.req.PublicKey); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -227,8 +228,9 @@ func checkAltNames(c *certificate, w *Want) string {
 	}
 	same := func(a, b net.IP) bool { return a.Equal(b) }
 	if !slices.Equal(c.DNSNames, w.DNSNames) || !slices.EqualFunc(c.IPAddresses, w.IPs, same) ||
-		len(c.EmailAddresses)+len(c.URIs) > 0 {
-		return fmt.Sprintf("names %v %v, must be %v %v", c.DNSNames, c.IPAddresses, w.DNSNames, w.IPs)
+		!slices.EqualFunc(c.URIs, w.URIs, func(u *url.URL, text string) bool { return u.String() == text }) ||
+		len(c.EmailAddresses) > 0 {
+		return fmt.Sprintf("names %v %v %v, must be %v %v %v", c.DNSNames, c.IPAddresses, c.URIs, w.DNSNames, w.IPs, w.URIs)
 	}
 	return ""
 }

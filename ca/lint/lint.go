@@ -41,6 +41,7 @@ type Want struct {
 	CRL        string            // URL of the issuer's revocation list
 	DNSNames   []string          // subjectAltName, in order
 	IPs        []net.IP          // subjectAltName, in order
+	URIs       []string          // subjectAltName, in order
 	TestPrefix string            // what the common name of a test CA starts with
 
 	QSCD           bool              // the key is in a qualified device: QcSSCD must be stated, otherwise must not
