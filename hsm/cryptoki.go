@@ -137,3 +137,17 @@ func guard() (*pkcs11.Attribute, func()) {
 	value := C.GoBytes(unsafe.Pointer(a), C.int(2*unsafe.Sizeof(*a)))
 	return pkcs11.NewAttribute(pkcs11.CKA_UNWRAP_TEMPLATE, value), func() { C.free(unsafe.Pointer(a)) }
 }
+
+// attributes makes a template of pairs: attribute type, value.
+func attributes(pairs ...any) []*pkcs11.Attribute {
+	list := make([]*pkcs11.Attribute, 0, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		list = append(list, pkcs11.NewAttribute(uint(pairs[i].(int)), pairs[i+1]))
+	}
+	return list
+}
+
+// mechanism makes a mechanism without a parameter.
+func mechanism(m uint) []*pkcs11.Mechanism {
+	return []*pkcs11.Mechanism{pkcs11.NewMechanism(m, nil)}
+}

@@ -21,6 +21,9 @@ func (m *Module) Raw() *pkcs11.Ctx { return m.k.(*library).Ctx }
 // SetPatience shortens the wait for calls that hang.
 func (m *Module) SetPatience(d time.Duration) { m.patience = d }
 
+// SetTimeout changes Config.Timeout; no call may be under way.
+func (d *Device) SetTimeout(timeout time.Duration) { d.cfg.Timeout = timeout }
+
 // Generation returns the number of initialisations.
 func (m *Module) Generation() uint64 {
 	m.mu.Lock()

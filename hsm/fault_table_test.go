@@ -15,6 +15,9 @@ import (
 	"github.com/ecsigner/ecsigner/hsm/hsmtest"
 )
 
+// silent is how long the tests let a device be silent.
+const silent = 100 * time.Millisecond
+
 const (
 	sessionDead = pkcs11.CKR_SESSION_HANDLE_INVALID
 	opActive    = pkcs11.CKR_OPERATION_ACTIVE
@@ -28,7 +31,7 @@ const (
 // TestFaults fails one call of one function: what is repeated, what is not, and when the device counts
 // as lost.
 func TestFaults(t *testing.T) {
-	f, m, d := faultyDevice(t, 2, 0)
+	f, m, d := faultyDevice(t, 2)
 	ctx := context.Background()
 	wrapped, kek, public, err := d.GenerateKey(ctx, hsm.ECDSAP256)
 	if err != nil {
@@ -45,7 +48,7 @@ func TestFaults(t *testing.T) {
 			if err == nil {
 				err = verify(public, digests(3), sigs)
 			} else if sigs != nil {
-				err = fmt.Errorf("signatures along with %v", err)
+				err = fmt.Errorf("signatures along with %w", err)
 			}
 			return err
 		},
@@ -140,7 +143,7 @@ func wait(t testing.TB, ok func() bool) {
 
 // TestCreationNotRepeated: a permanent object whose creation failed late exists, once, and is found.
 func TestCreationNotRepeated(t *testing.T) {
-	f, _, d := faultyDevice(t, 2, 0)
+	f, _, d := faultyDevice(t, 2)
 	ctx := context.Background()
 	f.set(func() { f.after["GenerateKeyPair"] = general })
 	if _, err := d.CreateServiceKey(ctx, "ca", hsm.ECDSAP256); !errors.Is(err, hsm.ErrUnavailable) {
@@ -157,7 +160,7 @@ func TestCreationNotRepeated(t *testing.T) {
 
 // TestEpochNeverFalls: whatever fails while it is raised, it is read as the old or the new one.
 func TestEpochNeverFalls(t *testing.T) {
-	f, _, d := faultyDevice(t, 2, 0)
+	f, _, d := faultyDevice(t, 2)
 	ctx := context.Background()
 	low := uint64(1)
 	for _, function := range []string{"FindObjects", "GetAttributeValue", "CreateObject", "DestroyObject"} {
@@ -191,7 +194,7 @@ func TestUnguardedDevice(t *testing.T) {
 		}
 		return out
 	}
-	f, _, d := faultyDevice(t, 2, 0)
+	f, _, d := faultyDevice(t, 2)
 	h := newHolder(t, d)
 	before := len(h.find(t))
 	f.edit = without
@@ -211,7 +214,7 @@ func TestUnguardedDevice(t *testing.T) {
 
 // TestLost: a lost device fails fast, comes back by itself, and nothing from before is used again.
 func TestLost(t *testing.T) {
-	f, m, d := faultyDevice(t, 3, 0)
+	f, m, d := faultyDevice(t, 3)
 	ctx := context.Background()
 	log, err := d.Signer(ctx, "log")
 	if err != nil {
@@ -251,7 +254,7 @@ func TestLost(t *testing.T) {
 
 // TestDoubts: unspecific errors count as a loss when they repeat without a success between.
 func TestDoubts(t *testing.T) {
-	f, m, d := faultyDevice(t, 2, 0)
+	f, m, d := faultyDevice(t, 2)
 	ctx := context.Background()
 	mac := func() error { _, err := d.MAC(ctx, nil); return err }
 	for range 3 {
@@ -283,7 +286,7 @@ func TestDoubts(t *testing.T) {
 
 // TestPINRefusedAfterLoss: a PIN is not tried again and again, which would lock the token.
 func TestPINRefusedAfterLoss(t *testing.T) {
-	f, m, d := faultyDevice(t, 2, 0)
+	f, m, d := faultyDevice(t, 2)
 	ctx := context.Background()
 	logins := f.count("Login")
 	f.set(func() {
@@ -306,13 +309,14 @@ func TestPINRefusedAfterLoss(t *testing.T) {
 // TestSilentDevice: calls that do not come back are abandoned in time, keep their place in the pool, and
 // their sessions are not used again.
 func TestSilentDevice(t *testing.T) {
-	f, m, d := faultyDevice(t, 2, 50*time.Millisecond)
+	f, m, d := faultyDevice(t, 2)
+	d.SetTimeout(silent)
 	m.SetPatience(100 * time.Millisecond)
 	ctx := context.Background()
 	silence := make(chan struct{})
 	f.set(func() { f.hang = silence })
 	for i := range 2 {
-		if _, err := d.MAC(ctx, nil); !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "50ms") {
+		if _, err := d.MAC(ctx, nil); !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), silent.String()) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}
@@ -335,7 +339,8 @@ func TestSilentDevice(t *testing.T) {
 
 // TestSilenceEnds: after the device has answered again, everything works, in new sessions.
 func TestSilenceEnds(t *testing.T) {
-	f, m, d := faultyDevice(t, 2, 50*time.Millisecond)
+	f, m, d := faultyDevice(t, 2)
+	d.SetTimeout(silent)
 	ctx := context.Background()
 	silence := make(chan struct{})
 	f.set(func() { f.hang = silence })
@@ -348,6 +353,7 @@ func TestSilenceEnds(t *testing.T) {
 	f.set(func() { f.hang = nil })
 	close(silence)
 	wait(t, func() bool { return d.Healthy(ctx) == nil })
+	d.SetTimeout(hsm.DefaultTimeout)
 	if _, err := d.MAC(ctx, nil); err != nil {
 		t.Error(err)
 	}
@@ -361,7 +367,7 @@ func TestSilenceEnds(t *testing.T) {
 
 // TestCallersDeadline: the caller's own deadline is kept, before, during and after the wait.
 func TestCallersDeadline(t *testing.T) {
-	f, _, d := faultyDevice(t, 1, 0)
+	f, _, d := faultyDevice(t, 1)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	before := f.count("SignInit")
@@ -397,7 +403,8 @@ func TestCallersDeadline(t *testing.T) {
 
 // TestLossWhileCallsHang: the library is not finalised under a running call, and restored after it.
 func TestLossWhileCallsHang(t *testing.T) {
-	f, m, d := faultyDevice(t, 3, 50*time.Millisecond)
+	f, m, d := faultyDevice(t, 3)
+	d.SetTimeout(silent)
 	m.SetPatience(20 * time.Millisecond)
 	ctx := context.Background()
 	silence := make(chan struct{})
@@ -461,7 +468,7 @@ func TestTwoTokensOneLoss(t *testing.T) {
 
 // TestSessionLimit names the remedy when the token allows no more sessions.
 func TestSessionLimit(t *testing.T) {
-	f, m, d := faultyDevice(t, 4, 0)
+	f, m, d := faultyDevice(t, 4)
 	f.set(func() {
 		f.always["OpenSession"] = pkcs11.CKR_SESSION_COUNT
 		f.once = map[string][]uint{"GetSessionInfo": {argsBad}} // costs the session in use

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/miekg/pkcs11"
 
@@ -52,10 +51,10 @@ func newFaulty(t testing.TB) (*faulty, *hsm.Module, hsm.Config) {
 }
 
 // faultyDevice is newFaulty with an open, filled device and a service key "log".
-func faultyDevice(t testing.TB, sessions int, timeout time.Duration) (*faulty, *hsm.Module, *hsm.Device) {
+func faultyDevice(t testing.TB, sessions int) (*faulty, *hsm.Module, *hsm.Device) {
 	t.Helper()
 	f, m, cfg := newFaulty(t)
-	cfg.Sessions, cfg.Timeout = sessions, timeout
+	cfg.Sessions = sessions
 	d, err := m.Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)

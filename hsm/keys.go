@@ -29,11 +29,7 @@ func create(ctx context.Context, d *Device, label string, classes []uint, f func
 		c.objects.Lock()
 		defer c.objects.Unlock()
 		for _, class := range classes {
-			found, err := c.search(
-				pkcs11.NewAttribute(pkcs11.CKA_CLASS, class),
-				pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
-				pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-			)
+			found, err := c.search(pkcs11.CKA_CLASS, class, pkcs11.CKA_LABEL, label, pkcs11.CKA_TOKEN, true)
 			if err != nil {
 				return struct{}{}, err
 			}
@@ -52,44 +48,40 @@ func create(ctx context.Context, d *Device, label string, classes []uint, f func
 
 // restricted calls f with the template and CKA_ALLOWED_MECHANISMS, and without the latter where the
 // device does not know it.
-func restricted[H any](template []*pkcs11.Attribute, mechanisms []uint, f func([]*pkcs11.Attribute) (H, error)) (H, error) {
-	var list []byte
-	for _, m := range mechanisms {
-		list = append(list, pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, m).Value...)
-	}
-	h, err := f(append(slices.Clone(template), pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, list)))
-	var code pkcs11.Error
-	if errors.As(err, &code) && (code == pkcs11.CKR_ATTRIBUTE_TYPE_INVALID || code == pkcs11.CKR_TEMPLATE_INCONSISTENT) {
+func restricted(template []*pkcs11.Attribute, mechanism uint, f func([]*pkcs11.Attribute) (pkcs11.ObjectHandle, error)) (pkcs11.ObjectHandle, error) {
+	h, err := f(append(slices.Clone(template), pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, mechanism)))
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_ATTRIBUTE_TYPE_INVALID)) || errors.Is(err, pkcs11.Error(pkcs11.CKR_TEMPLATE_INCONSISTENT)) {
 		return f(template)
 	}
 	return h, err
 }
 
+// secretTemplate describes a permanent symmetric key of 256 bits that nobody can read, change or copy, and
+// that does what usage, in pairs, allows and nothing else.
+func secretTemplate(label string, keyType uint, usage ...any) []*pkcs11.Attribute {
+	template := attributes(append(usage,
+		pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY, pkcs11.CKA_KEY_TYPE, keyType, pkcs11.CKA_VALUE_LEN, 32,
+		pkcs11.CKA_LABEL, label, pkcs11.CKA_TOKEN, true, pkcs11.CKA_PRIVATE, true,
+		pkcs11.CKA_SENSITIVE, true, pkcs11.CKA_EXTRACTABLE, false,
+		pkcs11.CKA_MODIFIABLE, false, pkcs11.CKA_COPYABLE, false)...)
+	for _, use := range []uint{
+		pkcs11.CKA_SIGN, pkcs11.CKA_VERIFY, pkcs11.CKA_ENCRYPT, pkcs11.CKA_DECRYPT,
+		pkcs11.CKA_WRAP, pkcs11.CKA_UNWRAP, pkcs11.CKA_DERIVE,
+	} {
+		if !slices.ContainsFunc(template, func(a *pkcs11.Attribute) bool { return a.Type == use }) {
+			template = append(template, pkcs11.NewAttribute(use, false))
+		}
+	}
+	return template
+}
+
 // CreateSealKey makes the installation's HMAC key on the token: generic secret of 256 bits, not
 // extractable, fixed. Errors: ErrExists, ErrUnavailable.
 func (d *Device) CreateSealKey(ctx context.Context) error {
-	template := []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
-		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32),
-		pkcs11.NewAttribute(pkcs11.CKA_LABEL, SealLabel),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_COPYABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true),
-		pkcs11.NewAttribute(pkcs11.CKA_VERIFY, false),
-		pkcs11.NewAttribute(pkcs11.CKA_ENCRYPT, false),
-		pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, false),
-		pkcs11.NewAttribute(pkcs11.CKA_WRAP, false),
-		pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, false),
-		pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
-	}
 	return create(ctx, d, SealLabel, []uint{pkcs11.CKO_SECRET_KEY}, func(c *call) error {
-		_, err := restricted(template, []uint{pkcs11.CKM_SHA256_HMAC}, func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
-			return c.k.GenerateKey(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)}, t)
+		template := secretTemplate(SealLabel, pkcs11.CKK_GENERIC_SECRET, pkcs11.CKA_SIGN, true)
+		_, err := restricted(template, pkcs11.CKM_SHA256_HMAC, func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+			return c.k.GenerateKey(c.s, mechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN), t)
 		})
 		if err != nil {
 			return fmt.Errorf("making the seal key: %w", err)
@@ -106,7 +98,7 @@ func (d *Device) MAC(ctx context.Context, data []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.k.SignInit(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_SHA256_HMAC, nil)}, key); err != nil {
+		if err := c.k.SignInit(c.s, mechanism(pkcs11.CKM_SHA256_HMAC), key); err != nil {
 			return nil, fmt.Errorf("computing a MAC: %w", err)
 		}
 		mac, err := c.k.Sign(c.s, data)
@@ -126,16 +118,10 @@ func (d *Device) CreateEpoch(ctx context.Context) error {
 }
 
 func (c *call) putEpoch(epoch uint64) error {
-	_, err := c.k.CreateObject(c.s, []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_DATA),
-		pkcs11.NewAttribute(pkcs11.CKA_APPLICATION, application),
-		pkcs11.NewAttribute(pkcs11.CKA_LABEL, EpochLabel),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_COPYABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_VALUE, binary.BigEndian.AppendUint64(nil, epoch)),
-	})
+	_, err := c.k.CreateObject(c.s, attributes(
+		pkcs11.CKA_CLASS, pkcs11.CKO_DATA, pkcs11.CKA_APPLICATION, application, pkcs11.CKA_LABEL, EpochLabel,
+		pkcs11.CKA_TOKEN, true, pkcs11.CKA_PRIVATE, true, pkcs11.CKA_MODIFIABLE, false, pkcs11.CKA_COPYABLE, false,
+		pkcs11.CKA_VALUE, binary.BigEndian.AppendUint64(nil, epoch)))
 	if err != nil {
 		return fmt.Errorf("writing the epoch: %w", err)
 	}
@@ -145,11 +131,7 @@ func (c *call) putEpoch(epoch uint64) error {
 // epochs returns the highest epoch on the token and the objects that hold one. The caller holds
 // Module.objects.
 func (c *call) epochs() (highest uint64, objects []pkcs11.ObjectHandle, err error) {
-	objects, err = c.search(
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_DATA),
-		pkcs11.NewAttribute(pkcs11.CKA_LABEL, EpochLabel),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-	)
+	objects, err = c.search(pkcs11.CKA_CLASS, pkcs11.CKO_DATA, pkcs11.CKA_LABEL, EpochLabel, pkcs11.CKA_TOKEN, true)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -157,14 +139,14 @@ func (c *call) epochs() (highest uint64, objects []pkcs11.ObjectHandle, err erro
 		return 0, nil, fmt.Errorf("%w: token %q holds no epoch; initialise the installation", ErrAbsent, c.label)
 	}
 	for _, o := range objects {
-		a, err := c.k.GetAttributeValue(c.s, o, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
+		v, err := c.values(o, pkcs11.CKA_VALUE)
 		if err != nil {
-			return 0, nil, fmt.Errorf("reading the epoch: %w", err)
+			return 0, nil, err
 		}
-		if len(a[0].Value) != 8 {
-			return 0, nil, fmt.Errorf("%w: token %q holds an epoch of %d bytes; remove the foreign object", ErrToken, c.label, len(a[0].Value))
+		if len(v[0]) != 8 {
+			return 0, nil, fmt.Errorf("%w: token %q holds an epoch of %d bytes; remove the foreign object", ErrToken, c.label, len(v[0]))
 		}
-		highest = max(highest, binary.BigEndian.Uint64(a[0].Value))
+		highest = max(highest, binary.BigEndian.Uint64(v[0]))
 	}
 	return highest, objects, nil
 }
@@ -217,13 +199,10 @@ func (d *Device) CreateServiceKey(ctx context.Context, label, name string) (cryp
 		return nil, errors.New("hsm: a service key needs a label")
 	}
 	err = create(ctx, d, label, []uint{pkcs11.CKO_PRIVATE_KEY, pkcs11.CKO_PUBLIC_KEY}, func(c *call) error {
-		public := append(a.publicTemplate(true),
-			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label), pkcs11.NewAttribute(pkcs11.CKA_ID, label))
-		private := append(a.privateTemplate(true, false),
-			pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
-			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label), pkcs11.NewAttribute(pkcs11.CKA_ID, label))
-		_, err := restricted(private, []uint{a.sign}, func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
-			_, h, err := c.k.GenerateKeyPair(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(a.generate, nil)}, public, t)
+		public := a.publicTemplate(true, pkcs11.CKA_LABEL, label, pkcs11.CKA_ID, label)
+		private := a.privateTemplate(true, false, pkcs11.CKA_LABEL, label, pkcs11.CKA_ID, label, pkcs11.CKA_MODIFIABLE, false)
+		_, err := restricted(private, a.sign, func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+			_, h, err := c.k.GenerateKeyPair(c.s, mechanism(a.generate), public, t)
 			return h, err
 		})
 		if err != nil {
@@ -244,30 +223,16 @@ func (d *Device) CreateServiceKey(ctx context.Context, label, name string) (cryp
 // privateTemplate describes a private key that can sign and nothing else. It leaves CKA_MODIFIABLE open:
 // SoftHSM 2.6 cannot unwrap a key with CKA_MODIFIABLE false (CKR_ATTRIBUTE_READ_ONLY), and PKCS #11 lets
 // nobody turn sensitive or not extractable back (v2.40, sections 4.8 and 4.9).
-func (a *algorithm) privateTemplate(token, extractable bool) []*pkcs11.Attribute {
-	return []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, a.keyType),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, token),
-		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, extractable),
-		pkcs11.NewAttribute(pkcs11.CKA_COPYABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true),
-		pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, false),
-		pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, false),
-		pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
-	}
+func (a *algorithm) privateTemplate(token, extractable bool, more ...any) []*pkcs11.Attribute {
+	return attributes(append(more,
+		pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY, pkcs11.CKA_KEY_TYPE, a.keyType, pkcs11.CKA_TOKEN, token,
+		pkcs11.CKA_PRIVATE, true, pkcs11.CKA_SENSITIVE, true, pkcs11.CKA_EXTRACTABLE, extractable,
+		pkcs11.CKA_COPYABLE, false, pkcs11.CKA_SIGN, true,
+		pkcs11.CKA_DECRYPT, false, pkcs11.CKA_UNWRAP, false, pkcs11.CKA_DERIVE, false)...)
 }
 
-func (a *algorithm) publicTemplate(token bool) []*pkcs11.Attribute {
-	return []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, a.keyType),
-		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, a.params),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, token),
-		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true),
-	}
+func (a *algorithm) publicTemplate(token bool, more ...any) []*pkcs11.Attribute {
+	return attributes(append(more,
+		pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY, pkcs11.CKA_KEY_TYPE, a.keyType, pkcs11.CKA_EC_PARAMS, a.params,
+		pkcs11.CKA_TOKEN, token, pkcs11.CKA_PRIVATE, false, pkcs11.CKA_MODIFIABLE, false, pkcs11.CKA_VERIFY, true)...)
 }

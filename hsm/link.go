@@ -16,10 +16,10 @@ type link struct {
 	anchor     pkcs11.SessionHandle // open as long as the link: the login lasts while a session is open
 	wraps      []uint               // authenticated key wraps that the token offers, best first
 
-	mu         sync.Mutex
-	handles    map[object]pkcs11.ObjectHandle
-	mechanisms map[pkcs11.ObjectHandle]uint // the wrap of each KEK
-	newest     *kek
+	mu       sync.Mutex
+	handles  map[object]pkcs11.ObjectHandle
+	admitted map[pkcs11.ObjectHandle][]*pkcs11.Mechanism // KEKs found sound, each with its wrap
+	newest   *kek
 }
 
 // object names what the token holds: labels are unique within a class.
@@ -38,7 +38,7 @@ func (m *Module) connect(cfg Config, generation uint64) (_ *link, err error) {
 		generation: generation,
 		slot:       slot,
 		handles:    map[object]pkcs11.ObjectHandle{},
-		mechanisms: map[pkcs11.ObjectHandle]uint{},
+		admitted:   map[pkcs11.ObjectHandle][]*pkcs11.Mechanism{},
 	}
 	offered, err := m.k.GetMechanismList(slot)
 	if err != nil {
@@ -120,11 +120,7 @@ func (c *call) handle(o object) (pkcs11.ObjectHandle, error) {
 	if ok {
 		return h, nil
 	}
-	found, err := c.find(
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, o.class),
-		pkcs11.NewAttribute(pkcs11.CKA_LABEL, o.label),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-	)
+	found, err := c.find(pkcs11.CKA_CLASS, o.class, pkcs11.CKA_LABEL, o.label, pkcs11.CKA_TOKEN, true)
 	switch {
 	case err != nil:
 		return 0, err
@@ -144,30 +140,31 @@ func (l *link) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.handles)
-	clear(l.mechanisms)
+	clear(l.admitted)
 	l.newest = nil
 }
 
-// find searches the token. The caller must not hold Module.objects.
-func (c *call) find(template ...*pkcs11.Attribute) ([]pkcs11.ObjectHandle, error) {
+// find searches the token for objects with the attributes given in pairs. The caller must not hold
+// Module.objects.
+func (c *call) find(pairs ...any) ([]pkcs11.ObjectHandle, error) {
 	c.objects.RLock()
 	defer c.objects.RUnlock()
-	return c.search(template...)
+	return c.search(pairs...)
 }
 
 // search is find for a caller that holds Module.objects.
-func (c *call) search(template ...*pkcs11.Attribute) (found []pkcs11.ObjectHandle, err error) {
+func (c *call) search(pairs ...any) ([]pkcs11.ObjectHandle, error) {
 	const page = 64
-	if err := c.k.FindObjectsInit(c.s, template); err != nil {
+	if err := c.k.FindObjectsInit(c.s, attributes(pairs...)); err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
 	}
+	var found []pkcs11.ObjectHandle
 	for {
-		hs, _, err := c.k.FindObjects(c.s, page)
+		some, _, err := c.k.FindObjects(c.s, page)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("searching: %w", err), c.k.FindObjectsFinal(c.s))
 		}
-		found = append(found, hs...)
-		if len(hs) == 0 {
+		if found = append(found, some...); len(some) == 0 {
 			break
 		}
 	}
@@ -175,4 +172,21 @@ func (c *call) search(template ...*pkcs11.Attribute) (found []pkcs11.ObjectHandl
 		return nil, fmt.Errorf("ending a search: %w", err)
 	}
 	return found, nil
+}
+
+// values reads attributes of an object, in the order asked for.
+func (c *call) values(h pkcs11.ObjectHandle, types ...uint) ([][]byte, error) {
+	template := make([]*pkcs11.Attribute, len(types))
+	for i, typ := range types {
+		template[i] = pkcs11.NewAttribute(typ, nil)
+	}
+	got, err := c.k.GetAttributeValue(c.s, h, template)
+	if err != nil {
+		return nil, fmt.Errorf("reading attributes: %w", err)
+	}
+	values := make([][]byte, len(got))
+	for i, a := range got {
+		values[i] = a.Value
+	}
+	return values, nil
 }

@@ -141,14 +141,17 @@ func libraryLost(ctx context.Context) error {
 			return err
 		}
 		if _, err := d.MAC(ctx, []byte("x")); !errors.Is(err, hsm.ErrUnavailable) || !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED)) {
-			return fmt.Errorf("device lost: %v", err)
+			return fmt.Errorf("device lost: %w", errors.Join(err, errors.New("is not the error expected")))
 		}
 		if err := until(ctx, func() bool { return d.Healthy(ctx) == nil }); err != nil {
 			return err
 		}
 		after, err := d.MAC(ctx, []byte("x"))
-		if err != nil || !bytes.Equal(before, after) || m.Generation() != want {
-			return fmt.Errorf("after the loss: %x, %v, generation %d; want %x and %d", after, err, m.Generation(), before, want)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(before, after) || m.Generation() != want {
+			return fmt.Errorf("after the loss: %x, generation %d; want %x and %d", after, m.Generation(), before, want)
 		}
 	}
 	return errors.Join(d.Close(), m.Close())
@@ -170,7 +173,7 @@ func ownLibrary(ctx context.Context) error {
 		return err
 	}
 	if err := hsm.InitToken(hsmtest.Module, "own", []byte(hsmtest.SOPIN), []byte(hsmtest.PIN)); !errors.Is(err, hsm.ErrToken) {
-		return fmt.Errorf("label taken: %v", err)
+		return fmt.Errorf("label taken: %w", errors.Join(err, errors.New("is not the error expected")))
 	}
 	d, err = hsm.Open(ctx, hsm.Config{Module: hsmtest.Module, TokenLabel: "own", PIN: func() ([]byte, error) { return []byte(hsmtest.PIN), nil }})
 	if err != nil {

@@ -43,18 +43,15 @@ func (d *Device) Signer(ctx context.Context, label string) (crypto.Signer, error
 
 // publicKey reads a public key object.
 func (c *call) publicKey(h pkcs11.ObjectHandle) (*algorithm, crypto.PublicKey, error) {
-	values, err := c.k.GetAttributeValue(c.s, h, []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil),
-		pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil),
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading a public key: %w", err)
-	}
-	a, err := algorithmOf(values[0].Value)
+	values, err := c.values(h, pkcs11.CKA_EC_PARAMS, pkcs11.CKA_EC_POINT)
 	if err != nil {
 		return nil, nil, err
 	}
-	public, err := a.public(values[1].Value)
+	a, err := algorithmOf(values[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err := a.public(values[1])
 	return a, public, err
 }
 
@@ -95,7 +92,7 @@ func hashName(h crypto.Hash) string {
 
 // sign makes one signature. Once C_Sign has been called nothing repeats it, as it may have made one.
 func (c *call) sign(a *algorithm, key pkcs11.ObjectHandle, data []byte) ([]byte, error) {
-	if err := c.k.SignInit(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(a.sign, nil)}, key); err != nil {
+	if err := c.k.SignInit(c.s, mechanism(a.sign), key); err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 	c.final = true

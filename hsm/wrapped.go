@@ -49,7 +49,7 @@ func (d *Device) CreateKEK(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := c.probeKEK(h); err != nil {
+		if _, err := c.admit(h); err != nil {
 			return errors.Join(err, c.k.DestroyObject(c.s, h))
 		}
 		c.link.forget()
@@ -60,29 +60,9 @@ func (d *Device) CreateKEK(ctx context.Context, id string) error {
 func (c *call) generateKEK(id string) (pkcs11.ObjectHandle, error) {
 	unwrapTemplate, release := guard()
 	defer release()
-	template := []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
-		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32),
-		pkcs11.NewAttribute(pkcs11.CKA_LABEL, id),
-		pkcs11.NewAttribute(pkcs11.CKA_ID, id),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
-		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_MODIFIABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_COPYABLE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_ENCRYPT, false),
-		pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, false),
-		pkcs11.NewAttribute(pkcs11.CKA_SIGN, false),
-		pkcs11.NewAttribute(pkcs11.CKA_VERIFY, false),
-		pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_WRAP, true),
-		pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, true),
-		unwrapTemplate,
-	}
-	h, err := restricted(template, c.link.wraps[:1], func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
-		return c.k.GenerateKey(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_AES_KEY_GEN, nil)}, t)
+	template := append(secretTemplate(id, pkcs11.CKK_AES, pkcs11.CKA_ID, id, pkcs11.CKA_WRAP, true, pkcs11.CKA_UNWRAP, true), unwrapTemplate)
+	h, err := restricted(template, c.link.wraps[0], func(t []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+		return c.k.GenerateKey(c.s, mechanism(pkcs11.CKM_AES_KEY_GEN), t)
 	})
 	var code pkcs11.Error
 	if errors.As(err, &code) && classify(err) == callers {
@@ -95,16 +75,12 @@ func (c *call) generateKEK(id string) (pkcs11.ObjectHandle, error) {
 }
 
 // probeKEK tries what the unwrap template must forbid. Some devices accept the attribute and ignore it.
-func (c *call) probeKEK(h pkcs11.ObjectHandle) error {
+func (c *call) probeKEK(h pkcs11.ObjectHandle, mech []*pkcs11.Mechanism) error {
 	a, err := signatoryAlgorithm(ECDSAP256)
 	if err != nil {
 		return err
 	}
-	wrapped, _, err := c.generateWrapped(a, h)
-	if err != nil {
-		return err
-	}
-	mech, err := c.wrapMechanism(h)
+	wrapped, _, err := c.generateWrapped(a, h, mech)
 	if err != nil {
 		return err
 	}
@@ -115,10 +91,7 @@ func (c *call) probeKEK(h pkcs11.ObjectHandle) error {
 	if err := errors.Join(c.guarded(honest, a), c.k.DestroyObject(c.s, honest)); err != nil {
 		return err
 	}
-	for _, change := range []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, false),
-		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, true),
-	} {
+	for _, change := range attributes(pkcs11.CKA_SENSITIVE, false, pkcs11.CKA_EXTRACTABLE, true) {
 		template := a.privateTemplate(false, false)
 		for _, t := range template {
 			if t.Type == change.Type {
@@ -156,11 +129,15 @@ func (d *Device) GenerateKey(ctx context.Context, name string) (wrapped []byte, 
 		if err != nil {
 			return r, err
 		}
-		r.kek = id
-		if r.wrapped, r.public, err = c.generateWrapped(a, h); err != nil {
+		mech, err := c.admit(h)
+		if err != nil {
 			return r, err
 		}
-		key, err := c.unwrap(a, h, r.wrapped)
+		r.kek = id
+		if r.wrapped, r.public, err = c.generateWrapped(a, h, mech); err != nil {
+			return r, err
+		}
+		key, err := c.unwrap(a, h, mech, r.wrapped)
 		if err != nil {
 			return r, err
 		}
@@ -174,12 +151,8 @@ func (d *Device) GenerateKey(ctx context.Context, name string) (wrapped []byte, 
 
 // generateWrapped makes a key pair as session objects, wraps the private key and destroys both. On an
 // error the session is closed, which destroys what is left.
-func (c *call) generateWrapped(a *algorithm, kek pkcs11.ObjectHandle) ([]byte, crypto.PublicKey, error) {
-	mech, err := c.wrapMechanism(kek)
-	if err != nil {
-		return nil, nil, err
-	}
-	pub, priv, err := c.k.GenerateKeyPair(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(a.generate, nil)},
+func (c *call) generateWrapped(a *algorithm, kek pkcs11.ObjectHandle, mech []*pkcs11.Mechanism) ([]byte, crypto.PublicKey, error) {
+	pub, priv, err := c.k.GenerateKeyPair(c.s, mechanism(a.generate),
 		a.publicTemplate(false), a.privateTemplate(false, true))
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a signatory's key pair: %w", err)
@@ -222,7 +195,11 @@ func (d *Device) SignWrapped(ctx context.Context, kek string, wrapped []byte, na
 		if err != nil {
 			return nil, err
 		}
-		key, err := c.unwrap(a, h, wrapped)
+		mech, err := c.admit(h)
+		if err != nil {
+			return nil, err
+		}
+		key, err := c.unwrap(a, h, mech, wrapped)
 		if err != nil {
 			return nil, err
 		}
@@ -246,13 +223,9 @@ func (d *Device) SignWrapped(ctx context.Context, kek string, wrapped []byte, na
 }
 
 // unwrap restores a wrapped key as a session object.
-func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, wrapped []byte) (pkcs11.ObjectHandle, error) {
+func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, mech []*pkcs11.Mechanism, wrapped []byte) (pkcs11.ObjectHandle, error) {
 	if len(wrapped) < 24 || len(wrapped)%8 != 0 { // RFC 5649, section 4.1; shorter holds no EC key
 		return 0, fmt.Errorf("%w: %d bytes are no wrapped key", ErrWrappedKey, len(wrapped))
-	}
-	mech, err := c.wrapMechanism(kek)
-	if err != nil {
-		return 0, err
 	}
 	h, err := c.k.UnwrapKey(c.s, mech, kek, wrapped, a.privateTemplate(false, false))
 	if err != nil && classify(err) == doubtful {
@@ -271,49 +244,79 @@ func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, wrapped []byte) (pk
 
 // guarded refuses an unwrapped private key that could be read, or is not of the algorithm.
 func (c *call) guarded(key pkcs11.ObjectHandle, a *algorithm) error {
-	values, err := c.k.GetAttributeValue(c.s, key, []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil),
-		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil),
-		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil),
-	})
+	values, err := c.values(key, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE, pkcs11.CKA_EC_PARAMS)
 	if err != nil {
-		return fmt.Errorf("reading a key's protection: %w", err)
+		return err
 	}
-	if string(values[0].Value) != "\x01" || string(values[1].Value) != "\x00" {
+	if string(values[0]) != "\x01" || string(values[1]) != "\x00" {
 		return fmt.Errorf("%w: token %q unwrapped a key that could be read", ErrUnsupported, c.label)
 	}
-	if string(values[2].Value) != string(a.params) {
+	if string(values[2]) != string(a.params) {
 		return fmt.Errorf("%w: it is no key for %s", ErrWrappedKey, a.name)
+	}
+	return nil
+}
+
+// admit returns the wrap that belongs to a KEK, after it has tried, once in a generation, that the KEK
+// is of our making: a holder of the PIN could put a key of the same name there whose value he knows.
+// Errors: ErrUnsupported.
+func (c *call) admit(kek pkcs11.ObjectHandle) ([]*pkcs11.Mechanism, error) {
+	c.link.mu.Lock()
+	mech, ok := c.link.admitted[kek]
+	c.link.mu.Unlock()
+	if ok {
+		return mech, nil
+	}
+	if err := c.inspectKEK(kek); err != nil {
+		return nil, err
+	}
+	mech, err := c.wrapMechanism(kek)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.probeKEK(kek, mech); err != nil {
+		return nil, err
+	}
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.link.admitted[kek] = mech
+	return mech, nil
+}
+
+// inspectKEK reads the attributes that matter. CKA_LOCAL, CKA_ALWAYS_SENSITIVE and CKA_NEVER_EXTRACTABLE
+// are set by the token alone (PKCS #11 v2.40, section 4.8).
+func (c *call) inspectKEK(kek pkcs11.ObjectHandle) error {
+	for _, want := range attributes(
+		pkcs11.CKA_LOCAL, true, pkcs11.CKA_ALWAYS_SENSITIVE, true, pkcs11.CKA_NEVER_EXTRACTABLE, true,
+		pkcs11.CKA_MODIFIABLE, false, pkcs11.CKA_COPYABLE, false, pkcs11.CKA_ENCRYPT, false, pkcs11.CKA_DECRYPT, false,
+	) {
+		got, err := c.values(kek, want.Type)
+		if err != nil {
+			return err
+		}
+		if string(got[0]) != string(want.Value) {
+			return fmt.Errorf("%w: a KEK of token %q has attribute %#x = %x, so its wrapped keys could be read with the PIN; find out who made it", ErrUnsupported, c.label, want.Type, got[0])
+		}
 	}
 	return nil
 }
 
 // wrapMechanism returns the wrap that this KEK allows; one that allows any takes the token's best.
 func (c *call) wrapMechanism(kek pkcs11.ObjectHandle) ([]*pkcs11.Mechanism, error) {
-	c.link.mu.Lock()
-	mech, ok := c.link.mechanisms[kek]
-	c.link.mu.Unlock()
-	if ok {
-		return []*pkcs11.Mechanism{pkcs11.NewMechanism(mech, nil)}, nil
-	}
-	mech = c.link.wraps[0]
-	values, err := c.k.GetAttributeValue(c.s, kek, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, nil)})
-	var code pkcs11.Error
+	mech := c.link.wraps[0]
+	values, err := c.values(kek, pkcs11.CKA_ALLOWED_MECHANISMS)
 	switch {
-	case errors.As(err, &code) && code == pkcs11.CKR_ATTRIBUTE_TYPE_INVALID: // unknown here: any is allowed
+	case errors.Is(err, pkcs11.Error(pkcs11.CKR_ATTRIBUTE_TYPE_INVALID)): // unknown here: any is allowed
 	case err != nil:
-		return nil, fmt.Errorf("reading what a KEK allows: %w", err)
-	case len(values[0].Value) > 0:
-		i := slices.IndexFunc(c.link.wraps, func(w uint) bool { return allows(values[0].Value, w) })
+		return nil, err
+	case len(values[0]) > 0:
+		i := slices.IndexFunc(c.link.wraps, func(w uint) bool { return allows(values[0], w) })
 		if i < 0 {
 			return nil, fmt.Errorf("%w: a KEK of token %q allows no key wrap that the token offers", ErrUnsupported, c.label)
 		}
 		mech = c.link.wraps[i]
 	}
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	c.link.mechanisms[kek] = mech
-	return []*pkcs11.Mechanism{pkcs11.NewMechanism(mech, nil)}, nil
+	return mechanism(mech), nil
 }
 
 // allows reads a value of CKA_ALLOWED_MECHANISMS, an array of CK_ULONG in the machine's byte order.
@@ -333,20 +336,16 @@ func (c *call) newestKEK() (string, pkcs11.ObjectHandle, error) {
 	best := c.link.newest
 	c.link.mu.Unlock()
 	if best == nil {
-		found, err := c.find(
-			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
-			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
-			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-		)
+		found, err := c.find(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY, pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES, pkcs11.CKA_TOKEN, true)
 		if err != nil {
 			return "", 0, err
 		}
 		for _, o := range found {
-			values, err := c.k.GetAttributeValue(c.s, o, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil)})
+			label, err := c.values(o, pkcs11.CKA_LABEL)
 			if err != nil {
-				return "", 0, fmt.Errorf("reading a KEK's id: %w", err)
+				return "", 0, err
 			}
-			k, ok := parseKEK(string(values[0].Value))
+			k, ok := parseKEK(string(label[0]))
 			if ok && (best == nil || k.year > best.year || k.year == best.year && k.number > best.number) {
 				best = &k
 			}
