@@ -207,7 +207,9 @@ func TestPrepareRefuses(t *testing.T) {
 		{"client with an address", h.tls, func(r *Request) {
 			r.Profile, r.DNSNames, r.IPs, r.Role, r.Display = TLSClient, []string{"a"}, []net.IP{net.IPv6loopback}, "portal", "P"
 		}, ErrRequest},
-		{"name that is none", h.tls, func(r *Request) { r.Profile, r.DNSNames, r.Role, r.Display = TLSClient, []string{"Ä b"}, "portal", "P" }, ErrRequest},
+		{"name that is none", h.tls, func(r *Request) {
+			r.Profile, r.DNSNames, r.Role, r.Display = TLSClient, []string{"Ä b"}, "portal", "P"
+		}, ErrRequest},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -101,6 +101,8 @@ func attributeSet(k Kind) (must, may []string) {
 		return []string{oidCountry, oidOrganization, oidCommonName}, nil
 	case NaturalPerson:
 		return []string{oidCountry, oidSerialNumber, oidCommonName}, []string{oidSurname, oidGivenName, oidPseudonym}
+	case TLSClient:
+		return []string{oidOrganization, oidCommonName}, nil
 	default:
 		return []string{oidCommonName}, nil
 	}
