@@ -28,16 +28,6 @@ func (i Identifier) String() string { return i.Kind + i.Country + "-" + i.Value 
 // Check is CheckIdentifier.
 func (i Identifier) Check() error { return CheckIdentifier(i.Kind, i.Country, i.Value) }
 
-// ParseIdentifier is the inverse of String and checks digits too. ErrIdentifier, ErrCheckDigit.
-func ParseIdentifier(s string) (Identifier, error) {
-	kind, country, value, ok := lint.SplitIdentifier(s)
-	if !ok {
-		return Identifier{}, fmt.Errorf("%w: a kind, a country, a hyphen and a number are expected", ErrIdentifier)
-	}
-	i := Identifier{kind, country, value}
-	return i, i.Check()
-}
-
 // CheckIdentifier judges a number by the rules of the country that gives it: Polish PESEL (PNO), NIP (TIN), identity
 // card (IDC) and passport (PAS); Ukrainian UNZR (PNO), RNOKPP (TIN), identity card (IDC) and passport (PAS). Numbers of
 // other countries are judged by their form alone. Errors never repeat the number: ErrIdentifier, ErrCheckDigit.
