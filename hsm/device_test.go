@@ -130,7 +130,9 @@ func TestInitToken(t *testing.T) {
 	}
 }
 
-func TestPINIsOverwritten(t *testing.T) {
+// TestClose: closing twice is harmless, a closed device says so, and a source that returns the same PIN
+// each time is not spoilt for the next login.
+func TestClose(t *testing.T) {
 	m, cfg := hsmtest.Token(t)
 	pin := []byte(hsmtest.PIN)
 	cfg.PIN = func() ([]byte, error) { return pin, nil }
@@ -138,8 +140,8 @@ func TestPINIsOverwritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(pin, make([]byte, len(pin))) {
-		t.Error("the PIN is still in its slice")
+	if string(pin) != hsmtest.PIN {
+		t.Error("the PIN's slice was changed")
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)

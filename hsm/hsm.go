@@ -59,8 +59,8 @@ type Config struct {
 	Module string
 	// TokenLabel is the label given to the token when it was initialised.
 	TokenLabel string
-	// PIN returns the user PIN. It is called at Open and after each loss of the device; the returned
-	// slice is overwritten after use.
+	// PIN returns the user PIN. It is called at Open and after each loss of the device, and may return the
+	// same slice each time: the device neither keeps nor changes it.
 	PIN func() ([]byte, error)
 	// Sessions is the number of calls that may be inside the device at once; 0 means DefaultSessions.
 	Sessions int

@@ -95,7 +95,6 @@ func (m *Module) login(s pkcs11.SessionHandle, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: reading the PIN of token %q: %w", ErrPIN, cfg.TokenLabel, err)
 	}
-	defer clear(pin)
 	if len(pin) == 0 {
 		return fmt.Errorf("%w: the PIN of token %q is empty; set it", ErrPIN, cfg.TokenLabel)
 	}
