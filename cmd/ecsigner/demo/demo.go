@@ -239,11 +239,9 @@ func (d *demo) proveIdentity() error {
 		return errors.New("a result with another surname was accepted")
 	}
 	d.print.item("other surname", "refused: "+reason(err))
-	r, err := d.identity.Enrolment.ReportIdentityResult(d.ctx, report)
-	if err != nil {
+	if _, err = d.identity.Enrolment.ReportIdentityResult(d.ctx, report); err != nil {
 		return err
 	}
-	d.enrolment = r.GetEnrolment()
 	d.print.item("result", "positive: name, identifier, birth date and phone are those of the form")
 	return nil
 }

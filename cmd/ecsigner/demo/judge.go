@@ -44,18 +44,34 @@ func (d *demo) verdicts() []verdict {
 			"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "order.csv.p7s", "-content", "order.csv",
 			"-binary", "-CAfile", "judge/root.pem", "-purpose", "any", "-out", "/dev/null",
 		}, []string{"CAdES Verification successful"}, nil},
-		verdict{"order.csv.p7s", "ecsigner verify", []string{d.Program, "verify", "--root", "root.cer", "--content", "order.csv", "order.csv.p7s"},
-			[]string{"signature valid", "mozilla pkcs7: valid"}, []string{"INVALID"}},
+		verdict{
+			"order.csv.p7s", "ecsigner verify",
+			[]string{d.Program, "verify", "--root", "root.cer", "--content", "order.csv", "order.csv.p7s"},
+			[]string{"signature valid", "mozilla pkcs7: valid"},
+			[]string{"INVALID"},
+		},
 		verdict{"certificate", "openssl verify", []string{
 			"openssl", "verify", "-CAfile", "judge/root.pem", "-untrusted", "judge/issuing.pem", "-CRLfile", "judge/crls.pem",
 			"-crl_check_all", "judge/certificate.pem",
 		}, []string{"judge/certificate.pem: OK"}, nil},
-		verdict{"issuing.crl", "openssl crl", []string{"openssl", "crl", "-inform", "DER", "-in", "issuing.crl", "-CAfile", "judge/issuing.pem", "-noout", "-verify"},
-			[]string{"verify OK"}, nil},
-		verdict{"certificates", "zlint, own rules", []string{d.Program, "verify", "--config", d.server.path("ecsigner.yaml"), "certificate.cer", "issuing.cer", "root.cer"},
-			[]string{"certificate.cer: no finding", "issuing.cer: no finding", "root.cer: no finding"}, nil},
-		verdict{"log, receipts", "ecsigner audit", []string{d.Program, "audit", "verify", "--key", "log.vkey", "log"},
-			[]string{"the log is whole", "0 findings"}, nil},
+		verdict{
+			"issuing.crl", "openssl crl",
+			[]string{"openssl", "crl", "-inform", "DER", "-in", "issuing.crl", "-CAfile", "judge/issuing.pem", "-noout", "-verify"},
+			[]string{"verify OK"},
+			nil,
+		},
+		verdict{
+			"certificates", "zlint, own rules",
+			[]string{d.Program, "verify", "--config", d.server.path("ecsigner.yaml"), "certificate.cer", "issuing.cer", "root.cer"},
+			[]string{"certificate.cer: no finding", "issuing.cer: no finding", "root.cer: no finding"},
+			nil,
+		},
+		verdict{
+			"log, receipts", "ecsigner audit",
+			[]string{d.Program, "audit", "verify", "--key", "log.vkey", "log"},
+			[]string{"the log is whole", "0 findings"},
+			nil,
+		},
 	)
 }
 

@@ -38,7 +38,7 @@ func (d *demo) signContract() error {
 	if err := d.keep("contract.signed.pdf", signed.Bytes()); err != nil {
 		return err
 	}
-	return d.keep("receipts/contract.tlog-proof", d.contract.GetReceipt())
+	return d.keep("log/receipts/contract.tlog-proof", d.contract.GetReceipt())
 }
 
 // sign runs one signing operation with the code from the phone, and asks for the result a second time.
@@ -98,7 +98,7 @@ func (d *demo) signHash() error {
 	if err := d.keep("order.csv.p7s", d.order.GetItems()[0].GetCms()); err != nil {
 		return err
 	}
-	return d.keep("receipts/order.tlog-proof", d.order.GetReceipt())
+	return d.keep("log/receipts/order.tlog-proof", d.order.GetReceipt())
 }
 
 func (d *demo) wrongCode() error {

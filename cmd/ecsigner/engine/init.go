@@ -183,7 +183,7 @@ func makeKeys(ctx context.Context, d *hsm.Device) error {
 
 // makeAuthorities makes root, issuing CA, service seal, and the separate CA for TLS with the server's certificate.
 func makeAuthorities(ctx context.Context, cfg config.Config, d *hsm.Device, now time.Time) error {
-	c := caConfig(cfg)
+	c := CAConfig(cfg)
 	start := now.Add(-time.Minute).Truncate(time.Second)
 	root, err := makeRoot(ctx, c, ca.Root, d, keyRoot, start, yearsRoot)
 	if err != nil {

@@ -45,7 +45,8 @@ func openDevice(ctx context.Context, cfg config.Config) (*hsm.Device, error) {
 	})
 }
 
-func caConfig(cfg config.Config) ca.Config {
+// CAConfig is what the installation declares about its CAs.
+func CAConfig(cfg config.Config) ca.Config {
 	p, c := cfg.Provider, cfg.Certificates
 	return ca.Config{
 		Country: p.Country, Organization: p.Organisation, OrganizationID: p.OrganisationID,
@@ -98,7 +99,7 @@ func authority(ctx context.Context, cfg config.Config, d *hsm.Device, profile ca
 	if err != nil {
 		return nil, err
 	}
-	return ca.New(caConfig(cfg), profile, der, issuer, key, rand.Reader)
+	return ca.New(CAConfig(cfg), profile, der, issuer, key, rand.Reader)
 }
 
 func tlsAuthority(ctx context.Context, cfg config.Config, d *hsm.Device) (*ca.Authority, error) {
@@ -122,4 +123,25 @@ func issueClient(ctx context.Context, a *ca.Authority, csr []byte, name, display
 		return nil, err
 	}
 	return [][]byte{c.DER, a.Certificate().Raw}, nil
+}
+
+// ProfileOf tells by its subject which profile a certificate of the installation has.
+func ProfileOf(cfg config.Config, c *x509.Certificate) ca.Profile {
+	switch c.Subject.CommonName {
+	case cfg.Certificates.RootName:
+		return ca.Root
+	case cfg.Certificates.IssuingName:
+		return ca.IssuingCA
+	case cfg.Certificates.SealName:
+		return ca.ServiceSeal
+	case cfg.Certificates.TLSName:
+		return ca.TLSRoot
+	}
+	switch {
+	case len(c.ExtKeyUsage) == 1 && c.ExtKeyUsage[0] == x509.ExtKeyUsageClientAuth:
+		return ca.TLSClient
+	case len(c.ExtKeyUsage) == 1 && c.ExtKeyUsage[0] == x509.ExtKeyUsageServerAuth:
+		return ca.TLSServer
+	}
+	return ca.NaturalPerson
 }

@@ -1,0 +1,208 @@
+// Package verify tells what a signed file is worth: by our own strict reader first, then by two that we did not write,
+// digitorus/pdfsign and go.mozilla.org/pkcs7, as second and third opinion.
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	pdfsign "github.com/digitorus/pdfsign/verify"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"go.mozilla.org/pkcs7"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// ErrInvalid: a reader found a signature wrong, or there is none.
+var ErrInvalid = errors.New("not validly signed")
+
+// PDF verifies every signature of a PDF and writes what each reader says. root, when not nil, must have issued every
+// signer's chain.
+func PDF(ctx context.Context, path string, root *x509.Certificate, w io.Writer) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	found, err := pades.Verify(ctx, f, info.Size(), pdf.Limits{})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("%s: %w: it holds no signature", path, ErrInvalid)
+	}
+	bad := 0
+	for _, s := range found {
+		fmt.Fprintf(w, "field     %s (%s)\n", s.Field, s.SubFilter)
+		bad += own(w, s.CMS, s.Certificate, s.Err, root)
+		fmt.Fprintf(w, "claimed   %s\n", s.Modified)
+		if s.CoversFile {
+			fmt.Fprintln(w, "covers    the whole file")
+		} else {
+			fmt.Fprintf(w, "covers    an earlier revision; %d bytes were added after it\n", s.LaterBytes)
+		}
+		bad += mozilla(w, f, s)
+	}
+	bad += second(w, f, info.Size(), len(found))
+	if bad > 0 {
+		return fmt.Errorf("%s: %w", path, ErrInvalid)
+	}
+	return nil
+}
+
+// Detached verifies a detached CMS signature over the content.
+func Detached(path, content string, root *x509.Certificate, w io.Writer) error {
+	der, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(content)
+	if err != nil {
+		return err
+	}
+	s, err := cades.Parse(der)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	sum := sha256.Sum256(data)
+	bad := own(w, s, s.Certificate, errors.Join(s.Verify(sum[:]), s.Conforms(cades.CAdES)), root)
+	fmt.Fprintf(w, "claimed   %s\n", s.SigningTime.UTC().Format(time.RFC3339))
+	bad += opinion(w, "mozilla pkcs7", func() error {
+		p, err := pkcs7.Parse(der)
+		if err != nil {
+			return err
+		}
+		p.Content = data
+		return p.Verify()
+	})
+	if bad > 0 {
+		return fmt.Errorf("%s: %w", path, ErrInvalid)
+	}
+	return nil
+}
+
+// own writes what our reader found and returns 1 if it is wrong.
+func own(w io.Writer, s *cades.Signature, cert *x509.Certificate, err error, root *x509.Certificate) int {
+	if err != nil || cert == nil {
+		fmt.Fprintf(w, "own       INVALID: %v\n", err)
+		return 1
+	}
+	fmt.Fprintf(w, "signer    %s\nissuer    %s\nown       signature valid, %s\n", cert.Subject, cert.Issuer.CommonName, s.Algorithm)
+	if root == nil {
+		fmt.Fprintln(w, "trust     not checked (name the root with --root)")
+		return 0
+	}
+	if err := chain(cert, s.Certificates, root); err != nil {
+		fmt.Fprintf(w, "trust     INVALID: %v\n", err)
+		return 1
+	}
+	fmt.Fprintf(w, "trust     chain to %s\n", root.Subject.CommonName)
+	return 0
+}
+
+// chain checks that the certificates lead to root. Qualified certificates carry statements that crypto/x509 does not
+// know; none is critical.
+func chain(leaf *x509.Certificate, embedded [][]byte, root *x509.Certificate) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(root)
+	for _, der := range embedded {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			between.AddCert(c)
+		}
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
+}
+
+// second asks pdfsign about the whole file.
+func second(w io.Writer, f io.ReaderAt, size int64, want int) int {
+	return opinion(w, "pdfsign", func() error {
+		o := pdfsign.DefaultVerifyOptions()
+		o.EnableExternalRevocationCheck = false
+		r, err := pdfsign.VerifyWithOptions(f, size, o)
+		if err != nil {
+			return err
+		}
+		valid := 0
+		for _, s := range r.Signers {
+			if s.ValidSignature {
+				valid++
+			}
+		}
+		if valid != want {
+			return fmt.Errorf("%d of %d signatures", valid, want)
+		}
+		return nil
+	})
+}
+
+// mozilla asks pkcs7 about the CMS of one signature, over the signed byte range.
+func mozilla(w io.Writer, f io.ReaderAt, s pades.SignatureInfo) int {
+	return opinion(w, "mozilla pkcs7", func() error {
+		signed := make([]byte, s.ByteRange[1]+s.ByteRange[3])
+		if _, err := f.ReadAt(signed[:s.ByteRange[1]], s.ByteRange[0]); err != nil {
+			return err
+		}
+		if _, err := f.ReadAt(signed[s.ByteRange[1]:], s.ByteRange[2]); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		cms, err := contents(f, s.ByteRange)
+		if err != nil {
+			return err
+		}
+		p, err := pkcs7.Parse(cms)
+		if err != nil {
+			return err
+		}
+		p.Content = signed
+		return p.Verify()
+	})
+}
+
+// contents cuts the CMS out of the hole that the byte range leaves: hexadecimal between angle brackets, filled up with zeros.
+func contents(f io.ReaderAt, r [4]int64) ([]byte, error) {
+	hole := make([]byte, r[2]-r[1])
+	if _, err := f.ReadAt(hole, r[1]); err != nil {
+		return nil, err
+	}
+	padded, err := hex.DecodeString(strings.Trim(string(hole), "<> \r\n"))
+	if err != nil {
+		return nil, err
+	}
+	var cms cryptobyte.String
+	in := cryptobyte.String(padded)
+	if !in.ReadASN1Element(&cms, asn1.SEQUENCE) {
+		return nil, errors.New("the hole holds no CMS")
+	}
+	return cms, nil
+}
+
+// opinion runs a reader that we did not write; one of them is known to panic on damaged files.
+func opinion(w io.Writer, name string, ask func() error) (bad int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(w, "%s: INVALID: it panics: %v\n", name, p)
+			bad = 1
+		}
+	}()
+	if err := ask(); err != nil {
+		fmt.Fprintf(w, "%s: INVALID: %v\n", name, err)
+		return 1
+	}
+	fmt.Fprintf(w, "%s: valid\n", name)
+	return 0
+}
