@@ -108,7 +108,7 @@ func (a Algorithm) fits(pub crypto.PublicKey) error {
 			return nil
 		}
 	case *rsa.PublicKey:
-		// A PSS signature needs room for hash and salt, PKCS#1 for the DigestInfo: 1024 bits hold both.
+		// Shorter keys are broken or about to be; longer ones only make verification slow.
 		if !isEC && k.N.BitLen() >= 2048 && k.N.BitLen() <= 16384 {
 			return nil
 		}

@@ -18,6 +18,9 @@ import (
 // maxCMS bounds what Parse looks at, in bytes; evidence and time-stamps of long-term levels fit well below it.
 const maxCMS = 16 << 20
 
+// maxCertificates bounds the embedded certificates that Parse reads.
+const maxCertificates = 256
+
 // Signature is a parsed detached CMS signature with one signer. Nothing in it is verified before Verify says so.
 type Signature struct {
 	Certificate        *x509.Certificate // the signer's
@@ -79,10 +82,29 @@ func Parse(der []byte) (*Signature, error) {
 	if err := s.readSignerInfo(&signers); err != nil {
 		return nil, err
 	}
+	if err := s.listed(digestAlgs); err != nil {
+		return nil, err
+	}
 	if !signers.Empty() {
 		return nil, fmt.Errorf("%w: more than one signer", ErrUnsupported)
 	}
 	return s, nil
+}
+
+// listed checks that digestAlgorithms, which is not signed, names the digest of the signer.
+func (s *Signature) listed(digestAlgs cryptobyte.String) error {
+	found := false
+	for !digestAlgs.Empty() {
+		var id cryptobyte.String
+		if !digestAlgs.ReadASN1Element(&id, cbasn1.SEQUENCE) {
+			return fmt.Errorf("%w: digestAlgorithms", ErrMalformed)
+		}
+		found = found || isDigestIdentifier(id, algorithms[s.Algorithm].digestOID)
+	}
+	if !found {
+		return fmt.Errorf("%w: digestAlgorithms lack the signer's", ErrMalformed)
+	}
+	return nil
 }
 
 func (s *Signature) readCertificates(sd *cryptobyte.String) error {
@@ -97,6 +119,9 @@ func (s *Signature) readCertificates(sd *cryptobyte.String) error {
 		if !set.ReadAnyASN1Element(&c, &tag) {
 			return fmt.Errorf("%w: certificates", ErrMalformed)
 		}
+		if len(s.Certificates) >= maxCertificates {
+			return fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
+		}
 		if tag == cbasn1.SEQUENCE { // attribute certificates and other formats are of no use here
 			s.Certificates = append(s.Certificates, c)
 		}
@@ -109,8 +134,7 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) error {
 	var tag cbasn1.Tag
 	var version int64
 	var hasUnsigned bool
-	if !in.ReadASN1(&si, cbasn1.SEQUENCE) || !si.ReadASN1Integer(&version) || (version != 1 && version != 3) ||
-		!si.ReadAnyASN1Element(&sid, &tag) || !si.ReadASN1Element(&digestAlg, cbasn1.SEQUENCE) ||
+	if !in.ReadASN1(&si, cbasn1.SEQUENCE) || !si.ReadASN1Integer(&version) || !si.ReadAnyASN1Element(&sid, &tag) || !si.ReadASN1Element(&digestAlg, cbasn1.SEQUENCE) ||
 		!si.ReadASN1Element(&attrs, cbasn1.Tag(0).ContextSpecific().Constructed()) ||
 		!si.ReadASN1Element(&sigAlg, cbasn1.SEQUENCE) || !si.ReadASN1Bytes(&s.Value, cbasn1.OCTET_STRING) ||
 		!si.ReadOptionalASN1(&unsigned, &hasUnsigned, cbasn1.Tag(1).ContextSpecific().Constructed()) || !si.Empty() {
@@ -128,6 +152,9 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) error {
 	s.MessageDigest, s.SigningTime, s.MIMEType = s.attributes.messageDigest, s.attributes.signingTime, s.attributes.mimeType
 	if err := s.readUnsigned(unsigned); err != nil {
 		return err
+	}
+	if want := map[cbasn1.Tag]int64{cbasn1.SEQUENCE: 1, cbasn1.Tag(0).ContextSpecific(): 3}[tag]; version != want {
+		return fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
 	}
 	return s.findSigner(sid, tag)
 }
@@ -163,8 +190,12 @@ func (s *Signature) readUnsigned(in cryptobyte.String) error {
 		if err != nil {
 			return fmt.Errorf("unsigned attributes: %w", err)
 		}
+		var token cryptobyte.String
 		if oid.Equal(oidSignatureTimeStamp) && s.SignatureTimeStamp == nil {
-			s.SignatureTimeStamp = value
+			if !value.ReadASN1Element(&token, cbasn1.SEQUENCE) {
+				return fmt.Errorf("%w: signature-time-stamp", ErrMalformed)
+			}
+			s.SignatureTimeStamp = token
 		}
 	}
 	return nil

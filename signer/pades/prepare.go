@@ -39,7 +39,10 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Prepar
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{baseSize: size, algorithm: o.Algorithm, chain: o.Chain}
+	p := &Prepared{baseSize: size, algorithm: o.Algorithm}
+	for _, c := range o.Chain {
+		p.chain = append(p.chain, bytes.Clone(c))
+	}
 	if p.reserve, err = reserve(o); err != nil {
 		return nil, err
 	}
@@ -177,8 +180,8 @@ func fieldName(form *pdf.Form, wanted string) (string, error) {
 	}
 }
 
-// permitted looks at what earlier signatures allow: certification (DocMDP) and field locks (FieldMDP), ISO 32000-1
-// section 12.8.2.
+// permitted looks at what earlier signatures allow: certification (DocMDP), field locks by the signature (FieldMDP) and
+// by its field (Lock), ISO 32000-1 sections 12.7.4.5 and 12.8.2.
 func permitted(doc *pdf.Document, form *pdf.Form) error {
 	perms, err := doc.Resolve(doc.Catalog().Value.Get("Perms"))
 	if err != nil {
@@ -198,10 +201,18 @@ func permitted(doc *pdf.Document, form *pdf.Form) error {
 		if err := transforms(doc, f.Value); err != nil {
 			return err
 		}
+		lock, err := doc.Resolve(f.Object.Value.Get("Lock"))
+		if err != nil {
+			return err
+		}
+		if err := restrictions(doc, lock); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// transforms judges the /Reference array of a signature dictionary.
 func transforms(doc *pdf.Document, signature pdf.Value) error {
 	list, err := doc.Resolve(signature.Get("Reference"))
 	if err != nil {
@@ -212,21 +223,40 @@ func transforms(doc *pdf.Document, signature pdf.Value) error {
 		if err != nil {
 			return err
 		}
+		method, err := doc.Resolve(ref.Get("TransformMethod"))
+		if err != nil {
+			return err
+		}
+		if method.Text != "DocMDP" && method.Text != "FieldMDP" {
+			continue
+		}
 		params, err := doc.Resolve(ref.Get("TransformParams"))
 		if err != nil {
 			return err
 		}
-		switch ref.Get("TransformMethod").Text {
-		case "DocMDP":
-			if p := params.Get("P"); p.Kind == pdf.Integer && p.Int == 1 {
-				return ErrCertified
-			}
-		case "FieldMDP":
-			// "Include" names the locked fields, and a new field is not among them.
-			if params.Get("Action").Text != "Include" {
-				return ErrLocked
-			}
+		if err := restrictions(doc, params); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// restrictions judges transform parameters and lock dictionaries, whose keys mean the same: /P of 1 forbids every
+// change, /Action locks fields. "Include" names the locked fields, and a new field is never among them.
+func restrictions(doc *pdf.Document, params pdf.Value) error {
+	p, err := doc.Resolve(params.Get("P"))
+	if err != nil {
+		return err
+	}
+	action, err := doc.Resolve(params.Get("Action"))
+	if err != nil {
+		return err
+	}
+	if p.Kind == pdf.Integer && p.Int == 1 {
+		return ErrCertified
+	}
+	if action.Kind != pdf.Null && action.Text != "Include" {
+		return ErrLocked
 	}
 	return nil
 }

@@ -92,8 +92,7 @@ func (p *Prepared) consistent() error {
 		return fmt.Errorf("%w: signed attributes are not those of the digest and certificate", ErrState)
 	}
 	br := p.byteRange()
-	if !bytes.Contains(p.head, fmt.Appendf(nil, "/ByteRange [%d %d %d %d] ", br[0], br[1], br[2], br[3])) &&
-		!bytes.Contains(p.head, fmt.Appendf(nil, "/ByteRange [%d %d %d %d]\n", br[0], br[1], br[2], br[3])) {
+	if !bytes.Contains(p.head, fmt.Appendf(nil, "/ByteRange [%d %d %d %d]", br[0], br[1], br[2], br[3])) {
 		return fmt.Errorf("%w: byte range", ErrState)
 	}
 	return nil

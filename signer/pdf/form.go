@@ -25,21 +25,9 @@ type Field struct {
 // and ErrTooLarge.
 func (d *Document) Form() (*Form, error) {
 	f := &Form{}
-	v := d.catalog.Value.Get("AcroForm")
-	if v.Kind == Reference {
-		f.Dict.Ref = v.Ref
-	}
 	var err error
-	if f.Dict.Value, err = d.Resolve(v); err != nil {
-		return nil, err
-	}
-	switch f.Dict.Value.Kind {
-	case Null:
-		f.Dict.Ref = Ref{} // a reference to nothing
-		return f, nil
-	case Dict:
-	default:
-		return nil, fmt.Errorf("%w: /AcroForm is not a dictionary", ErrDamaged)
+	if f.Dict, err = d.part(d.catalog.Value.Get("AcroForm"), Dict, "/AcroForm of the catalog"); err != nil || f.Dict.Value.Kind == Null {
+		return f, err
 	}
 	f.XFA = f.Dict.Value.Get("XFA").Kind != Null
 	flags, err := d.Resolve(f.Dict.Value.Get("SigFlags"))
@@ -47,23 +35,29 @@ func (d *Document) Form() (*Form, error) {
 		return nil, err
 	}
 	f.SigFlags = flags.Int
-	list := f.Dict.Value.Get("Fields")
-	if list.Kind == Reference {
-		f.List.Ref = list.Ref
-	}
-	if f.List.Value, err = d.Resolve(list); err != nil {
+	if f.List, err = d.part(f.Dict.Value.Get("Fields"), Array, "/Fields of the form"); err != nil {
 		return nil, err
-	}
-	switch f.List.Value.Kind {
-	case Null:
-		f.List.Ref = Ref{}
-		return f, nil
-	case Array:
-	default:
-		return nil, fmt.Errorf("%w: /Fields of the form is not an array", ErrDamaged)
 	}
 	w := fieldWalk{d: d, form: f, seen: map[Ref]bool{}}
 	return f, w.list(f.List.Value, Field{}, d.lim.Depth)
+}
+
+// part loads a value that may be an object of its own (then with its Ref) and must be of one kind, or Null.
+func (d *Document) part(v Value, want Kind, what string) (Object, error) {
+	o := Object{Value: v}
+	if v.Kind == Reference {
+		var err error
+		if o, err = d.Load(v.Ref); err != nil {
+			return o, err
+		}
+	}
+	switch {
+	case o.Value.Kind == Null:
+		return Object{}, nil // a reference to nothing counts as absent
+	case o.Value.Kind != want || o.Stream:
+		return o, fmt.Errorf("%w: %s is of the wrong type", ErrDamaged, what)
+	}
+	return o, nil
 }
 
 type fieldWalk struct {

@@ -7,8 +7,7 @@ import (
 	"io"
 )
 
-// Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10). Of a stream it
-// returns the dictionary.
+// Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10).
 func (d *Document) Load(ref Ref) (Object, error) {
 	o := Object{Ref: ref}
 	e := d.objects.get(ref.Number)
@@ -28,7 +27,8 @@ func (d *Document) Load(ref Ref) (Object, error) {
 			if o.Value, err = p.value(); err != nil {
 				return err
 			}
-			return p.end(o.Value.Kind == Dict)
+			o.Stream, err = p.end(o.Value.Kind == Dict)
+			return err
 		})
 		return o, err
 	case inStream:
@@ -43,18 +43,21 @@ func (d *Document) Load(ref Ref) (Object, error) {
 }
 
 // end reads what closes an indirect object: endobj, or for a dictionary the beginning of stream data.
-func (p *parser) end(mayStream bool) error {
+func (p *parser) end(mayStream bool) (stream bool, err error) {
 	p.space()
 	from := p.pos
 	w := p.word()
 	if p.pos == len(p.buf) && !p.final {
-		return errMore
+		return false, errMore
 	}
-	if string(w) == "endobj" || (mayStream && string(w) == "stream") {
-		return nil
+	switch {
+	case string(w) == "endobj":
+		return false, nil
+	case mayStream && string(w) == "stream":
+		return true, nil
 	}
 	p.pos = min(from, max(0, len(p.buf)-1))
-	return p.fail("no \"endobj\"")
+	return false, p.fail("no \"endobj\"")
 }
 
 // Resolve follows a reference to its value; any other value is returned as it is. A reference to a reference is not

@@ -86,8 +86,9 @@ type Document struct {
 
 // Object is an indirect object.
 type Object struct {
-	Ref   Ref
-	Value Value
+	Ref    Ref
+	Value  Value // of a stream its dictionary
+	Stream bool
 }
 
 // Open reads the header, every cross-reference section and the catalog, and checks that each object in use begins
@@ -118,7 +119,7 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 	if d.catalog, err = d.Load(root.Ref); err != nil {
 		return nil, err
 	}
-	if d.catalog.Value.Kind != Dict || d.catalog.Value.Get("Type").Text != "Catalog" {
+	if d.catalog.Value.Kind != Dict || d.catalog.Stream || d.catalog.Value.Get("Type").Text != "Catalog" {
 		return nil, fmt.Errorf("%w: /Root %v is not a catalog", ErrDamaged, root.Ref)
 	}
 	pages, err := d.Resolve(d.catalog.Value.Get("Pages"))

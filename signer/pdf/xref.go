@@ -2,7 +2,9 @@ package pdf
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -318,41 +320,56 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 // by searching, and may find other objects than the ones meant.
 func (d *Document) checkObjects() error {
 	size := d.newest.trailer.Get("Size").Int
-	for n := 0; n <= d.highest; n++ {
-		if n%pageSize == 0 && (n/pageSize >= len(d.objects) || d.objects[n/pageSize] == nil) {
-			n += pageSize - 1
+	var starts []start
+	for i, page := range d.objects {
+		if page == nil {
 			continue
 		}
-		e := d.objects.get(n)
-		if e.kind == absent || e.kind == free {
-			continue
-		}
-		if n == 0 || int64(n) >= size {
-			return fmt.Errorf("%w: object %d is not below the trailer's /Size %d", ErrDamaged, n, size)
-		}
-		if e.kind == inStream {
-			if d.objects.get(int(e.at)).kind != inFile {
+		for j, e := range page {
+			n := i*pageSize + j
+			switch {
+			case e.kind == absent || e.kind == free:
+			case n == 0 || int64(n) >= size:
+				return fmt.Errorf("%w: object %d is not below the trailer's /Size %d", ErrDamaged, n, size)
+			case e.kind == inStream && d.objects.get(int(e.at)).kind != inFile:
 				return fmt.Errorf("%w: object %d is in object stream %d, which is not there", ErrDamaged, n, e.at)
+			case e.kind == inFile:
+				starts = append(starts, start{e.at, Ref{n, int(e.gen)}})
 			}
-			continue
-		}
-		if err := d.checkHeaderAt(Ref{n, int(e.gen)}, e.at); err != nil {
-			return err
 		}
 	}
-	return nil
+	// In the order of the file, each part of it is read at most once.
+	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.at, b.at) })
+	return d.checkStarts(starts)
 }
 
-// checkHeaderAt compares without the general parser: it runs once for every object.
-func (d *Document) checkHeaderAt(want Ref, offset int64) error {
-	buf, err := d.read(offset, 40)
-	if err != nil {
-		return fmt.Errorf("object %v: %w", want, err)
-	}
-	p := d.parser(buf, offset)
-	p.final = true
-	if got, err := p.header(); err != nil || got != want {
-		return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, want, offset)
+// start is where an object begins.
+type start struct {
+	at  int64
+	ref Ref
+}
+
+func (d *Document) checkStarts(starts []start) error {
+	const window, header = 32 << 10, 48 // header: room for "n g obj" with generous white space
+	var buf []byte
+	var base int64
+	for _, s := range starts {
+		if s.at >= d.size {
+			return fmt.Errorf("%w: object %v would begin at byte %d, after the end of the file", ErrDamaged, s.ref, s.at)
+		}
+		if end := base + int64(len(buf)); s.at+header > end && end < d.size {
+			var err error
+			if buf, err = d.read(s.at, window); err != nil {
+				return err
+			}
+			base = s.at
+		}
+		from := s.at - base
+		p := d.parser(buf[from:min(from+header, int64(len(buf)))], s.at)
+		p.final = true
+		if got, err := p.header(); err != nil || got != s.ref {
+			return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, s.ref, s.at)
+		}
 	}
 	return nil
 }
