@@ -155,8 +155,8 @@ func (a *Authority) Intend(tx Tx, i *Intent) error {
 // before the key is used; afterwards the result is parsed, its to-be-signed part compared byte for byte, its signature
 // verified and the rules applied once more. It may be repeated after a crash: another signature under the same serial
 // number over the same bytes is the same certificate. The record is trusted to be the one that Prepare made: a caller
-// whose database others may write keeps the digest of TBS under seal and compares it first. ctx is looked at before the key is used; the deadline of the
-// signature itself is the device's. ErrNotIntended, ErrLint, ErrSigning, ErrSignature.
+// whose database others may write keeps the digest of TBS under seal and compares it first. ctx is looked at before the
+// key is used; the deadline of the signature itself is the device's. ErrNotIntended, ErrLint, ErrSigning, ErrSignature.
 func (a *Authority) Sign(ctx context.Context, c Certificate) ([]byte, error) {
 	if c.State != Intended || !bytes.Equal(c.Issuer, a.cert.RawSubject) {
 		return nil, fmt.Errorf("%w: serial number %s is %s", ErrNotIntended, c.Serial, c.State)

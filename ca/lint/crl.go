@@ -28,7 +28,6 @@ type crlRule struct {
 
 type list struct {
 	*x509.RevocationList
-	version    int
 	hasNext    bool
 	extensions []extension
 }
@@ -51,22 +50,20 @@ func CRL(der []byte, want WantCRL) []Finding {
 	return found
 }
 
+// parseCRL reads a list; the standard parser takes version 2 alone.
 func parseCRL(der []byte) (*list, error) {
 	parsed, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return nil, err
 	}
-	l := &list{RevocationList: parsed, version: 1, hasNext: !parsed.NextUpdate.IsZero()}
-	var tbs asn1.RawValue
-	if err := unmarshalAll(parsed.RawTBSRevocationList, &tbs); err != nil {
-		return nil, err
-	}
-	fields, err := elements(tbs.Bytes)
+	l := &list{RevocationList: parsed, hasNext: !parsed.NextUpdate.IsZero()}
+	parts, err := signedParts(der)
 	if err != nil {
 		return nil, err
 	}
-	if len(fields) > 0 && fields[0].Tag == asn1.TagInteger && bytes.Equal(fields[0].Bytes, []byte{1}) {
-		l.version = 2
+	fields, err := elements(parts[0].Bytes)
+	if err != nil {
+		return nil, err
 	}
 	for _, f := range fields {
 		if f.Class == asn1.ClassContextSpecific && f.Tag == 0 {
@@ -89,7 +86,6 @@ func (l *list) extension(oid string) *extension {
 
 func crlRules() []crlRule {
 	return []crlRule{
-		{"crl-version-2", "RFC 5280 5.1.2.1", checkCRLVersion},
 		{"crl-signature-algorithm", "TS 119 312 6", checkCRLAlgorithm},
 		{"crl-issuer", "RFC 5280 5.1.2.3", checkCRLIssuer},
 		{"crl-authority-key-identifier", "RFC 5280 5.2.1", checkCRLAuthorityKeyID},
@@ -105,13 +101,6 @@ func crlRules() []crlRule {
 		{"crl-entry-final", "EN 319 411-1 REV-6.3.9-04", checkEntriesFinal},
 		{"crl-signature", "RFC 5280 6.3.3", checkCRLSignature},
 	}
-}
-
-func checkCRLVersion(l *list, _ *WantCRL) string {
-	if l.version != 2 {
-		return "not version 2"
-	}
-	return ""
 }
 
 func checkCRLAlgorithm(l *list, _ *WantCRL) string {

@@ -163,16 +163,17 @@ func checkPolicies(c *certificate, w *Want) string {
 	if e == nil {
 		return "absent"
 	}
-	var list []struct {
-		ID         asn1.ObjectIdentifier
-		Qualifiers asn1.RawValue `asn1:"optional"`
-	}
+	var list []asn1.RawValue
 	if err := unmarshalAll(e.value, &list); err != nil {
 		return err.Error()
 	}
 	var got []string
 	for _, p := range list {
-		got = append(got, p.ID.String())
+		var id asn1.ObjectIdentifier
+		if err := unmarshalAll(p.Bytes, &id); err != nil {
+			return "a policy is not an identifier without qualifiers: " + err.Error()
+		}
+		got = append(got, id.String())
 	}
 	if !slices.Equal(got, w.Policies) {
 		return fmt.Sprintf("are %v, must be %v", got, w.Policies)

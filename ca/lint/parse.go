@@ -98,15 +98,28 @@ func parseCertificate(der []byte) (*certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var outer struct {
-		TBS       asn1.RawValue
-		Algorithm asn1.RawValue
-		Signature asn1.BitString
-	}
-	if err := unmarshalAll(der, &outer); err != nil {
+	parts, err := signedParts(der)
+	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	return parseTBS(parsed, outer.TBS.Bytes)
+	return parseTBS(parsed, parts[0].Bytes)
+}
+
+// signedParts splits a certificate or list into content, algorithm and signature. The standard parser overlooks
+// elements that follow these three.
+func signedParts(der []byte) ([]asn1.RawValue, error) {
+	var outer asn1.RawValue
+	if err := unmarshalAll(der, &outer); err != nil {
+		return nil, err
+	}
+	parts, err := elements(outer.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("%d parts, must be 3", len(parts))
+	}
+	return parts, nil
 }
 
 // parseTBS walks the to-be-signed part field by field, so that encodings the standard parser forgives stay visible.
@@ -134,12 +147,15 @@ func parseTBS(parsed *x509.Certificate, rest []byte) (*certificate, error) {
 	if c.subject, err = attributes(fields[4].Bytes); err != nil {
 		return nil, fmt.Errorf("subject: %w", err)
 	}
+	last := 0
 	for _, f := range fields[6:] {
-		if f.Tag == 1 || f.Tag == 2 {
-			c.uniqueIDs = true
-			continue
+		if f.Class != asn1.ClassContextSpecific || f.Tag <= last || f.Tag > 3 {
+			return nil, fmt.Errorf("tbsCertificate: an element of tag %d follows one of tag %d", f.Tag, last)
 		}
-		if c.extensions, err = extensions(f.Bytes); err != nil {
+		last = f.Tag
+		if f.Tag != 3 {
+			c.uniqueIDs = true
+		} else if c.extensions, err = extensions(f.Bytes); err != nil {
 			return nil, err
 		}
 	}

@@ -186,30 +186,46 @@ func checkDisclosure(c *certificate, w *Want) string {
 	if !ok {
 		return "QcPDS is absent"
 	}
-	var list []struct {
-		URL      string `asn1:"ia5"`
-		Language string `asn1:"printable"`
-	}
-	if err := unmarshalAll(s.info, &list); err != nil {
+	list, err := disclosures(s.info)
+	if err != nil {
 		return "QcPDS cannot be read: " + err.Error()
 	}
 	seen := map[string]bool{}
 	for _, p := range list {
-		if fault := DisclosureFault(p.Language, p.URL); fault != "" {
+		if fault := DisclosureFault(p.language, p.url); fault != "" {
 			return fault
 		}
-		if seen[p.Language] {
-			return "two statements in " + p.Language
+		if seen[p.language] {
+			return "two statements in " + p.language
 		}
-		seen[p.Language] = true
-		if w.PDS[p.Language] != p.URL {
-			return fmt.Sprintf("%s is %s, must be %s", p.Language, p.URL, w.PDS[p.Language])
+		seen[p.language] = true
+		if w.PDS[p.language] != p.url {
+			return fmt.Sprintf("%s is %s, must be %s", p.language, p.url, w.PDS[p.language])
 		}
 	}
 	if !seen["en"] || len(seen) != len(w.PDS) {
 		return "English or another configured language is missing"
 	}
 	return ""
+}
+
+type disclosure struct{ url, language string }
+
+// disclosures reads SEQUENCE OF SEQUENCE { url IA5String, language PrintableString }.
+func disclosures(der []byte) ([]disclosure, error) {
+	var list []asn1.RawValue
+	if err := unmarshalAll(der, &list); err != nil {
+		return nil, err
+	}
+	var out []disclosure
+	for _, one := range list {
+		parts, err := elements(one.Bytes)
+		if err != nil || len(parts) != 2 || parts[0].Tag != asn1.TagIA5String || parts[1].Tag != asn1.TagPrintableString {
+			return nil, errors.New("an entry is not an IA5String and a PrintableString")
+		}
+		out = append(out, disclosure{string(parts[0].Bytes), string(parts[1].Bytes)})
+	}
+	return out, nil
 }
 
 // DisclosureFault says what is wrong with one entry of QcPDS: https:// only, an ISO 639-1 code in lower case.
