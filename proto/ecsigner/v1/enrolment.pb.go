@@ -365,10 +365,12 @@ type Enrolment struct {
 	CredentialId string `protobuf:"bytes,12,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
 	// Serial number of its certificate in lower-case hex; empty before state issued.
 	Serial string `protobuf:"bytes,13,opt,name=serial,proto3" json:"serial,omitempty"`
+	// When the voucher was redeemed.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the enrolment last changed.
-	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Until when the agreement has to be accepted.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +494,13 @@ func (x *Enrolment) GetSerial() string {
 		return x.Serial
 	}
 	return ""
+}
+
+func (x *Enrolment) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
 }
 
 func (x *Enrolment) GetUpdateTime() *timestamppb.Timestamp {
@@ -2467,7 +2476,7 @@ var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\n" +
-	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x05\n" +
+	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x05\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2486,9 +2495,11 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x10agreement_sha256\x18\v \x01(\fR\x0fagreementSha256\x12#\n" +
 	"\rcredential_id\x18\f \x01(\tR\fcredentialId\x12\x16\n" +
 	"\x06serial\x18\r \x01(\tR\x06serial\x12;\n" +
-	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\vcreate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vupdate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12;\n" +
-	"\vexpire_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\vexpire_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\"\x9a\x01\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
@@ -2745,66 +2756,67 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	7,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
 	6,  // 3: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
 	4,  // 4: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	39, // 5: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	39, // 6: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 7: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	3,  // 8: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	39, // 9: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 11: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 12: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	5,  // 13: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 14: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	5,  // 15: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 16: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	5,  // 17: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 18: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 19: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 20: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 21: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 22: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	8,  // 23: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 24: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	39, // 25: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 26: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	32, // 27: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	5,  // 28: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 29: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 30: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 31: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 32: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	12, // 33: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	14, // 34: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	16, // 35: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	18, // 36: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	20, // 37: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	22, // 38: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	24, // 39: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	26, // 40: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	28, // 41: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	30, // 42: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	33, // 43: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	35, // 44: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	37, // 45: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	11, // 46: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	13, // 47: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	15, // 48: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	17, // 49: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	19, // 50: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	21, // 51: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	23, // 52: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	25, // 53: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	27, // 54: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	29, // 55: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	31, // 56: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	34, // 57: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	36, // 58: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	38, // 59: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	46, // [46:60] is the sub-list for method output_type
-	32, // [32:46] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	39, // 5: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	39, // 6: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	39, // 7: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 8: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	3,  // 9: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	39, // 10: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 11: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 12: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 13: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	5,  // 14: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 15: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	5,  // 16: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 17: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	5,  // 18: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 19: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 20: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	5,  // 21: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 22: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 23: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	8,  // 24: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 25: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	39, // 26: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 27: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	32, // 28: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	5,  // 29: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 30: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	5,  // 31: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	5,  // 32: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 33: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	12, // 34: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	14, // 35: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	16, // 36: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	18, // 37: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	20, // 38: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	22, // 39: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	24, // 40: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	26, // 41: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	28, // 42: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	30, // 43: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	33, // 44: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	35, // 45: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	37, // 46: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	11, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	13, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	15, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	17, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	19, // 51: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	21, // 52: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	23, // 53: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	25, // 54: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	27, // 55: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	29, // 56: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	31, // 57: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	34, // 58: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	36, // 59: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	38, // 60: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	47, // [47:61] is the sub-list for method output_type
+	33, // [33:47] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
