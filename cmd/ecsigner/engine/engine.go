@@ -1,0 +1,391 @@
+// Package engine wires an installation: it makes a new one, and runs one.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
+	"github.com/ecsigner/ecsigner/hsm"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/server"
+	"github.com/ecsigner/ecsigner/server/pki"
+	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/store"
+	"golang.org/x/time/rate"
+)
+
+// Engine is one running installation.
+type Engine struct {
+	config  config.Config
+	version string
+	logger  *slog.Logger
+
+	device *hsm.Device
+	trust  *sam.Module
+	db     *store.DB
+	spool  *store.Spool
+	vkey   string
+
+	issuing *ca.Authority
+	tlsRoot *ca.Authority
+	rootCRL []byte
+	chain   [][]byte // issuing, root
+
+	enrol  *enrol.Service
+	signer *signer.Service
+	sender *sms.Sender
+	server *server.Server
+
+	grpcListener, httpListener net.Listener
+	http                       *http.Server
+	workers                    sync.WaitGroup
+}
+
+// Open opens device, store and services in the order in which they need each other, and listens. Nothing is served yet.
+// Every error is one sentence that says what to do; what was opened is closed again.
+func Open(ctx context.Context, cfg config.Config, version string, logger *slog.Logger) (_ *Engine, err error) {
+	e := &Engine{config: cfg, version: version, logger: logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		e.openDevice, e.openStore, e.openAuthorities, e.openServices, e.rebuild, e.openServer, e.listen,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+func (e *Engine) openDevice(ctx context.Context) (err error) {
+	if e.device, err = openDevice(ctx, e.config); err != nil {
+		return err
+	}
+	epoch, err := e.device.Epoch(ctx)
+	if err != nil {
+		return err
+	}
+	e.trust, err = sam.Open(ctx, e.device, sam.Config{
+		Installation: e.config.Installation, Epoch: epoch, Digits: e.config.Codes.Digits, Now: time.Now,
+	})
+	return err
+}
+
+func (e *Engine) openStore(ctx context.Context) error {
+	key, err := e.device.Signer(ctx, keyLog)
+	if err != nil {
+		return err
+	}
+	head, err := audit.NewNoteSigner(logOrigin(e.config), key)
+	if err != nil {
+		return err
+	}
+	vkey, err := os.ReadFile(e.config.Path(FileLogKey))
+	if err != nil {
+		return err
+	}
+	e.vkey = strings.TrimSpace(string(vkey))
+	e.db, err = store.Open(ctx, store.Config{
+		Dir: e.config.Path(e.config.Data, "db"), HeadFile: e.config.Path(e.config.Data, "heads"),
+		HeadMAC: e.trust.Head, Head: head, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	e.spool, err = store.OpenSpool(e.config.Path(e.config.Data, "spool"), e.trust.SpoolKey)
+	if err != nil {
+		return err
+	}
+	return os.MkdirAll(e.logDir(), 0o755) //nolint:gosec // the published log is for everybody to read
+}
+
+func (e *Engine) logDir() string { return e.config.Path(e.config.Data, "log") }
+
+func (e *Engine) openAuthorities(ctx context.Context) (err error) {
+	e.issuing, err = authority(ctx, e.config, e.device, ca.IssuingCA, fileIssuing, fileRoot, keyIssuing)
+	if err != nil {
+		return err
+	}
+	if e.tlsRoot, err = tlsAuthority(ctx, e.config, e.device); err != nil {
+		return err
+	}
+	root, err := os.ReadFile(e.config.Path(fileRoot))
+	if err != nil {
+		return err
+	}
+	e.chain = [][]byte{e.issuing.Certificate().Raw, root}
+	e.rootCRL, err = os.ReadFile(e.config.Path(fileRootCRL))
+	return err
+}
+
+func (e *Engine) openServices(ctx context.Context) error {
+	sealKey, err := e.device.Signer(ctx, keySeal)
+	if err != nil {
+		return err
+	}
+	seal, err := os.ReadFile(e.config.Path(fileSeal))
+	if err != nil {
+		return err
+	}
+	memory, limits := otp.NewMemory(), codeLimits(e.config)
+	p, c := e.config.Provider, e.config.Certificates
+	e.enrol, err = enrol.New(enrol.Config{
+		Store: e.db.Enrol(), Trust: e.trust, Authority: e.issuing,
+		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
+		Memory: memory, Limits: limits,
+		Provider: agreement.Provider{
+			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural, PDSURL: c.PDS["en"],
+		},
+		Terms:    agreement.Terms{Version: "1", URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
+	})
+	if err != nil {
+		return err
+	}
+	e.signer, err = signer.New(signer.Config{
+		Store: e.db.Signer(), Spool: e.spool, Trust: e.trust, Memory: memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Alarm: e.alarm,
+	})
+	if err != nil {
+		return err
+	}
+	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
+	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
+		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
+		sms.KindSign: e.signer.Compose,
+	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
+	return nil
+}
+
+// alarm tells the operator of a broken seal; the operation log has it too.
+func (e *Engine) alarm(ctx context.Context, kind, subject string, err error) {
+	e.logger.ErrorContext(ctx, "INTEGRITY ALARM", "record", kind, "subject", subject, "error", err)
+}
+
+// rebuild brings back what only lives in memory: the lowest valid version of every binding, from the log.
+func (e *Engine) rebuild(ctx context.Context) error {
+	return e.db.Events(ctx, func(_ int64, _ time.Time, event audit.Event) error {
+		if b, ok := event.(audit.BindingChanged); ok {
+			e.trust.Raise(credential.ID(b.Credential), b.Version)
+		}
+		return nil
+	})
+}
+
+func (e *Engine) openServer(ctx context.Context) error {
+	key, err := e.device.Signer(ctx, keyTLSServer)
+	if err != nil {
+		return err
+	}
+	der, err := os.ReadFile(e.config.Path(fileTLS))
+	if err != nil {
+		return err
+	}
+	clients := x509.NewCertPool()
+	clients.AddCert(e.tlsRoot.Certificate())
+	limits := server.DefaultLimits()
+	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
+	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
+	e.server, err = server.New(server.Config{
+		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
+		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: e.db,
+		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
+		Health: []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: func(ctx context.Context) error {
+			_, err := e.db.Size(ctx)
+			return err
+		}}},
+		Faults: faults(), Logger: e.logger, Now: time.Now,
+	})
+	return err
+}
+
+func (e *Engine) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if e.grpcListener, err = lc.Listen(ctx, "tcp", e.config.Listen); err != nil {
+		return fmt.Errorf("listen: %w; is another process using it?", err)
+	}
+	if e.httpListener, err = lc.Listen(ctx, "tcp", e.config.PKI.Listen); err != nil {
+		return fmt.Errorf("pki.listen: %w; is another process using it?", err)
+	}
+	root, err := x509.ParseCertificate(e.chain[1])
+	if err != nil {
+		return err
+	}
+	e.http = e.publication(root)
+	return nil
+}
+
+// Addresses returns where gRPC and the HTTP publication listen.
+func (e *Engine) Addresses() (grpc, http string) {
+	return e.grpcListener.Addr().String(), e.httpListener.Addr().String()
+}
+
+// Run resumes what a crash interrupted in issuing, serves until ctx ends, then stops cleanly: calls under way are
+// finished, the log is published to its end.
+func (e *Engine) Run(ctx context.Context, ready func()) error {
+	if err := e.note(ctx, func(epoch uint64, size int64) audit.Event {
+		return audit.ServiceStarted{Version: e.version, Epoch: epoch, Size: size}
+	}); err != nil {
+		return errors.Join(err, e.close())
+	}
+	if n, err := e.enrol.Resume(ctx); err != nil {
+		e.logger.Error("enrolments could not be resumed", "error", err)
+	} else if n > 0 {
+		e.logger.Info("enrolments resumed", "count", n)
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, 2)
+	e.workers.Go(func() { e.sender.Run(work) })
+	e.workers.Go(func() { e.tick(work) })
+	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
+	e.workers.Go(func() {
+		if err := e.http.Serve(e.httpListener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+	ready()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	return errors.Join(err, e.shutdown(stop))
+}
+
+// shutdown lets calls finish, records the stop, publishes the rest of the log, and closes everything.
+func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := errors.Join(e.server.Shutdown(ctx), e.http.Shutdown(ctx))
+	stopWorkers()
+	e.workers.Wait()
+	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
+	_, exported := e.db.ExportTiles(ctx, e.logDir(), e.vkey)
+	return errors.Join(err, exported, e.close())
+}
+
+// close releases what is open, last opened first.
+func (e *Engine) close() error {
+	var errs []error
+	if e.grpcListener != nil {
+		_ = e.grpcListener.Close() // the server has closed it where it served
+	}
+	if e.httpListener != nil {
+		_ = e.httpListener.Close()
+	}
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if e.device != nil {
+		errs = append(errs, e.device.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// note writes an event of the service itself.
+func (e *Engine) note(ctx context.Context, event func(epoch uint64, size int64) audit.Event) error {
+	epoch, err := e.device.Epoch(ctx)
+	if err != nil {
+		return err
+	}
+	size, err := e.db.Size(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = e.db.Signer().Update(ctx, func(tx signer.Tx) error {
+		tx.Append(event(epoch, size))
+		return nil
+	})
+	return err
+}
+
+// tick wakes the sender, sweeps, publishes the log and deletes old documents until ctx ends.
+func (e *Engine) tick(ctx context.Context) {
+	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	defer second.Stop()
+	defer minute.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+			_, err = e.db.ExportTiles(ctx, e.logDir(), e.vkey)
+		case <-minute.C:
+			_, sweep := e.signer.Sweep(ctx)
+			err = errors.Join(sweep, e.forget())
+		}
+		if err != nil && ctx.Err() == nil {
+			e.logger.Warn("housekeeping failed; it is tried again", "error", err)
+		}
+	}
+}
+
+// forget deletes documents that were not fetched in time.
+func (e *Engine) forget() error {
+	_, err := e.spool.RemoveOlder(time.Now().Add(-e.config.Limits.DocumentLife))
+	return err
+}
+
+// clientIssuer certifies new clients and records them.
+type clientIssuer struct{ *Engine }
+
+// Issue certifies a client's key. The event is durable before the certificate leaves.
+func (c clientIssuer) Issue(ctx context.Context, caller string, csr []byte, name, display, role string) ([][]byte, error) {
+	chain, err := issueClient(ctx, c.tlsRoot, csr, name, display, role, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.db.Signer().Update(ctx, func(tx signer.Tx) error {
+		tx.Append(audit.ClientAdded{Client: name, Role: role, Caller: caller})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chain, nil
+}
+
+// publication is the public HTTP server.
+func (e *Engine) publication(root *x509.Certificate) *http.Server {
+	_ = root
+	return pki.NewServer(pki.Config{
+		Root: e.chain[1], Issuing: e.chain[0],
+		RootCRL:    func(context.Context) ([]byte, error) { return e.rootCRL, nil },
+		IssuingCRL: e.enrol.CRL,
+		Logger:     e.logger,
+	})
+}
+
+// pemFile is only for people: the chain beside the DER files.
+func pemFile(path string, ders ...[]byte) error {
+	var out []byte
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return os.WriteFile(filepath.Clean(path), out, 0o644) //nolint:gosec // public by nature
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/demo"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/engine"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func initCommand() *cobra.Command {
+	var dir string
+	v := config.Values{}
+	c := &cobra.Command{
+		Use: "init", Short: "Make a new installation: configuration, token, keys, certification authorities, first operator",
+		Long: `init makes a new installation in an empty directory. PINs are drawn at random into files that only their owner can
+read; the environment variable ECSIGNER_PIN replaces the user PIN's file. An existing installation is never touched.
+
+The installation is a test: SoftHSM holds the keys and the CA's names start with TEST.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noCoreDumps(); err != nil {
+				return err
+			}
+			return engine.Init(cmd.Context(), dir, v, time.Now(), func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) })
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&dir, "dir", "", "directory to make")
+	f.StringVar(&v.Installation, "name", "demo", "name of the installation, part of every seal")
+	f.StringVar(&v.Listen, "listen", "127.0.0.1:7443", "address for gRPC")
+	f.StringVar(&v.PKIListen, "pki-listen", "127.0.0.1:7080", "address for CA certificates and revocation lists over HTTP")
+	f.StringVar(&v.Module, "module", "/usr/lib/softhsm/libsofthsm2.so", "PKCS#11 library")
+	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make")
+	f.IntVar(&v.Digits, "digits", 6, "digits of a one-time code, 6 to 9")
+	f.Float64Var(&v.Rate, "rate", 500, "calls a second for each client")
+	_ = c.MarkFlagRequired("dir")
+	return c
+}
+
+func serveCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve an installation until SIGTERM", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noCoreDumps(); err != nil {
+				return err
+			}
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			e, err := engine.Open(cmd.Context(), cfg, version, logger)
+			if err != nil {
+				return err
+			}
+			return e.Run(cmd.Context(), func() {
+				grpc, http := e.Addresses()
+				fmt.Fprintf(cmd.OutOrStdout(), "serving gRPC on %s, certificates and revocation lists on http://%s\n", grpc, http)
+			})
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "the installation's ecsigner.yaml")
+	_ = c.MarkFlagRequired("config")
+	return c
+}
+
+// noCoreDumps keeps keys and codes out of core files and away from debuggers of the same user.
+func noCoreDumps() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("switching core dumps off: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("switching core dumps off: %w", err)
+	}
+	return nil
+}
+
+func demoCommand() *cobra.Command {
+	var out, file string
+	c := &cobra.Command{
+		Use: "demo", Short: "Show the whole way from a voucher to a signed PDF, judged by independent programs",
+		Long: `demo sets up a test installation in a temporary directory, serves it, and is portal, identity provider, document
+system and person in turn, over the real interface. At the end independent programs judge the results.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			if file, err = filepath.Abs(file); err != nil {
+				return err
+			}
+			if out != "" {
+				if out, err = filepath.Abs(out); err != nil {
+					return err
+				}
+			}
+			if _, err := os.Stat(file); err != nil {
+				return errors.Join(err, errors.New("name the PDF to sign with --file"))
+			}
+			return demo.Run(cmd.Context(), demo.Options{Program: program, Out: out, File: file, Writer: cmd.OutOrStdout()})
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "empty directory in which the results stay")
+	c.Flags().StringVar(&file, "file", "testdata/contract/contract.pdf", "PDF to sign")
+	return c
+}
