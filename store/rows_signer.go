@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/store/sqlc"
+)
+
+// Challenge implements otp.Tx.
+func (t *tx) Challenge(id otp.ID) (otp.Challenge, error) {
+	return get(t, "challenge", t.q.Challenge, string(id), func(r sqlc.Challenge) (otp.Challenge, error) {
+		return otp.Challenge{
+			ID: otp.ID(r.ID), Purpose: r.Purpose, Subject: r.Subject, Caller: r.Caller, Account: r.Account,
+			Record: r.Record, Seal: r.Seal, Number: int(r.Number), Attempts: int(r.Attempts),
+			Expires: instant(r.Expires), Spent: instant(r.Spent), Voided: instant(r.Voided),
+		}, nil
+	})
+}
+
+// PutChallenge implements otp.Tx.
+func (t *tx) PutChallenge(c otp.Challenge) error {
+	return put(t, "challenge", t.q.PutChallenge, sqlc.PutChallengeParams{
+		ID: string(c.ID), Purpose: c.Purpose, Subject: c.Subject, Caller: c.Caller, Account: c.Account,
+		Record: c.Record, Seal: c.Seal, Number: int64(c.Number), Attempts: int64(c.Attempts),
+		Expires: micros(c.Expires), Spent: micros(c.Spent), Voided: micros(c.Voided),
+	})
+}
+
+// Lock implements otp.Tx.
+func (t *tx) Lock(account, caller string) (otp.Lock, error) {
+	l, err := get(t, "lock", t.q.Lock, sqlc.LockParams{Account: account, Caller: caller}, func(r sqlc.Lock) (otp.Lock, error) {
+		return otp.Lock{
+			Account: r.Account, Caller: r.Caller, Failures: int(r.Failures), Since: instant(r.Since), Locked: instant(r.Locked),
+		}, nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return otp.Lock{Account: account, Caller: caller}, nil
+	}
+	return l, err
+}
+
+// PutLock implements otp.Tx.
+func (t *tx) PutLock(l otp.Lock) error {
+	return put(t, "lock", t.q.PutLock, sqlc.PutLockParams{
+		Account: l.Account, Caller: l.Caller, Failures: int64(l.Failures), Since: micros(l.Since), Locked: micros(l.Locked),
+	})
+}
+
+// Request implements signer.Requests and enrol.Requests.
+func (t *tx) Request(caller, id string) ([]byte, string, error) {
+	r, err := get(t, "request", t.q.Request, sqlc.RequestParams{Caller: caller, ID: id}, same)
+	if errors.Is(err, ErrNotFound) {
+		return nil, "", nil
+	}
+	return r.Fingerprint, r.Result, err
+}
+
+// PutRequest implements signer.Requests and enrol.Requests.
+func (t *tx) PutRequest(caller, id string, fingerprint []byte, result string) error {
+	return change(t, "request", t.q.AddRequest, sqlc.AddRequestParams{
+		Caller: caller, ID: id, Fingerprint: fingerprint, Result: result, Created: micros(t.at),
+	})
+}
+
+// same passes a row whose columns are used as they are.
+func same(r sqlc.Request) (sqlc.Request, error) { return r, nil }
+
+// Enqueue implements signer.Outbox and enrol.Outbox. ErrConflict when the id was used.
+func (t *tx) Enqueue(m sms.Message) error {
+	return change(t, "message", t.q.Enqueue, sqlc.EnqueueParams{
+		ID: m.ID, Kind: string(m.Kind), Subject: m.Subject, Challenge: m.Challenge, CreatedAt: micros(m.CreatedAt),
+		Attempts: int64(m.Attempts), NotBefore: micros(m.NotBefore),
+	})
+}
+
+// outbox is the queue of messages outside any use case's unit of work. A delivery is no event of the log: the code
+// that the message carries is, and so is its use.
+type outbox struct{ db *DB }
+
+func (o outbox) Due(ctx context.Context, now time.Time, limit int) ([]sms.Message, error) {
+	var due []sms.Message
+	err := o.db.view(ctx, func(t *tx) (err error) {
+		key := sqlc.DueMessagesParams{Due: micros(now), N: int64(limit)}
+		due, err = list(t, "outbox", t.q.DueMessages, key, func(r sqlc.Outbox) (sms.Message, error) {
+			return sms.Message{
+				ID: r.ID, Kind: sms.Kind(r.Kind), Subject: r.Subject, Challenge: r.Challenge,
+				CreatedAt: instant(r.CreatedAt), Attempts: int(r.Attempts), NotBefore: instant(r.NotBefore),
+			}, nil
+		})
+		return err
+	})
+	return due, err
+}
+
+func (o outbox) Done(ctx context.Context, id string) error {
+	_, err := o.db.update(ctx, func(t *tx) error { return put(t, "message", t.q.DeleteMessage, id) })
+	return err
+}
+
+func (o outbox) Defer(ctx context.Context, m sms.Message) error {
+	_, err := o.db.update(ctx, func(t *tx) error {
+		err := change(t, "message", t.q.DeferMessage, sqlc.DeferMessageParams{
+			Attempts: int64(m.Attempts), NotBefore: micros(m.NotBefore), ID: m.ID,
+		})
+		if errors.Is(err, ErrConflict) {
+			return fmt.Errorf("%w: message", ErrNotFound)
+		}
+		return err
+	})
+	return err
+}
+
+// Operation implements signer.Tx.
+func (t *tx) Operation(id signer.OperationID) (signer.Operation, error) {
+	return get(t, "operation", t.q.Operation, string(id), operationOf)
+}
+
+// OpenOperations implements signer.Tx.
+func (t *tx) OpenOperations(before time.Time, limit int) ([]signer.Operation, error) {
+	key := sqlc.OpenOperationsParams{Before: micros(before), N: int64(limit)}
+	return list(t, "operations", t.q.OpenOperations, key, operationOf)
+}
+
+// PutOperation implements signer.Tx.
+func (t *tx) PutOperation(o signer.Operation) error {
+	row := sqlc.Operation{
+		ID: string(o.ID), Version: int64(o.Version) + 1, Caller: o.Caller, Credential: string(o.Credential), State: string(o.State),
+		Outcome: o.Outcome, Record: o.Sealed.Record, Seal: o.Sealed.Seal, Items: o.Items, Challenge: string(o.Challenge),
+		ActivationRecord: o.Activation.Record, ActivationSeal: o.Activation.Seal, Fence: int64(o.Fence), Lease: micros(o.Lease),
+		Signatures: items(o.Signatures), Results: items(o.Results), LogIndex: o.LogIndex, Created: micros(o.Created),
+		Expires: micros(o.Expires),
+	}
+	if o.Version == 0 {
+		return change(t, "operation", t.q.AddOperation, sqlc.AddOperationParams(row))
+	}
+	return change(t, "operation", t.q.SetOperation, sqlc.SetOperationParams(row))
+}
+
+func operationOf(r sqlc.Operation) (signer.Operation, error) {
+	signatures, err := itemsOf(r.Signatures)
+	if err != nil {
+		return signer.Operation{}, err
+	}
+	results, err := itemsOf(r.Results)
+	if err != nil {
+		return signer.Operation{}, err
+	}
+	return signer.Operation{
+		ID: signer.OperationID(r.ID), Version: uint64(r.Version), Caller: r.Caller, Credential: credential.ID(r.Credential),
+		State: signer.State(r.State), Outcome: r.Outcome, Sealed: sealedOf(r.Record, r.Seal), Items: r.Items,
+		Challenge: otp.ID(r.Challenge), Activation: sealedOf(r.ActivationRecord, r.ActivationSeal),
+		Fence: uint64(r.Fence), Lease: instant(r.Lease), Signatures: signatures, Results: results, LogIndex: r.LogIndex,
+		Created: instant(r.Created), Expires: instant(r.Expires),
+	}, nil
+}
+
+// Document implements signer.Documents.
+func (t *tx) Document(id string) (signer.Document, error) {
+	return get(t, "document", t.q.Document, id, func(r sqlc.Document) (signer.Document, error) {
+		return signer.Document{
+			ID: r.ID, Caller: r.Caller, Name: r.Name, Size: r.Size, SHA256: r.Sha256, Created: instant(r.Created),
+		}, nil
+	})
+}
+
+// PutDocument implements signer.Documents.
+func (t *tx) PutDocument(d signer.Document) error {
+	return put(t, "document", t.q.PutDocument, sqlc.PutDocumentParams{
+		ID: d.ID, Caller: d.Caller, Name: d.Name, Size: d.Size, Sha256: d.SHA256, Created: micros(d.Created),
+	})
+}
