@@ -1,0 +1,514 @@
+package signer_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/signer"
+)
+
+var ctx = context.Background()
+
+func TestSignaturesAreReleasedAndKept(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(3)
+	if v.State != signer.StateRequested || v.Items[0].Signature != nil {
+		t.Fatalf("before the code: %+v", v)
+	}
+	got, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID))
+	w.must(err)
+	if got.State != signer.StateSigned || len(got.Items) != 3 || w.device.count() != 3 {
+		t.Fatalf("state %s, %d items, %d C_Sign", got.State, len(got.Items), w.device.count())
+	}
+	again, err := w.s.Authorize(ctx, docs, v.ID, "")
+	w.must(err)
+	for i := range got.Items {
+		if !bytes.Equal(got.Items[i].Signature, again.Items[i].Signature) {
+			t.Error("asked again, another signature came")
+		}
+	}
+	if w.device.count() != 3 || !bytes.Equal(got.Receipt, again.Receipt) {
+		t.Error("asking again used the key, or changed the receipt")
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	w := newWorld(t)
+	h := sha256.Sum256([]byte("x"))
+	r := signer.CreateRequest{Credential: cred, Title: "T", Language: "en", Items: []signer.ItemRequest{{Hash: h[:], Format: signer.Raw}}}
+	a, err := w.s.Create(ctx, docs, "id", r)
+	w.must(err)
+	b, err := w.s.Create(ctx, docs, "id", r)
+	w.must(err)
+	if a.ID != b.ID || len(w.store.state.messages) != 1 {
+		t.Errorf("the same request made %s and %s, %d messages", a.ID, b.ID, len(w.store.state.messages))
+	}
+	r.Title = "another"
+	if _, err := w.s.Create(ctx, docs, "id", r); !errors.Is(err, signer.ErrRequestReused) {
+		t.Errorf("another body: %v", err)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	w := newWorld(t)
+	h := sha256.Sum256([]byte("x"))
+	good := signer.CreateRequest{Credential: cred, Title: "T", Language: "uk", Items: []signer.ItemRequest{{Hash: h[:], Format: signer.Raw}}}
+	for _, tt := range []struct {
+		name, field string
+		change      func(r *signer.CreateRequest)
+		want        error
+	}{
+		{"no title", "title", func(r *signer.CreateRequest) { r.Title = "" }, signer.ErrInput},
+		{"title that turns text round", "title", func(r *signer.CreateRequest) { r.Title = "a\u202eb" }, signer.ErrInput},
+		{"title too long", "title", func(r *signer.CreateRequest) { r.Title = strings.Repeat("я", 201) }, signer.ErrInput},
+		{"unknown language", "language", func(r *signer.CreateRequest) { r.Language = "xx" }, signer.ErrInput},
+		{"no items", "items", func(r *signer.CreateRequest) { r.Items = nil }, signer.ErrInput},
+		{"short hash", "items[0].hash", func(r *signer.CreateRequest) { r.Items[0].Hash = h[:31] }, signer.ErrInput},
+		{"SHA-512 hash", "items[0].hash", func(r *signer.CreateRequest) { r.Items[0].Hash = make([]byte, 64) }, signer.ErrInput},
+		{"hash as PDF", "items[0].document", func(r *signer.CreateRequest) { r.Items[0].Format = signer.PAdESBB }, signer.ErrInput},
+		{"unknown format", "items[0].format", func(r *signer.CreateRequest) { r.Items[0].Format = "xades" }, signer.ErrInput},
+		{"unknown document", "items[0].document", func(r *signer.CreateRequest) {
+			r.Items[0] = signer.ItemRequest{Document: "doc-x", Format: signer.PAdESBB}
+		}, signer.ErrNotFound},
+		{"foreign credential", "credential", func(r *signer.CreateRequest) { r.Credential = "cred-2" }, signer.ErrCredential},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good
+			r.Items = append([]signer.ItemRequest(nil), good.Items...)
+			tt.change(&r)
+			before := len(w.store.log())
+			_, err := w.s.Create(ctx, docs, "r-"+tt.name, r)
+			var field *signer.FieldError
+			if !errors.Is(err, tt.want) || !errors.As(err, &field) || field.FieldName() != tt.field {
+				t.Errorf("error %v, want %v at %s", err, tt.want, tt.field)
+			}
+			if len(w.store.log()) != before || len(w.store.state.operations) != 0 {
+				t.Error("a refused request left something")
+			}
+		})
+	}
+}
+
+func TestWrongCodes(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	right := w.code(v.ID)
+	for left := 2; left >= 0; left-- {
+		_, err := w.s.Authorize(ctx, docs, v.ID, wrong(right))
+		var c *signer.CodeError
+		if !errors.As(err, &c) || c.Result != otp.Rejected || c.TriesLeft != left {
+			t.Fatalf("error %v, want rejected with %d left", err, left)
+		}
+	}
+	if _, err := w.s.Authorize(ctx, docs, v.ID, right); !errors.Is(err, signer.ErrCode) || w.device.count() != 0 {
+		t.Errorf("the right code after three wrong ones: %v", err)
+	}
+	sent, err := w.s.SendCode(ctx, docs, "again", v.ID)
+	w.must(err)
+	if sent.Number != 2 {
+		t.Errorf("second code has number %d", sent.Number)
+	}
+	if _, err := w.s.Authorize(ctx, docs, v.ID, right); !errors.Is(err, signer.ErrCode) {
+		t.Errorf("the voided code: %v", err)
+	}
+	if _, err = w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
+		t.Errorf("the new code: %v", err)
+	}
+}
+
+func TestCodeOfAnotherOperation(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.create(1), w.create(2)
+	for w.code(a.ID) == w.code(b.ID) { // one in a million
+		b = w.create(2)
+	}
+	if _, err := w.s.Authorize(ctx, docs, b.ID, w.code(a.ID)); !errors.Is(err, signer.ErrCode) {
+		t.Errorf("error %v, want %v", err, signer.ErrCode)
+	}
+}
+
+func TestExpiredCode(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	w.pass(5 * time.Minute)
+	for _, c := range []string{code, wrong(code)} {
+		_, err := w.s.Authorize(ctx, docs, v.ID, c)
+		var e *signer.CodeError
+		if !errors.As(err, &e) || e.Result != otp.Expired {
+			t.Errorf("error %v, want expired whatever the code", err)
+		}
+	}
+	w.pass(15 * time.Minute)
+	n, err := w.s.Sweep(ctx)
+	w.must(err)
+	got, err := w.s.Get(ctx, docs, v.ID)
+	w.must(err)
+	if n != 1 || got.State != signer.StateClosed || got.Outcome != audit.OutcomeExpired {
+		t.Errorf("swept %d, state %s %s", n, got.State, got.Outcome)
+	}
+}
+
+func TestTrustForeignOperationsAreUnknown(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	other := signer.Caller{Name: "other"}
+	for name, call := range map[string]func(id signer.OperationID) error{
+		"get":       func(id signer.OperationID) error { _, err := w.s.Get(ctx, other, id); return err },
+		"authorize": func(id signer.OperationID) error { _, err := w.s.Authorize(ctx, other, id, "000000"); return err },
+		"code":      func(id signer.OperationID) error { _, err := w.s.SendCode(ctx, other, "r", id); return err },
+		"cancel":    func(id signer.OperationID) error { _, err := w.s.Cancel(ctx, other, "r", id); return err },
+		"complete":  func(id signer.OperationID) error { _, err := w.s.Complete(ctx, other, "r", id); return err },
+		"artifact":  func(id signer.OperationID) error { _, err := w.s.Artifact(ctx, other, id, 0, true); return err },
+	} {
+		foreign, unknown := call(v.ID), call("op-unknown")
+		if !errors.Is(foreign, signer.ErrNotFound) || foreign.Error() != unknown.Error() {
+			t.Errorf("%s: foreign %v, unknown %v", name, foreign, unknown)
+		}
+	}
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
+		t.Errorf("a stranger's tries changed something: %v", err)
+	}
+}
+
+// TestTrustDatabaseWriter lets somebody write the database before the right code arrives.
+func TestTrustDatabaseWriter(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		attack func(w *world, o *signer.Operation)
+	}{
+		{"sets signing by hand", func(_ *world, o *signer.Operation) { o.State, o.Fence = signer.StateSigning, 1 }},
+		{"changes what is signed", func(_ *world, o *signer.Operation) { o.Items = bytes.Replace(o.Items, []byte("raw"), []byte("Raw"), 1) }},
+		{"swaps the sealed operation", func(w *world, o *signer.Operation) { o.Sealed = w.store.state.operations[w.create(2).ID].Sealed }},
+		{"prolongs the operation", func(_ *world, o *signer.Operation) { o.Expires = o.Expires.Add(time.Hour) }},
+		{"gives it to another credential", func(w *world, o *signer.Operation) {
+			w.addCredential("cred-2")
+			w.store.state.grants[[2]string{"cred-2", docs.Name}] = credential.Grant{}
+			o.Credential = "cred-2"
+		}},
+		{"changes the phone", func(w *world, _ *signer.Operation) {
+			r := w.store.state.credentials[cred]
+			r.Phone = "+380999999999"
+			w.store.state.credentials[cred] = r
+		}},
+		{"swaps two persons' keys", func(w *world, _ *signer.Operation) {
+			w.addCredential("cred-2")
+			r := w.store.state.credentials[cred]
+			r.WrappedKey = w.store.state.credentials["cred-2"].WrappedKey
+			w.store.state.credentials[cred] = r
+		}},
+		{"swaps two persons' rows", func(w *world, _ *signer.Operation) {
+			w.addCredential("cred-2")
+			w.store.state.credentials[cred] = w.store.state.credentials["cred-2"]
+		}},
+		{"prolongs the code", func(w *world, o *signer.Operation) {
+			c := w.store.state.challenges[o.Challenge]
+			c.Expires = c.Expires.Add(time.Hour)
+			w.store.state.challenges[o.Challenge] = c
+		}},
+		{"puts an old binding back", func(w *world, _ *signer.Operation) { w.trust.Raise(cred, 2) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			v := w.create(1)
+			code := w.code(v.ID)
+			o := w.store.state.operations[v.ID]
+			tt.attack(w, &o)
+			w.store.state.operations[v.ID] = o
+			if _, err := w.s.Authorize(ctx, docs, v.ID, code); !errors.Is(err, signer.ErrIntegrity) {
+				t.Errorf("error %v, want %v", err, signer.ErrIntegrity)
+			}
+			if w.device.count() != 0 || len(w.alarms) == 0 {
+				t.Errorf("%d signatures, alarms %v", w.device.count(), w.alarms)
+			}
+			events := w.store.log()
+			if _, ok := events[len(events)-1].(audit.IntegrityAlarm); !ok {
+				t.Errorf("the log ends with %T, not with the alarm", events[len(events)-1])
+			}
+		})
+	}
+}
+
+func TestTrustResetAttemptsCountInMemory(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	for range 3 {
+		_, _ = w.s.Authorize(ctx, docs, v.ID, wrong(code))
+		id := w.store.state.operations[v.ID].Challenge
+		c := w.store.state.challenges[id]
+		c.Attempts = 0
+		w.store.state.challenges[id] = c
+		clear(w.store.state.locks)
+	}
+	var e *signer.CodeError
+	if _, err := w.s.Authorize(ctx, docs, v.ID, code); !errors.As(err, &e) || e.Result != otp.Exhausted {
+		t.Errorf("error %v, want exhausted", err)
+	}
+}
+
+func TestRevokedWhileTheCodeWasOnItsWay(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	b, err := w.trust.OpenBinding(ctx, w.store.state.credentials[cred].Sealed)
+	w.must(err)
+	b.Status, b.Version = credential.Revoked, 2
+	r := w.store.state.credentials[cred]
+	r.Sealed, err = w.trust.SealBinding(ctx, b)
+	r.Version = 2
+	w.must(err)
+	w.store.state.credentials[cred] = r
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, signer.ErrCredential) || w.device.count() != 0 {
+		t.Errorf("error %v, %d signatures", err, w.device.count())
+	}
+}
+
+// TestRevokedDuringSigning revokes between the HSM's signature and its record: it is withheld.
+func TestRevokedDuringSigning(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	w.device.before = func() error {
+		w.store.mu.Lock()
+		defer w.store.mu.Unlock()
+		r := w.store.state.credentials[cred]
+		r.Sealed = credential.Sealed{Record: []byte("new"), Seal: []byte("seal")}
+		w.store.state.credentials[cred] = r
+		return nil
+	}
+	_, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID))
+	if !errors.Is(err, signer.ErrWithheld) {
+		t.Fatalf("error %v, want %v", err, signer.ErrWithheld)
+	}
+	if o := w.store.state.operations[v.ID]; o.Signatures != nil || o.Results != nil {
+		t.Error("a withheld signature was kept")
+	}
+	events := w.store.log()
+	if e, ok := events[len(events)-1].(audit.SigningWithheld); !ok || e.Reason != "credential changed" {
+		t.Errorf("the log ends with %#v", events[len(events)-1])
+	}
+}
+
+func TestHSMThatSignsWronglyReleasesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.device.spoil = true
+	v := w.create(1)
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err == nil {
+		t.Fatal("a signature that does not verify was released")
+	}
+	if w.store.state.operations[v.ID].State == signer.StateSigned {
+		t.Error("it was recorded")
+	}
+}
+
+// TestConcurrentAuthorisations: a hundred calls with the right code release one signature, the same to all.
+func TestConcurrentAuthorisations(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	var mu sync.Mutex
+	got := map[string]int{}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			v, err := w.s.Authorize(ctx, docs, v.ID, code)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				got["error: "+err.Error()]++
+				return
+			}
+			got[string(v.Items[0].Signature)]++
+		})
+	}
+	wg.Wait()
+	if len(got) != 1 || w.device.count() != 1 {
+		t.Errorf("%d different answers, %d C_Sign calls", len(got), w.device.count())
+	}
+}
+
+// TestConcurrentGuesses: of 300 parallel wrong codes exactly the allowed number counts.
+func TestConcurrentGuesses(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	guess := wrong(w.code(v.ID))
+	var wg sync.WaitGroup
+	for range 300 {
+		wg.Go(func() { _, _ = w.s.Authorize(ctx, docs, v.ID, guess) })
+	}
+	wg.Wait()
+	counted := 0
+	for _, e := range w.store.log() {
+		if r, ok := e.(audit.CodeRefused); ok && r.Attempt > 0 {
+			counted++
+			if r.Attempt != uint64(counted) {
+				t.Errorf("attempt %d is numbered %d", counted, r.Attempt)
+			}
+		}
+	}
+	if counted != 3 || w.device.count() != 0 {
+		t.Errorf("%d tries counted, %d signatures", counted, w.device.count())
+	}
+}
+
+// TestFaultTable fails each commit of a signature once, with and without its effect, restarts, and lets the caller try
+// on. At most one signature is ever released, and none without its entry.
+func TestFaultTable(t *testing.T) {
+	for _, outcome := range []fate{fails, failsAfterward} {
+		for at := 1; at <= 3; at++ {
+			w := newWorld(t)
+			w.store.fault = func(n int) fate {
+				if n == at {
+					return outcome
+				}
+				return commits
+			}
+			h := sha256.Sum256([]byte("x"))
+			r := signer.CreateRequest{Credential: cred, Title: "T", Language: "uk", Items: []signer.ItemRequest{{Hash: h[:], Format: signer.Raw}}}
+			v, err := w.s.Create(ctx, docs, "id", r)
+			if err != nil {
+				w.restart(1)
+				v, err = w.s.Create(ctx, docs, "id", r)
+				w.must(err)
+			}
+			code := w.code(v.ID)
+			got, err := w.s.Authorize(ctx, docs, v.ID, code)
+			if err != nil {
+				w.restart(1)
+				w.pass(31 * time.Second)
+				got, err = w.s.Authorize(ctx, docs, v.ID, code)
+			}
+			if err != nil || got.State != signer.StateSigned {
+				t.Errorf("outcome %d at commit %d: cannot be finished: %v", outcome, at, err)
+				continue
+			}
+			signed, resumed := 0, 0
+			for _, e := range w.store.log() {
+				switch e.(type) {
+				case audit.SigningSigned:
+					signed++
+				case audit.SigningResumed:
+					resumed++
+				}
+			}
+			if signed != 1 || w.device.count() > 1+resumed {
+				t.Errorf("outcome %d at commit %d: %d signed, %d resumed, %d C_Sign", outcome, at, signed, resumed, w.device.count())
+			}
+		}
+	}
+}
+
+func TestResume(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	w.device.before = func() error { return errors.New("HSM is lost") }
+	if _, err := w.s.Authorize(ctx, docs, v.ID, code); err == nil {
+		t.Fatal("signed without an HSM")
+	}
+	w.device.before = nil
+	w.restart(1)
+	if _, err := w.s.Authorize(ctx, docs, v.ID, ""); !errors.Is(err, signer.ErrInProgress) {
+		t.Errorf("resumed while the lease lasts: %v", err)
+	}
+	w.pass(31 * time.Second)
+	if _, err := w.s.Authorize(ctx, docs, v.ID, ""); err != nil {
+		t.Errorf("not resumed after the lease: %v", err)
+	}
+
+	late := w.create(1)
+	code = w.code(late.ID)
+	w.device.before = func() error { return errors.New("HSM is lost") }
+	_, _ = w.s.Authorize(ctx, docs, late.ID, code)
+	w.device.before = nil
+	w.pass(3 * time.Minute)
+	if _, err := w.s.Authorize(ctx, docs, late.ID, ""); err == nil {
+		t.Error("resumed after the activation ended")
+	}
+	w.restart(2)
+	if _, err := w.s.Authorize(ctx, docs, w.create(1).ID, "000000"); !errors.Is(err, signer.ErrCode) {
+		t.Errorf("after a new epoch a new operation: %v", err)
+	}
+}
+
+func TestTrustNewEpochVoidsOpenOperations(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	w.restart(2)
+	if _, err := w.s.Authorize(ctx, docs, v.ID, code); err == nil || w.device.count() != 0 {
+		t.Errorf("an operation of an earlier epoch: %v, %d signatures", err, w.device.count())
+	}
+}
+
+func TestCompose(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(2)
+	m := w.store.state.messages[0]
+	text, err := w.s.Compose(ctx, m)
+	w.must(err)
+	if text.To != phone || !strings.HasPrefix(text.Body, "Код "+w.code(v.ID)) || !strings.Contains(text.Body, docs.Registered) ||
+		!strings.Contains(text.Body, "Договір") || !strings.Contains(text.Body, "документів: 2") {
+		t.Errorf("text %+v", text)
+	}
+	_, err = w.s.Cancel(ctx, docs, "c", v.ID)
+	w.must(err)
+	if _, err := w.s.Compose(ctx, m); !errors.Is(err, sms.ErrObsolete) {
+		t.Errorf("a cancelled operation still sends: %v", err)
+	}
+}
+
+func TestUploadLimits(t *testing.T) {
+	w := newWorld(t)
+	for name, tt := range map[string]struct {
+		body string
+		want error
+	}{
+		"empty": {"", signer.ErrEmpty}, "too large": {strings.Repeat("x", 1<<20+1), signer.ErrTooLarge}, "broken": {"?", errBroken},
+	} {
+		_, err := w.s.Upload(ctx, docs, name, "a.pdf", reader(tt.body))
+		if !errors.Is(err, tt.want) || len(w.spool.files) != 0 || len(w.store.state.documents) != 0 {
+			t.Errorf("%s: error %v, %d files kept", name, err, len(w.spool.files))
+		}
+	}
+	a, err := w.s.Upload(ctx, docs, "same", "a.pdf", strings.NewReader("%PDF"))
+	w.must(err)
+	b, err := w.s.Upload(ctx, docs, "same", "a.pdf", strings.NewReader("%PDF"))
+	w.must(err)
+	if a.ID != b.ID || len(w.spool.files) != 1 {
+		t.Errorf("the same upload twice: %s, %s, %d files", a.ID, b.ID, len(w.spool.files))
+	}
+}
+
+var errBroken = errors.New("the client is gone")
+
+// reader returns a source that breaks off after "?".
+func reader(body string) interface{ Read([]byte) (int, error) } {
+	if body == "?" {
+		return broken{}
+	}
+	return strings.NewReader(body)
+}
+
+type broken struct{}
+
+func (broken) Read(p []byte) (int, error) { return copy(p, "some bytes"), errBroken }
+
+func FuzzItems(f *testing.F) {
+	f.Add(signer.MarshalItems([]signer.Item{{Format: signer.Raw, Digest: []byte{1}, DTBSR: []byte{2}}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		items, err := signer.UnmarshalItems(data)
+		if err == nil && !bytes.Equal(signer.MarshalItems(items), data) {
+			t.Fatal("two encodings of the same items")
+		}
+	})
+}
