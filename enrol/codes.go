@@ -1,0 +1,296 @@
+package enrol
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// CodeSent says that a code is on its way.
+type CodeSent struct {
+	Expires     time.Time
+	Number      int // 1 for the first code of this step
+	MaskedPhone string
+}
+
+// step is a step that a code completes.
+type step struct {
+	purpose sam.Purpose
+	kind    sms.Kind
+	state   State // in which it is done
+}
+
+func phoneStep() step { return step{sam.PurposePhone, sms.KindPhone, StateData} }
+
+func agreementStep() step { return step{sam.PurposeAgreement, sms.KindAgreement, StateProven} }
+
+// stepOf returns the step that is open in a state.
+func stepOf(state State) (step, bool) {
+	for _, st := range []step{phoneStep(), agreementStep()} {
+		if st.state == state {
+			return st, true
+		}
+	}
+	return step{}, false
+}
+
+// SendPhoneCode sends a code to the given phone; a code sent before is void. ErrTooManyCodes, ErrLocked.
+func (s *Service) SendPhoneCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
+	r, err := newRequest(caller, requestID, "SendPhoneCode", id)
+	if err != nil {
+		return View{}, CodeSent{}, err
+	}
+	return s.send(ctx, r, id, phoneStep())
+}
+
+// SendAgreementCode sends the code that accepts the agreement; a code sent before is void. ErrTooManyCodes, ErrLocked.
+func (s *Service) SendAgreementCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
+	r, err := newRequest(caller, requestID, "SendAgreementCode", id)
+	if err != nil {
+		return View{}, CodeSent{}, err
+	}
+	return s.send(ctx, r, id, agreementStep())
+}
+
+// send commits a challenge and the message that will carry its code. Only the sender ever derives the code.
+func (s *Service) send(ctx context.Context, r request, id string, st step) (View, CodeSent, error) {
+	var v View
+	var ch otp.Challenge
+	err := again(ctx, func() error {
+		from, result, done, err := s.begin(ctx, r, id)
+		if err != nil {
+			return err
+		}
+		v = view(from)
+		if done {
+			ch, err = s.challenge(ctx, otp.ID(result))
+			return err
+		}
+		now := s.now()
+		if err := from.in(now, st.state); err != nil {
+			return err
+		}
+		made, err := s.newChallenge(ctx, from, r.caller, st, now)
+		if err != nil {
+			return err
+		}
+		message, err := s.message(st.kind, id, made.ID, now)
+		if err != nil {
+			return err
+		}
+		_, err = s.Store.Update(ctx, func(tx Tx) error {
+			ch = made
+			stored, err := from.unchanged(tx)
+			if err != nil {
+				return err
+			}
+			if ch.Number, err = s.Limits.Replace(tx, stored.Challenge, ch.Account, ch.Caller, now); err != nil {
+				return err
+			}
+			if err := tx.PutChallenge(ch); err != nil {
+				return err
+			}
+			stored.Challenge = ch.ID
+			if err := tx.TouchEnrolment(stored); err != nil {
+				return err
+			}
+			tx.Append(audit.CodeRequested{Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: id, Caller: r.caller})
+			if err := tx.Enqueue(message); err != nil {
+				return err
+			}
+			return r.put(tx, string(ch.ID))
+		})
+		return err
+	})
+	if err != nil {
+		return View{}, CodeSent{}, err
+	}
+	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone}, nil
+}
+
+func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now time.Time) (sms.Message, error) {
+	id, err := s.newID("msg-")
+	return sms.Message{ID: id, Kind: kind, Subject: subject, Challenge: string(challenge), CreatedAt: now, NotBefore: now}, err
+}
+
+// newChallenge seals a challenge whose subject is the enrolment exactly as it stands.
+func (s *Service) newChallenge(ctx context.Context, r record, caller string, st step, now time.Time) (otp.Challenge, error) {
+	id, err := s.newID("chl-")
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	nonce, err := s.random(16)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	expires := now.Add(s.Limits.Life)
+	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
+		ID: id, Purpose: st.purpose, Subject: r.row.Sealed.Seal, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
+	})
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	return otp.Challenge{
+		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: r.row.ID,
+		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
+	}, nil
+}
+
+func (s *Service) challenge(ctx context.Context, id otp.ID) (otp.Challenge, error) {
+	var ch otp.Challenge
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		ch, err = tx.Challenge(id)
+		return err
+	})
+	return ch, err
+}
+
+// checked reads the challenge of a step and holds it against the enrolment: same subject, same phone, same end. What a
+// database writer swapped or changed is refused before a code is derived.
+func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (otp.Challenge, error) {
+	ch, err := s.challenge(ctx, id)
+	if err != nil {
+		return otp.Challenge{}, fmt.Errorf("reading the challenge: %w", err)
+	}
+	c, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
+	if err == nil {
+		fits := c.ID == string(id) && ch.ID == id && c.Purpose == st.purpose && ch.Purpose == string(st.purpose) &&
+			ch.Subject == r.row.ID && ch.Account == r.row.ID && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
+		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, r.row.Sealed.Seal)
+		// A voided challenge belongs to the enrolment as it stood before data were corrected; no code answers it.
+		if !fits || ch.Voided.IsZero() && !bound {
+			err = fmt.Errorf("%w: challenge does not belong to this enrolment and phone", sam.ErrSeal)
+		}
+	}
+	if err != nil {
+		return otp.Challenge{}, s.integrity(ctx, "challenge", string(id), err)
+	}
+	return ch, nil
+}
+
+// ConfirmPhone completes the proof of the phone with the code that was sent to it. A refusal is a CodeError: it is
+// recorded and counts, whatever its request id.
+func (s *Service) ConfirmPhone(ctx context.Context, caller, id, requestID, code string) (View, error) {
+	r, err := newRequest(caller, requestID, "ConfirmPhone", id)
+	if err != nil {
+		return View{}, err
+	}
+	to, err := s.answer(ctx, r, id, phoneStep(), code, func(from record, ch otp.Challenge, now time.Time) (change, error) {
+		to, err := s.next(ctx, from, now, StatePhone, func(e *sam.Enrolment, row *Enrolment) {
+			e.Confirmed, row.Challenge = string(ch.ID), ""
+		})
+		event := audit.PhoneConfirmed{Enrolment: id, Challenge: string(ch.ID), PhoneCommitment: from.sealed.Phone}
+		return change{to: to, events: []audit.Event{event}}, err
+	})
+	return view(to), err
+}
+
+// answer takes a code: compares, decides what a right one leads to, and then, in ONE transaction, counts the try and
+// either refuses or spends the code and makes the transition. It decides whether or not the code is right, so that the
+// time it takes does not tell.
+func (s *Service) answer(
+	ctx context.Context, r request, id string, st step, code string,
+	decide func(from record, ch otp.Challenge, now time.Time) (change, error),
+) (record, error) {
+	if err := checkCode(code); err != nil {
+		return record{}, err
+	}
+	var to record
+	err := again(ctx, func() error {
+		from, _, done, err := s.begin(ctx, r, id)
+		if err != nil {
+			return err
+		}
+		if done {
+			to = from
+			return nil
+		}
+		now := s.now()
+		if err := from.in(now, st.state); err != nil {
+			return err
+		}
+		if from.row.Challenge == "" {
+			return &StateError{State: from.sealed.State, Next: nextAction(from.sealed.State), Hint: "no code was sent yet"}
+		}
+		ch, err := s.checked(ctx, from, from.row.Challenge, st)
+		if err != nil {
+			return err
+		}
+		match, err := s.Trust.Match(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal}, code)
+		if err != nil {
+			return s.integrity(ctx, "challenge", string(ch.ID), err)
+		}
+		c, err := decide(from, ch, now)
+		if err != nil {
+			return err
+		}
+		out, err := s.try(ctx, r, from, ch, match, c, now)
+		if err != nil {
+			return err
+		}
+		s.Memory.Note(ch.ID, out, ch.Expires, now)
+		if out.Result != otp.Accepted {
+			return &CodeError{Result: out.Result, TriesLeft: out.TriesLeft}
+		}
+		to = c.to
+		return nil
+	})
+	return to, err
+}
+
+// try is the one transaction of a code. A refusal commits too: an error would take the count back.
+func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challenge, match bool, c change, now time.Time) (otp.Outcome, error) {
+	var out otp.Outcome
+	_, err := s.Store.Update(ctx, func(tx Tx) error {
+		out = otp.Outcome{}
+		if _, err := from.unchanged(tx); err != nil {
+			return err
+		}
+		stored, err := tx.Challenge(ch.ID)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(stored.Seal, ch.Seal) {
+			return ErrConflict
+		}
+		if out, err = s.Limits.Try(tx, s.Memory, ch.ID, match, now); err != nil {
+			return err
+		}
+		attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
+		if out.Result == otp.Accepted {
+			tx.Append(audit.CodeAccepted{
+				Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt,
+			})
+			return c.record(tx, from, r)
+		}
+		tx.Append(audit.CodeRefused{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
+			Result: string(out.Result), Attempt: attempt,
+		})
+		if out.NowLocked {
+			tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// checkCode refuses what cannot be a code at all; it counts as no try because it can never be right.
+func checkCode(code string) error {
+	digits := len(code) >= 6 && len(code) <= 9
+	for i := 0; digits && i < len(code); i++ {
+		digits = code[i] >= '0' && code[i] <= '9'
+	}
+	if !digits {
+		return &FieldError{"code", fmt.Errorf("%w: give the digits of the code, nothing else", ErrField)}
+	}
+	return nil
+}

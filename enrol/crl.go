@@ -1,0 +1,86 @@
+package enrol
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"time"
+
+	"github.com/ecsigner/ecsigner/ca"
+)
+
+// crlRecheck is how long a list is served before the store is asked again whether another process revoked something:
+// with the sixty minutes promised for publication there is ample room.
+const crlRecheck = time.Minute
+
+// revocationList is the newest list that this process made.
+type revocationList struct {
+	der     []byte
+	list    *x509.RevocationList
+	checked time.Time // when the store was last asked; zero: ask now
+}
+
+// expireCRL has the next CRL call look at the store.
+func (s *Service) expireCRL() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crl.checked = time.Time{}
+}
+
+// CRL returns the current revocation list in DER. It is made again once half its life is over and after a revocation.
+// When that fails, the former list is served until its nextUpdate, and Alarm is told.
+func (s *Service) CRL(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if s.crl.list != nil && now.Sub(s.crl.checked) < crlRecheck && !s.crl.ageing(now) {
+		return s.crl.der, nil
+	}
+	made, err := s.newCRL(ctx, now)
+	switch {
+	case err == nil:
+		s.crl = made
+		return made.der, nil
+	case s.crl.list != nil && now.Before(s.crl.list.NextUpdate):
+		s.Alarm(ctx, "crl", s.Authority.Certificate().Subject.CommonName, err)
+		return s.crl.der, nil
+	}
+	return nil, err
+}
+
+// ageing reports whether half the life of the list is over.
+func (l revocationList) ageing(now time.Time) bool {
+	return now.Sub(l.list.ThisUpdate) >= l.list.NextUpdate.Sub(l.list.ThisUpdate)/2
+}
+
+// newCRL returns the list to serve from now on: the present one if it is young and holds every revocation.
+func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, error) {
+	var revoked []ca.Certificate
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		revoked, err = tx.RevokedCertificates()
+		return err
+	})
+	if err != nil {
+		return revocationList{}, err
+	}
+	issuer := string(s.Authority.Certificate().RawSubject)
+	entries := 0
+	for _, c := range revoked {
+		if string(c.Issuer) == issuer {
+			entries++
+		}
+	}
+	l := s.crl
+	if l.list != nil && !l.ageing(now) && len(l.list.RevokedCertificateEntries) == entries {
+		l.checked = now
+		return l, nil
+	}
+	if l.der, err = s.Authority.CRL(ctx, s.crl.der, revoked, now); err != nil {
+		return revocationList{}, err
+	}
+	if l.list, err = x509.ParseRevocationList(l.der); err != nil {
+		return revocationList{}, errors.Join(ca.ErrSignature, err)
+	}
+	l.checked = now
+	return l, nil
+}

@@ -1,0 +1,125 @@
+package enrol
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ecsigner/ecsigner/otp"
+)
+
+// Errors that a caller of the service meets, beside ErrNotFound, ErrConflict and ErrOutcomeUnknown.
+var (
+	// ErrRequestReused: the request id was used before with another body.
+	ErrRequestReused = errors.New("enrol: request id was used with another body")
+	// ErrState: the call comes out of order; the StateError around it names what comes next.
+	ErrState = errors.New("enrol: this step is not next")
+	// ErrExpired: the enrolment was not finished in time; a new voucher is needed.
+	ErrExpired = errors.New("enrol: enrolment has expired")
+	// ErrCode: the code was not accepted; the CodeError around it says why and how many tries are left.
+	ErrCode = errors.New("enrol: code not accepted")
+	// ErrTooManyCodes: all codes of this step were sent; an operator can unlock the enrolment.
+	ErrTooManyCodes = otp.ErrTooMany
+	// ErrLocked: too many wrong codes; an operator can unlock the enrolment.
+	ErrLocked = otp.ErrLocked
+	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
+	ErrIntegrity = errors.New("enrol: stored record was tampered with")
+	// ErrIdentityDiffers: identity proofing proved other data than the form holds; the DifferenceError names the fields.
+	ErrIdentityDiffers = errors.New("enrol: proven identity differs from the data given")
+	// ErrVoucher: no such voucher; check the code.
+	ErrVoucher = errors.New("enrol: voucher is unknown")
+	// ErrVoucherUsed: the voucher was redeemed before.
+	ErrVoucherUsed = errors.New("enrol: voucher is used")
+	// ErrVoucherExpired: the voucher was not redeemed in time.
+	ErrVoucherExpired = errors.New("enrol: voucher has expired")
+	// ErrShownOnce: the vouchers of this request were made and shown; only their hashes are kept.
+	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
+	// ErrRevoked: the credential is revoked, which is final.
+	ErrRevoked = errors.New("enrol: credential is revoked")
+)
+
+// Errors inside a FieldError.
+var (
+	// ErrField: the field is empty, too long or has the wrong form.
+	ErrField = errors.New("enrol: field is wrong")
+	// ErrName: not a name as it stands in a travel document.
+	ErrName = errors.New("enrol: name is not as in a travel document")
+	// ErrIdentifier: not an identifier of this type and country.
+	ErrIdentifier = errors.New("enrol: identifier is wrong")
+	// ErrCheckDigit: the identifier's check digit is wrong, so it is mistyped.
+	ErrCheckDigit = errors.New("enrol: check digit is wrong")
+	// ErrBirthDate: not a date, or not the one in the identifier.
+	ErrBirthDate = errors.New("enrol: birth date is wrong")
+	// ErrAge: the person is not of age.
+	ErrAge = errors.New("enrol: person is under 18")
+	// ErrPhone: not a phone number in E.164 form.
+	ErrPhone = errors.New("enrol: phone number is wrong")
+	// ErrLanguage: no texts in this language.
+	ErrLanguage = errors.New("enrol: language is not offered")
+	// ErrYears: the voucher does not pay for this validity.
+	ErrYears = errors.New("enrol: validity is not offered")
+	// ErrAlgorithm: no keys of this algorithm.
+	ErrAlgorithm = errors.New("enrol: algorithm is not offered")
+	// ErrAgreementDiffers: another document is to be accepted than the one that was made.
+	ErrAgreementDiffers = errors.New("enrol: this is not the agreement")
+	// ErrVoucherCode: mistyped voucher code.
+	ErrVoucherCode = errors.New("enrol: voucher code is mistyped")
+)
+
+// FieldError says which field of a request is wrong; Err wraps one of the sentinels above and says what to do.
+type FieldError struct {
+	Field string // as in the request, e.g. "given_name"
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// FieldName returns the field's name.
+func (e *FieldError) FieldName() string { return e.Field }
+
+// CodeError says why a code was not accepted. The refusal is recorded.
+type CodeError struct {
+	Result    otp.Result
+	TriesLeft int // for this code
+}
+
+func (e *CodeError) Error() string {
+	return fmt.Sprintf("%v: %s, tries left: %d", ErrCode, e.Result, e.TriesLeft)
+}
+
+// Unwrap returns ErrCode.
+func (e *CodeError) Unwrap() error { return ErrCode }
+
+// StateError says that a call is out of order and which one is next.
+type StateError struct {
+	State State
+	Next  Action // empty: nothing, the enrolment is finished
+	Hint  string // what is missing, where that is not clear from Next
+}
+
+func (e *StateError) Error() string {
+	text := fmt.Sprintf("%v: enrolment is %s", ErrState, e.State)
+	if e.Next != ActionNone {
+		text += ", next: " + string(e.Next)
+	}
+	if e.Hint != "" {
+		text += " (" + e.Hint + ")"
+	}
+	return text
+}
+
+// Unwrap returns ErrState.
+func (e *StateError) Unwrap() error { return ErrState }
+
+// DifferenceError names the fields in which the proven identity differs. It never holds their values.
+type DifferenceError struct{ Fields []string }
+
+func (e *DifferenceError) Error() string { return fmt.Sprintf("%v: %v", ErrIdentityDiffers, e.Fields) }
+
+// Unwrap returns ErrIdentityDiffers.
+func (e *DifferenceError) Unwrap() error { return ErrIdentityDiffers }
+
+// FieldName returns the first differing field.
+func (e *DifferenceError) FieldName() string { return e.Fields[0] }

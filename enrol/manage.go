@@ -1,0 +1,314 @@
+package enrol
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// CredentialView is a credential as staff and the document systems that were granted it see it.
+type CredentialView struct {
+	ID          credential.ID
+	Version     uint64
+	Status      credential.Status
+	Algorithm   credential.Algorithm
+	SCAL        uint8
+	Chain       [][]byte // DER, the signatory's certificate first, the root last
+	Serial      string   // lower-case hex
+	NotBefore   time.Time
+	NotAfter    time.Time
+	MaskedPhone string
+	Signatory   string // pseudonym
+	Enrolment   string
+}
+
+// held is a credential whose binding was opened.
+type held struct {
+	row     credential.Record
+	binding credential.Binding
+}
+
+// openCredential checks the seal of a credential and that its columns are the bound ones.
+func (s *Service) openCredential(ctx context.Context, row credential.Record) (held, error) {
+	b, err := s.Trust.OpenBinding(ctx, row.Sealed)
+	if err != nil {
+		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
+	}
+	fits := b.ID == row.ID && b.Version == row.Version && len(row.Chain) > 0 &&
+		hmac.Equal(digest(row.Chain[0]), b.Certificate) && hmac.Equal(digest(row.WrappedKey), b.WrappedKey) &&
+		hmac.Equal(sam.PhoneCommitment(row.PhoneSalt, row.Phone), b.Phone)
+	if fits {
+		leaf, err := x509.ParseCertificate(row.Chain[0])
+		fits = err == nil && hex.EncodeToString(leaf.SerialNumber.Bytes()) == row.Serial &&
+			leaf.NotBefore.Equal(row.NotBefore) && leaf.NotAfter.Equal(row.NotAfter)
+	}
+	if !fits {
+		err := fmt.Errorf("%w: credential differs from its binding", sam.ErrSeal)
+		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
+	}
+	return held{row: row, binding: b}, nil
+}
+
+func (h held) view() CredentialView {
+	return CredentialView{
+		ID: h.row.ID, Version: h.row.Version, Status: h.binding.Status, Algorithm: h.binding.Algorithm, SCAL: h.binding.SCAL,
+		Chain: h.row.Chain, Serial: h.row.Serial, NotBefore: h.row.NotBefore, NotAfter: h.row.NotAfter,
+		MaskedPhone: mask(h.row.Phone), Signatory: h.binding.Signatory, Enrolment: h.row.Enrolment,
+	}
+}
+
+// held reads a credential; to a client without a grant it does not exist. An empty client is not limited.
+func (s *Service) held(ctx context.Context, id credential.ID, client string) (held, error) {
+	var row credential.Record
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if client != "" {
+			if _, err = tx.Grant(id, client); err != nil {
+				return err
+			}
+		}
+		row, err = tx.Credential(id)
+		return err
+	})
+	if err != nil {
+		return held{}, err
+	}
+	return s.openCredential(ctx, row)
+}
+
+// Credential returns a credential, for a client only one that it was granted, for an empty client any. ErrNotFound.
+func (s *Service) Credential(ctx context.Context, id credential.ID, client string) (CredentialView, error) {
+	h, err := s.held(ctx, id, client)
+	if err != nil {
+		return CredentialView{}, err
+	}
+	return h.view(), nil
+}
+
+// Credentials returns those with id > after that client was granted, all for an empty client, in order of their ids,
+// at most limit (200 when limit is 0 or larger).
+func (s *Service) Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]CredentialView, error) {
+	var rows []credential.Record
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		rows, err = tx.CredentialsOf(client, after, page(limit))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	views := make([]CredentialView, 0, len(rows))
+	for _, row := range rows {
+		h, err := s.openCredential(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, h.view())
+	}
+	return views, nil
+}
+
+// GrantAccess lets a document system ask for signatures with a credential; each still needs the signatory's code.
+// Granting twice changes nothing. ErrNotFound, ErrRevoked.
+func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error {
+	if !audit.ValidID(client) {
+		return &FieldError{"client", fmt.Errorf("%w: give the name of the client's certificate", ErrField)}
+	}
+	r, err := newRequest(caller, requestID, "GrantAccess", string(id), client)
+	if err != nil {
+		return err
+	}
+	h, err := s.held(ctx, id, "")
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	return s.once(ctx, r, string(id), func(tx Tx) error {
+		if h.binding.Status == credential.Revoked {
+			return ErrRevoked
+		}
+		if _, err := tx.Grant(id, client); !isNotFound(err) {
+			return err
+		}
+		tx.Append(audit.AccessGranted{Credential: string(id), Client: client, Caller: caller})
+		return tx.PutGrant(credential.Grant{Credential: id, Client: client, CreatedAt: now})
+	})
+}
+
+// WithdrawAccess takes a grant back. An absent one is no error. ErrNotFound for the credential.
+func (s *Service) WithdrawAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error {
+	r, err := newRequest(caller, requestID, "WithdrawAccess", string(id), client)
+	if err != nil {
+		return err
+	}
+	return s.once(ctx, r, string(id), func(tx Tx) error {
+		if _, err := tx.Credential(id); err != nil {
+			return err
+		}
+		if _, err := tx.Grant(id, client); isNotFound(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		tx.Append(audit.AccessWithdrawn{Credential: string(id), Client: client, Caller: caller})
+		return tx.DeleteGrant(id, client)
+	})
+}
+
+// once runs f in one transaction with the request, unless the request was answered before.
+func (s *Service) once(ctx context.Context, r request, result string, f func(tx Tx) error) error {
+	return again(ctx, func() error {
+		_, err := s.Store.Update(ctx, func(tx Tx) error {
+			_, done, err := r.answered(tx)
+			if err != nil || done {
+				return err
+			}
+			if err := f(tx); err != nil {
+				return err
+			}
+			return r.put(tx, result)
+		})
+		return err
+	})
+}
+
+// Reasons to revoke, by their names in RFC 5280 section 5.3.1.
+const (
+	ReasonUnspecified          = "unspecified"
+	ReasonKeyCompromise        = "keyCompromise"
+	ReasonAffiliationChanged   = "affiliationChanged"
+	ReasonSuperseded           = "superseded"
+	ReasonCessationOfOperation = "cessationOfOperation"
+	ReasonPrivilegeWithdrawn   = "privilegeWithdrawn"
+)
+
+func parseReason(text string) (ca.Reason, error) {
+	reason, ok := map[string]ca.Reason{
+		ReasonUnspecified: ca.Unspecified, ReasonKeyCompromise: ca.KeyCompromise,
+		ReasonAffiliationChanged: ca.AffiliationChanged, ReasonSuperseded: ca.Superseded,
+		ReasonCessationOfOperation: ca.CessationOfOperation, ReasonPrivilegeWithdrawn: ca.PrivilegeWithdrawn,
+	}[text]
+	if !ok {
+		return 0, &FieldError{"reason", fmt.Errorf("%w: give a reason of RFC 5280 by its name, such as %s", ErrField, ReasonKeyCompromise)}
+	}
+	return reason, nil
+}
+
+// Revoke ends a certificate and the use of its key, in one transaction and for good (EN 319 411-1 REV-6.3.9-04).
+// ErrNotFound, ErrRevoked.
+func (s *Service) Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error {
+	because, err := parseReason(reason)
+	if err != nil {
+		return err
+	}
+	r, err := newRequest(caller, requestID, "RevokeCredential", string(id), reason)
+	if err != nil {
+		return err
+	}
+	return again(ctx, func() error { return s.revoke(ctx, r, id, because, reason) })
+}
+
+func (s *Service) revoke(ctx context.Context, r request, id credential.ID, because ca.Reason, reason string) error {
+	done := false
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		_, done, err = r.answered(tx)
+		return err
+	})
+	if err != nil || done {
+		return err
+	}
+	h, err := s.held(ctx, id, "")
+	if err != nil {
+		return err
+	}
+	if h.binding.Status == credential.Revoked {
+		return ErrRevoked
+	}
+	now := s.now()
+	b := h.binding
+	b.Version, b.Status = b.Version+1, credential.Revoked
+	row := h.row
+	row.Version = b.Version
+	if row.Sealed, err = s.Trust.SealBinding(ctx, b); err != nil {
+		return err
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		stored, err := tx.Credential(id)
+		if err != nil {
+			return err
+		}
+		if stored.Version != h.row.Version {
+			return ErrConflict
+		}
+		if err := s.Authority.Revoke(tx, row.Serial, because, now); err != nil {
+			return err
+		}
+		if err := tx.PutCredential(row); err != nil {
+			return err
+		}
+		tx.Append(audit.CertificateRevoked{Credential: string(id), Serial: row.Serial, Reason: reason, Caller: r.caller})
+		tx.Append(bindingChanged(row, b.Status))
+		return r.put(tx, string(id))
+	})
+	if err != nil {
+		return err
+	}
+	s.Trust.Raise(id, b.Version)
+	s.expireCRL()
+	return nil
+}
+
+// Unlock opens codes again after too many wrong ones, as an operator asks: of a credential or an enrolment, for one
+// client, or the lock for all when client is empty. An enrolment whose codes are all sent can be sent codes again.
+// ErrNotFound.
+func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client string) error {
+	r, err := newRequest(caller, requestID, "Unlock", account, client)
+	if err != nil {
+		return err
+	}
+	scope := otp.ScopeAccount
+	if client != "" {
+		scope = otp.ScopeCaller
+	}
+	now := s.now()
+	return s.once(ctx, r, account, func(tx Tx) error {
+		if _, err := tx.Credential(credential.ID(account)); isNotFound(err) {
+			if err := reopen(tx, account, now); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		if err := otp.Unlock(tx, account, client); err != nil {
+			return err
+		}
+		tx.Append(audit.CodeUnlocked{Credential: account, Caller: client, Scope: scope})
+		return nil
+	})
+}
+
+// reopen forgets the current code of an enrolment, so that the next one counts as the first.
+func reopen(tx Tx, id string, now time.Time) error {
+	row, err := tx.Enrolment(id)
+	if err != nil || row.Challenge == "" {
+		return err
+	}
+	if err := void(tx, row.Challenge, now); err != nil {
+		return err
+	}
+	row.Challenge = ""
+	return tx.TouchEnrolment(row)
+}
+
+// isNotFound knows the sentinels of all packages whose records a Tx holds.
+func isNotFound(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, otp.ErrNotFound) || errors.Is(err, ca.ErrNotFound)
+}

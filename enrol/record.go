@@ -1,0 +1,226 @@
+package enrol
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// record is an enrolment whose seal was checked.
+type record struct {
+	row    Enrolment
+	sealed sam.Enrolment
+}
+
+// begin reads the caller's enrolment and whether the request was answered before. Foreign and unknown enrolments are
+// both ErrNotFound.
+func (s *Service) begin(ctx context.Context, r request, id string) (rec record, result string, done bool, err error) {
+	var row Enrolment
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		if result, done, err = r.answered(tx); err != nil {
+			return err
+		}
+		row, err = own(tx, r.caller, id)
+		return err
+	})
+	if err != nil {
+		return record{}, "", false, err
+	}
+	rec, err = s.open(ctx, row)
+	return rec, result, done, err
+}
+
+// own returns the enrolment if it belongs to the caller.
+func own(tx Tx, caller, id string) (Enrolment, error) {
+	row, err := tx.Enrolment(id)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	if row.Caller != caller {
+		return Enrolment{}, ErrNotFound
+	}
+	return row, nil
+}
+
+// open checks the seal of a row and that its columns are the sealed ones. Whoever wrote to the database is refused and
+// named in the operation log.
+func (s *Service) open(ctx context.Context, row Enrolment) (record, error) {
+	sealed, err := s.Trust.OpenEnrolment(ctx, row.Sealed)
+	if err != nil {
+		return record{}, s.integrity(ctx, "enrolment", row.ID, err)
+	}
+	if fault := mismatch(row, sealed); fault != "" {
+		return record{}, s.integrity(ctx, "enrolment", row.ID, fmt.Errorf("%w: %s differs from the sealed record", sam.ErrSeal, fault))
+	}
+	return record{row: row, sealed: sealed}, nil
+}
+
+// mismatch names the first column that does not agree with the sealed record, or returns "".
+func mismatch(row Enrolment, e sam.Enrolment) string {
+	matches := func(b, want []byte) bool { return len(b) == 0 && len(want) == 0 || hmac.Equal(digest(b), want) }
+	// Wrapped key and public key stand in the row only while issuing; the credential has them afterwards.
+	matchesOrGone := func(b, want []byte) bool { return e.State != StateIssuing && len(b) == 0 || matches(b, want) }
+	phone := row.Phone == "" && len(e.Phone) == 0 || hmac.Equal(sam.PhoneCommitment(row.PhoneSalt, row.Phone), e.Phone)
+	for _, column := range []struct {
+		name string
+		fits bool
+	}{
+		{"id", row.ID == e.ID},
+		{"version", row.Version == e.Version},
+		{"caller", row.Caller == e.Caller},
+		{"state", row.State == string(e.State)},
+		{"phone", phone},
+		{"agreement", matches(row.Agreement, e.Agreement)},
+		{"wrapped key", matchesOrGone(row.Wrapped, e.Wrapped)},
+		{"public key", matchesOrGone(row.PublicKey, e.SPKI)},
+	} {
+		if !column.fits {
+			return column.name
+		}
+	}
+	return ""
+}
+
+// integrity raises the alarm when err means that somebody else wrote to the database; other errors pass unchanged.
+func (s *Service) integrity(ctx context.Context, kind, subject string, err error) error {
+	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, sam.ErrStale) &&
+		!errors.Is(err, credential.ErrEncoding) {
+		return err
+	}
+	s.Alarm(ctx, kind, subject, err)
+	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: plain(err.Error())}
+	if _, failed := s.Store.Update(ctx, func(tx Tx) error { tx.Append(event); return nil }); failed != nil {
+		err = errors.Join(err, fmt.Errorf("recording the alarm: %w", failed))
+	}
+	return fmt.Errorf("%w: %w", ErrIntegrity, err)
+}
+
+// plain makes a text fit for a log entry: ASCII without quotes and backslashes, at most 200 characters.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return -1
+		}
+		return r
+	}, text)
+	return text[:min(len(text), audit.MaxID)]
+}
+
+// in returns a StateError unless the enrolment is in one of the states, and ErrExpired when its time is over.
+func (r record) in(now time.Time, states ...State) error {
+	for _, state := range states {
+		if r.sealed.State != state {
+			continue
+		}
+		if !now.Before(r.row.Expires) {
+			return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
+		}
+		return nil
+	}
+	return &StateError{State: r.sealed.State, Next: nextAction(r.sealed.State)}
+}
+
+// next makes and seals the record that follows r. edit must only set fields.
+func (s *Service) next(ctx context.Context, r record, now time.Time, to State, edit func(e *sam.Enrolment, row *Enrolment)) (record, error) {
+	n := r
+	n.sealed.Version++
+	n.sealed.State = to
+	n.sealed.At = now
+	edit(&n.sealed, &n.row)
+	sealed, err := s.Trust.SealEnrolment(ctx, n.sealed)
+	if err != nil {
+		return record{}, err
+	}
+	n.row.Version, n.row.State, n.row.Sealed, n.row.Updated = n.sealed.Version, string(to), sealed, now
+	return n, nil
+}
+
+// unchanged locks the stored enrolment and returns it; ErrConflict when it is no longer the one that r was read from.
+func (r record) unchanged(tx Tx) (Enrolment, error) {
+	now, err := tx.Enrolment(r.row.ID)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	if now.Version != r.row.Version || now.Challenge != r.row.Challenge || !bytes.Equal(now.Sealed.Seal, r.row.Sealed.Seal) {
+		return Enrolment{}, ErrConflict
+	}
+	return now, nil
+}
+
+// put stores n in place of r and says so in the log. by is the client that asked, empty for the engine itself.
+func (n record) put(tx Tx, r record, by string) error {
+	stored, err := r.unchanged(tx)
+	if err != nil {
+		return err
+	}
+	row := n.row
+	row.Sealing = stored.Sealing // stored on its own, so possibly after r was read
+	if err := tx.PutEnrolment(row); err != nil {
+		return err
+	}
+	tx.Append(audit.EnrolmentChanged{
+		Enrolment: row.ID, Version: row.Version, State: row.State, Caller: by, Record: digest(row.Sealed.Record),
+	})
+	return nil
+}
+
+// change is one decided transition, complete before its transaction runs.
+type change struct {
+	to     record
+	events []audit.Event     // that tell why, before EnrolmentChanged
+	also   func(tx Tx) error // further rows and conditions: pure, may be nil
+	after  []audit.Event
+}
+
+// record writes the change within a transaction.
+func (c change) record(tx Tx, from record, r request) error {
+	for _, e := range c.events {
+		tx.Append(e)
+	}
+	if err := c.to.put(tx, from, r.caller); err != nil {
+		return err
+	}
+	for _, e := range c.after {
+		tx.Append(e)
+	}
+	if c.also != nil {
+		if err := c.also(tx); err != nil {
+			return err
+		}
+	}
+	return r.put(tx, c.to.row.ID)
+}
+
+// transit brings an enrolment of the caller one step further: decide, then record what was decided in one transaction.
+// A request that was answered before gets the enrolment as it stands.
+func (s *Service) transit(ctx context.Context, r request, id string, decide func(from record, now time.Time) (change, error)) (View, error) {
+	var v View
+	err := again(ctx, func() error {
+		from, _, done, err := s.begin(ctx, r, id)
+		if err != nil {
+			return err
+		}
+		if done {
+			v = view(from)
+			return nil
+		}
+		c, err := decide(from, s.now())
+		if err != nil {
+			return err
+		}
+		if _, err := s.Store.Update(ctx, func(tx Tx) error { return c.record(tx, from, r) }); err != nil {
+			return err
+		}
+		v = view(c.to)
+		return nil
+	})
+	return v, err
+}

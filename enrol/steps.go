@@ -1,0 +1,237 @@
+package enrol
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// languages of the texts to the person.
+func languages() []string { return []string{"uk", "pl", "en"} }
+
+// Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. Errors:
+// ErrVoucherCode (mistyped), ErrVoucher, ErrVoucherUsed, ErrVoucherExpired, ErrLanguage.
+func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language string) (View, error) {
+	code, err := normalVoucher(voucherCode)
+	if err != nil {
+		return View{}, err
+	}
+	if !slices.Contains(languages(), language) {
+		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages(), ", "))}
+	}
+	hash := digest([]byte(code))
+	r, err := newRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)
+	if err != nil {
+		return View{}, err
+	}
+	n, err := s.created(ctx, caller, hash, language)
+	if err != nil {
+		return View{}, err
+	}
+	var earlier string
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		var done bool
+		if earlier, done, err = r.answered(tx); err != nil || done {
+			return err
+		}
+		if err := redeem(tx, hash, n.row.ID, n.sealed.At); err != nil {
+			return err
+		}
+		if err := tx.PutEnrolment(n.row); err != nil {
+			return err
+		}
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: caller})
+		tx.Append(audit.EnrolmentChanged{
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: caller, Record: digest(n.row.Sealed.Record),
+		})
+		return r.put(tx, n.row.ID)
+	})
+	if err != nil {
+		return View{}, err
+	}
+	if earlier != "" {
+		return s.Get(ctx, caller, earlier)
+	}
+	return view(n), nil
+}
+
+// created makes the first sealed record of an enrolment.
+func (s *Service) created(ctx context.Context, caller string, voucher []byte, language string) (record, error) {
+	id, err := s.newID("enr-")
+	if err != nil {
+		return record{}, err
+	}
+	signatory, err := s.newID("sig-")
+	if err != nil {
+		return record{}, err
+	}
+	now := s.now()
+	first := record{
+		row:    Enrolment{ID: id, Caller: caller, Language: language, Created: now, Expires: now.Add(s.Life)},
+		sealed: sam.Enrolment{ID: id, Caller: caller, Voucher: voucher, Signatory: signatory},
+	}
+	return s.next(ctx, first, now, StateCreated, func(*sam.Enrolment, *Enrolment) {})
+}
+
+// redeem spends a voucher for an enrolment.
+func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
+	v, err := tx.Voucher(hash)
+	switch {
+	case isNotFound(err):
+		return &FieldError{"voucher", ErrVoucher}
+	case err != nil:
+		return err
+	case v.Enrolment != "":
+		return &FieldError{"voucher", ErrVoucherUsed}
+	case !now.Before(v.Expires):
+		return &FieldError{"voucher", ErrVoucherExpired}
+	}
+	v.Enrolment = enrolment
+	return tx.PutVoucher(v)
+}
+
+// Parameters of the certificate.
+type Parameters struct {
+	Years          uint8  // validity, at most what the voucher pays for
+	IdentifierType string // PNO (personal number) or TIN (tax number), EN 319 412-1 clause 5.1.3
+	Algorithm      credential.Algorithm
+}
+
+// SetParameters chooses what kind of certificate it will be. It can be called again until personal data are given.
+func (s *Service) SetParameters(ctx context.Context, caller, id, requestID string, p Parameters) (View, error) {
+	if err := p.check(); err != nil {
+		return View{}, err
+	}
+	r, err := newRequest(caller, requestID, "SetParameters", id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm))
+	if err != nil {
+		return View{}, err
+	}
+	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
+		if err := from.in(now, StateCreated, StateParameters); err != nil {
+			return change{}, err
+		}
+		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, _ *Enrolment) {
+			e.Years, e.Type, e.Algorithm = p.Years, p.IdentifierType, p.Algorithm
+		})
+		return change{to: to, also: func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }}, err
+	})
+}
+
+func (p Parameters) check() error {
+	switch {
+	case p.Years < 1 || p.Years > maxYears:
+		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
+	case p.IdentifierType != "PNO" && p.IdentifierType != "TIN":
+		return &FieldError{"identifier_type", fmt.Errorf("%w: choose PNO or TIN", ErrIdentifier)}
+	case p.Algorithm != credential.ECDSAP256:
+		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s", ErrAlgorithm, credential.ECDSAP256)}
+	}
+	return nil
+}
+
+func paidFor(tx Tx, voucher []byte, years uint8) error {
+	v, err := tx.Voucher(voucher)
+	if err != nil {
+		return fmt.Errorf("reading the redeemed voucher: %w", err)
+	}
+	if years > v.Years {
+		return &FieldError{"years", fmt.Errorf("%w: the voucher pays for %d", ErrYears, v.Years)}
+	}
+	return nil
+}
+
+// PersonalData as the person types them.
+type PersonalData struct {
+	GivenName  string // Latin letters, as in the travel document (ICAO Doc 9303)
+	Surname    string
+	LocalName  string // full name in the person's own script
+	Country    string // ISO 3166-1 alpha-2, of the identifier
+	Identifier string // of the type chosen by SetParameters
+	BirthDate  string // YYYY-MM-DD
+	Phone      string // E.164
+}
+
+// SetPersonalData takes the data that identity proofing will have to prove. Until it has, the person can correct them:
+// a phone confirmed before is then to be confirmed again, and a proofing under way is void.
+func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID string, d PersonalData) (View, error) {
+	d = d.normal()
+	r, err := newRequest(caller, requestID, "SetPersonalData", id,
+		d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone)
+	if err != nil {
+		return View{}, err
+	}
+	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
+		err := from.in(now, StateParameters, StateData, StatePhone, StateProofing)
+		if err != nil {
+			return change{}, err
+		}
+		person, err := d.check(from.sealed.Type, now)
+		if err != nil {
+			return change{}, err
+		}
+		trial, row := from.sealed, from.row
+		trial.Person, row.Phone = person, d.Phone
+		if _, _, err := s.rehearse(trial, row, now); err != nil {
+			return change{}, err
+		}
+		salt, err := s.random(16)
+		if err != nil {
+			return change{}, err
+		}
+		to, err := s.next(ctx, from, now, StateData, func(e *sam.Enrolment, row *Enrolment) {
+			e.Person, e.Phone = person, sam.PhoneCommitment(salt, d.Phone)
+			e.Confirmed, e.Identity = "", sam.Identity{}
+			row.Phone, row.PhoneSalt, row.BirthDate = d.Phone, salt, d.BirthDate
+		})
+		return change{to: to, also: func(tx Tx) error { return void(tx, from.row.Challenge, now) }}, err
+	})
+}
+
+// void ends a challenge whose subject is gone. It stays the enrolment's current one, so that the next code counts as
+// the one after it and corrections do not buy more codes.
+func void(tx otp.Tx, id otp.ID, now time.Time) error {
+	if id == "" {
+		return nil
+	}
+	c, err := tx.Challenge(id)
+	if err != nil {
+		return fmt.Errorf("voiding the code: %w", err)
+	}
+	if !c.Voided.IsZero() || !c.Spent.IsZero() {
+		return nil
+	}
+	c.Voided = now
+	return tx.PutChallenge(c)
+}
+
+// Cancel gives an enrolment up. The voucher stays spent. An accepted agreement can no longer be cancelled, only the
+// certificate revoked.
+func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (View, error) {
+	r, err := newRequest(caller, requestID, "CancelEnrolment", id)
+	if err != nil {
+		return View{}, err
+	}
+	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
+		states := []State{
+			StateCreated, StateParameters, StateData, StatePhone, StateProofing, StateProven,
+		}
+		if !slices.Contains(states, from.sealed.State) {
+			return change{}, from.in(now)
+		}
+		to, err := s.next(ctx, from, now, StateCancelled, func(*sam.Enrolment, *Enrolment) {})
+		return change{
+			to:    to,
+			after: []audit.Event{audit.EnrolmentClosed{Enrolment: id, Outcome: audit.OutcomeCancelled}},
+			also:  func(tx Tx) error { return void(tx, from.row.Challenge, now) },
+		}, err
+	})
+}

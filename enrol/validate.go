@@ -1,0 +1,164 @@
+package enrol
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ecsigner/ecsigner/ca"
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	maxName  = 64 // characters of a given name or surname
+	maxLocal = 128
+	fullAge  = 18
+	oldest   = 125
+)
+
+// normal brings texts into Unicode normal form C: how a keyboard composes a letter must not make another name.
+func (d PersonalData) normal() PersonalData {
+	for _, s := range []*string{&d.GivenName, &d.Surname, &d.LocalName} {
+		*s = norm.NFC.String(*s)
+	}
+	return d
+}
+
+// check judges the data by themselves, for an identifier of the given type, and returns what would stand in the
+// certificate. Each error is a FieldError.
+func (d PersonalData) check(identifierType string, now time.Time) (Person, error) {
+	for _, f := range []struct {
+		name string
+		err  error
+	}{
+		{"given_name", latinName(d.GivenName)},
+		{"surname", latinName(d.Surname)},
+		{"local_name", localName(d.LocalName)},
+		{"identifier", identifier(identifierType, d.Country, d.Identifier)},
+		{"birth_date", birthDate(identifierType, d, now)},
+		{"phone", phoneNumber(d.Phone)},
+	} {
+		if f.err != nil {
+			return Person{}, &FieldError{f.name, f.err}
+		}
+	}
+	return Person{
+		GivenName: d.GivenName, Surname: d.Surname, LocalName: d.LocalName,
+		Country: d.Country, IdentifierType: identifierType, Identifier: d.Identifier,
+	}, nil
+}
+
+// latinName accepts a name as a travel document prints it: Latin letters, single blanks, hyphens and apostrophes.
+// Look-alikes that only compatibility maps to a letter, such as full-width forms, are no letters of a document.
+func latinName(s string) error {
+	if err := name(s, maxName, func(r rune) bool {
+		return unicode.Is(unicode.Latin, r) && (unicode.IsUpper(r) || unicode.IsLower(r))
+	}, " -'’"); err != nil {
+		return err
+	}
+	if !norm.NFKC.IsNormalString(s) {
+		return fmt.Errorf("%w: use plain Latin letters", ErrName)
+	}
+	return nil
+}
+
+// localName accepts a full name in any one script.
+func localName(s string) error {
+	var script *unicode.RangeTable
+	err := name(s, maxLocal, func(r rune) bool {
+		if unicode.IsMark(r) {
+			return true
+		}
+		if !unicode.IsLetter(r) {
+			return false
+		}
+		if script == nil {
+			for _, t := range unicode.Scripts {
+				if unicode.Is(t, r) {
+					script = t
+				}
+			}
+		}
+		return script != nil && unicode.Is(script, r)
+	}, " -'’ʼ.")
+	if err == nil && !norm.NFKC.IsNormalString(s) {
+		return fmt.Errorf("%w: use plain letters of one script", ErrName)
+	}
+	return err
+}
+
+// name accepts letters with single marks between them. What is neither, such as control, direction and picture
+// characters, is refused.
+func name(s string, longest int, letter func(rune) bool, marks string) error {
+	runes := []rune(s)
+	if len(runes) == 0 || len(runes) > longest {
+		return fmt.Errorf("%w: give 1 to %d characters", ErrName, longest)
+	}
+	between := true // at the start no mark may stand
+	for _, r := range runes {
+		isMark := strings.ContainsRune(marks, r)
+		switch {
+		case isMark && between && r != ' ': // "O.-K" has two marks, "A. B" a blank after one
+			return fmt.Errorf("%w: a mark must follow a letter", ErrName)
+		case isMark:
+		case unicode.IsMark(r) && between, !letter(r):
+			return fmt.Errorf("%w: letters as in the document, blank, hyphen and apostrophe only", ErrName)
+		}
+		between = isMark
+	}
+	if strings.HasPrefix(s, " ") || strings.HasSuffix(s, " ") || strings.Contains(s, "  ") || strings.HasSuffix(s, "-") {
+		return fmt.Errorf("%w: no blank or hyphen at the ends, no double blank", ErrName)
+	}
+	return nil
+}
+
+func identifier(kind, country, value string) error {
+	switch err := ca.CheckIdentifier(kind, country, value); {
+	case err == nil:
+		return nil
+	case errors.Is(err, ca.ErrCheckDigit):
+		return fmt.Errorf("%w: %w", ErrCheckDigit, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrIdentifier, err)
+	}
+}
+
+// birthDate demands a date of a living grown-up that the identifier does not contradict.
+func birthDate(kind string, d PersonalData, now time.Time) error {
+	born, err := time.Parse(time.DateOnly, d.BirthDate)
+	if err != nil {
+		return fmt.Errorf("%w: write it as YYYY-MM-DD", ErrBirthDate)
+	}
+	if born.After(now) || born.AddDate(oldest, 0, 0).Before(now) {
+		return fmt.Errorf("%w: nobody alive was born then", ErrBirthDate)
+	}
+	in, _, err := ca.Birth(ca.Identifier{Kind: kind, Country: d.Country, Value: d.Identifier})
+	switch {
+	case err == nil && !in.Equal(born):
+		return fmt.Errorf("%w: the identifier says another one; compare both with the document", ErrBirthDate)
+	case err != nil && !errors.Is(err, ca.ErrNoBirthDate):
+		return fmt.Errorf("%w: %w", ErrIdentifier, err)
+	case born.AddDate(fullAge, 0, 0).After(now):
+		return ErrAge
+	}
+	return nil
+}
+
+// phoneNumber accepts E.164 with a country code that may be assigned: no zone begins with 0, 28, 83 or 89.
+func phoneNumber(s string) error {
+	wrong := fmt.Errorf("%w: write it with the country code and without blanks, e.g. +380501234567", ErrPhone)
+	if len(s) < 9 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return wrong
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return wrong
+		}
+	}
+	if zone := s[1:3]; zone == "28" || zone == "83" || zone == "89" {
+		return wrong
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package enrol
+
+import (
+	"context"
+	"time"
+
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// Words of the trust core that callers of this use case need.
+type (
+	// Person holds the attributes that stand in the certificate.
+	Person = sam.Person
+	// State of an enrolment.
+	State = sam.State
+	// Outcome of identity proofing.
+	Outcome = sam.Outcome
+)
+
+// States of an enrolment, in order; rejected and cancelled are ends as issued is.
+const (
+	StateCreated    = sam.StateCreated
+	StateParameters = sam.StateParameters
+	StateData       = sam.StateData
+	StatePhone      = sam.StatePhone
+	StateProofing   = sam.StateProofing
+	StateProven     = sam.StateProven
+	StateIssuing    = sam.StateIssuing
+	StateIssued     = sam.StateIssued
+	StateRejected   = sam.StateRejected
+	StateCancelled  = sam.StateCancelled
+)
+
+// Outcomes of identity proofing.
+const (
+	Positive = sam.Positive
+	Negative = sam.Negative
+)
+
+// Action names the call that an enrolment waits for.
+type Action string
+
+// Actions in their order. The empty action: nothing more is to be done.
+const (
+	ActionSetParameters   Action = "set_parameters"
+	ActionSetPersonalData Action = "set_personal_data"
+	ActionConfirmPhone    Action = "confirm_phone" // SendPhoneCode, then ConfirmPhone
+	ActionStartProofing   Action = "start_identity_proofing"
+	ActionAwaitProofing   Action = "await_identity_result"
+	ActionAcceptAgreement Action = "accept_agreement" // Agreement, SendAgreementCode, then AcceptAgreement
+	ActionAwaitCredential Action = "await_credential"
+	ActionNone            Action = ""
+)
+
+// nextAction says what an enrolment in this state waits for.
+func nextAction(state State) Action {
+	switch state {
+	case StateCreated:
+		return ActionSetParameters
+	case StateParameters:
+		return ActionSetPersonalData
+	case StateData:
+		return ActionConfirmPhone
+	case StatePhone:
+		return ActionStartProofing
+	case StateProofing:
+		return ActionAwaitProofing
+	case StateProven:
+		return ActionAcceptAgreement
+	case StateIssuing:
+		return ActionAwaitCredential
+	}
+	return ActionNone
+}
+
+// View is an enrolment as its caller sees it.
+type View struct {
+	ID                string
+	Version           uint64 // rises with each transition
+	State             State
+	NextAction        Action
+	Language          string // ISO 639-1
+	Years             uint8
+	IdentifierType    string // PNO or TIN
+	Algorithm         credential.Algorithm
+	Person            Person
+	MaskedPhone       string
+	ProofingReference string // by which the identity provider reports its result
+	Outcome           Outcome
+	AgreementSHA256   []byte
+	Credential        credential.ID // once issued
+	Serial            string        // of the certificate, lower-case hex; once issued
+	Expires           time.Time     // until when the agreement must be accepted
+	Created           time.Time
+	Updated           time.Time
+}
+
+func view(r record) View {
+	e := r.sealed
+	v := View{
+		ID: e.ID, Version: e.Version, State: e.State, NextAction: nextAction(e.State), Language: r.row.Language, Years: e.Years,
+		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
+		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
+		Expires: r.row.Expires, Created: r.row.Created, Updated: e.At,
+	}
+	if e.State == StateIssued {
+		v.Credential, v.Serial = e.Credential, e.Serial
+	}
+	return v
+}
+
+// mask hides most digits of a phone; an empty one stays empty.
+func mask(phone string) string {
+	if phone == "" {
+		return ""
+	}
+	return sms.MaskPhone(phone)
+}
+
+// Get returns an enrolment of the caller. Foreign and unknown enrolments are both ErrNotFound.
+func (s *Service) Get(ctx context.Context, caller, id string) (View, error) {
+	r, err := s.read(ctx, caller, id)
+	if err != nil {
+		return View{}, err
+	}
+	return view(r), nil
+}
+
+// read returns an enrolment of the caller, its seal checked.
+func (s *Service) read(ctx context.Context, caller, id string) (record, error) {
+	var row Enrolment
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		row, err = own(tx, caller, id)
+		return err
+	})
+	if err != nil {
+		return record{}, err
+	}
+	return s.open(ctx, row)
+}
+
+// maxPage is the longest list that one call returns.
+const maxPage = 200
+
+func page(limit int) int {
+	if limit <= 0 || limit > maxPage {
+		return maxPage
+	}
+	return limit
+}
+
+// List returns enrolments of the caller with id > after, in order of their ids, at most limit (200 when limit is 0 or
+// larger).
+func (s *Service) List(ctx context.Context, caller, after string, limit int) ([]View, error) {
+	var rows []Enrolment
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		rows, err = tx.Enrolments(caller, after, page(limit))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	views := make([]View, 0, len(rows))
+	for _, row := range rows {
+		r, err := s.open(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view(r))
+	}
+	return views, nil
+}

@@ -1,0 +1,323 @@
+package enrol_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+const (
+	portal   = "portal-1"
+	provider = "idp-1"
+	operator = "operator-1"
+)
+
+// device is an HSM in memory that counts the keys it made.
+type device struct {
+	mu    sync.Mutex
+	keys  int
+	fault func(op string) (before, after error)
+}
+
+func (d *device) fails(op string) error {
+	if d.fault == nil {
+		return nil
+	}
+	before, after := d.fault(op)
+	return errors.Join(before, after)
+}
+
+func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
+	h := hmac.New(sha256.New, []byte("the device's key"))
+	h.Write(data)
+	return h.Sum(nil), nil
+}
+
+func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.PublicKey, error) {
+	if err := d.fails("generate"); err != nil {
+		return nil, "", nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keys++
+	return fmt.Appendf(nil, "wrapped key %d", d.keys), "kek-1", key.Public(), nil
+}
+
+func (d *device) SignWrapped(context.Context, string, []byte, string, [][]byte) ([][]byte, error) {
+	return nil, errors.New("no signatures here")
+}
+
+// serviceKey is a key of the CA or the seal that can fail.
+type serviceKey struct {
+	crypto.Signer
+	name string
+	d    *device
+}
+
+func (k serviceKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if err := k.d.fails(k.name); err != nil {
+		return nil, err
+	}
+	return k.Signer.Sign(r, digest, opts)
+}
+
+// world is an installation around one service.
+type world struct {
+	testing.TB
+	*enrol.Service
+	store  *fakeStore
+	device *device
+	trust  *sam.Module
+	config enrol.Config
+
+	mu     sync.Mutex
+	time   time.Time
+	alarms []string
+	calls  int
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.time
+}
+
+func (w *world) wait(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.time = w.time.Add(d)
+}
+
+func (w *world) alarmed() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.alarms...)
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{TB: t, device: &device{}, time: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}
+	w.store = newStore(t, w.now)
+	w.config = enrol.Config{
+		Store: w.store, Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
+		Life: 30 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
+		Alarm: func(_ context.Context, kind, subject string, err error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.alarms = append(w.alarms, fmt.Sprintf("%s %s: %v", kind, subject, err))
+		},
+	}
+	w.authorities()
+	w.start()
+	return w
+}
+
+// start makes the service as a new process would: nothing survives but store, device and certificates.
+func (w *world) start() {
+	w.Helper()
+	trust, err := sam.Open(context.Background(), w.device, sam.Config{Installation: "test", Epoch: 1, Digits: 6, Now: w.now})
+	w.must(err)
+	w.trust, w.config.Trust, w.config.Memory = trust, trust, otp.NewMemory()
+	w.Service, err = enrol.New(w.config)
+	w.must(err)
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) authorities() {
+	w.Helper()
+	ctx, begin := context.Background(), w.time.Add(-time.Hour)
+	cfg := ca.Config{
+		Country: "PL", Organization: "Example QTSP", OrganizationID: "VATPL-5260250274",
+		RootName: "TEST Root CA 1", IssuingName: "TEST Issuing CA 1", SealName: "TEST Seal 1", TLSRootName: "TEST TLS CA 1",
+		TestPrefix: true, PolicyNatural: "1.2.616.1.999999.1.1", PolicySeal: "1.2.616.1.999999.1.2",
+		PDS:     map[string]string{"en": "https://pki.example.com/pds_en.pdf"},
+		AIABase: "http://pki.example.com", CRLBase: "http://pki.example.com", RetentionYears: 20, QSCD: true,
+		CRLLifetime: 12 * time.Hour, CARLLifetime: 90 * 24 * time.Hour, SerialPrefix: 1,
+	}
+	key := func(name string) serviceKey {
+		k, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+		w.must(err)
+		return serviceKey{k, name, w.device}
+	}
+	rootKey, issuingKey, sealKey := key("root"), key("issuing"), key("seal")
+	der, err := ca.BuildRoot(ctx, cfg, ca.Root, rootKey, begin, 20, rand.Reader)
+	w.must(err)
+	root, err := ca.New(cfg, ca.Root, der, nil, rootKey, rand.Reader)
+	w.must(err)
+	made, err := ca.BuildIssuing(ctx, root, issuingKey.Public(), begin, 10)
+	w.must(err)
+	issuing, err := ca.New(cfg, ca.IssuingCA, made.DER, root.Certificate(), issuingKey, rand.Reader)
+	w.must(err)
+	seal, err := issuing.Issue(ctx, ca.Request{
+		ID: "seal", Person: "provider", Profile: ca.ServiceSeal, PublicKey: sealKey.Public(), NotBefore: begin, Years: 2,
+	})
+	w.must(err)
+	w.config.Authority = issuing
+	w.config.Seal = enrol.SealKey{Signer: sealKey, Chain: [][]byte{seal.DER, made.DER, der}}
+}
+
+func testProvider() agreement.Provider {
+	return agreement.Provider{
+		Name: "Example QTSP", RegistrationID: "VATPL-5260250274", Address: "ul. Przykładowa 1, 00-001 Warszawa",
+		PolicyOID: "1.2.616.1.999999.1.1", PDSURL: "https://pki.example.com/pds_en.pdf",
+	}
+}
+
+func testTerms() agreement.Terms {
+	return agreement.Terms{Version: "1", URL: "https://pki.example.com/terms", RetentionYears: 20}
+}
+
+// request returns a fresh request id.
+func (w *world) request() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+	return fmt.Sprintf("request-%d", w.calls)
+}
+
+func (w *world) voucher() string {
+	w.Helper()
+	codes, err := w.CreateVouchers(context.Background(), operator, w.request(), enrol.VoucherRequest{
+		Product: "qes-2y", Years: 2, Count: 1, Expires: w.now().AddDate(1, 0, 0),
+	})
+	w.must(err)
+	return codes[0]
+}
+
+func data() enrol.PersonalData {
+	return enrol.PersonalData{
+		GivenName: "Taras", Surname: "Shevchenko", LocalName: "Тарас Шевченко", Country: "UA", Identifier: "2935412318",
+		BirthDate: "1980-05-14", Phone: "+380501234567",
+	}
+}
+
+func parameters() enrol.Parameters {
+	return enrol.Parameters{Years: 1, IdentifierType: "TIN", Algorithm: credential.ECDSAP256}
+}
+
+// person is one enrolment on its way.
+type person struct {
+	*world
+	id   string
+	view enrol.View
+}
+
+func (p *person) got(v enrol.View, err error) {
+	p.Helper()
+	p.must(err)
+	p.view = v
+}
+
+// reach brings a new enrolment into a state by the shortest way.
+func (w *world) reach(state enrol.State) *person {
+	w.Helper()
+	ctx := context.Background()
+	v, err := w.Create(ctx, portal, w.request(), w.voucher(), "uk")
+	w.must(err)
+	p := &person{world: w, id: v.ID, view: v}
+	for _, step := range []func(){
+		func() { p.got(w.SetParameters(ctx, portal, p.id, w.request(), parameters())) },
+		func() { p.got(w.SetPersonalData(ctx, portal, p.id, w.request(), data())) },
+		func() { p.sendPhone(); p.got(w.ConfirmPhone(ctx, portal, p.id, w.request(), p.code())) },
+		func() { p.got(w.StartIdentityProofing(ctx, portal, p.id, w.request(), provider)) },
+		func() { p.got(w.ReportIdentityResult(ctx, provider, w.request(), p.result())) },
+		func() { p.sendAgreement(); p.got(p.accept(p.code())) },
+	} {
+		if p.view.State == state {
+			return p
+		}
+		step()
+	}
+	if p.view.State != state {
+		w.Fatalf("reached %s, want %s; alarms: %v", p.view.State, state, w.alarmed())
+	}
+	return p
+}
+
+func (p *person) sendPhone() enrol.CodeSent {
+	p.Helper()
+	_, sent, err := p.SendPhoneCode(context.Background(), portal, p.id, p.request())
+	p.must(err)
+	return sent
+}
+
+func (p *person) sendAgreement() enrol.CodeSent {
+	p.Helper()
+	_, sent, err := p.SendAgreementCode(context.Background(), portal, p.id, p.request())
+	p.must(err)
+	return sent
+}
+
+func (p *person) accept(code string) (enrol.View, error) {
+	return p.AcceptAgreement(context.Background(), portal, p.id, p.request(), p.view.AgreementSHA256, code)
+}
+
+func (p *person) result() enrol.IdentityResult {
+	d := data()
+	return enrol.IdentityResult{
+		Enrolment: p.id, Reference: p.view.ProofingReference, Outcome: enrol.Positive,
+		Person: enrol.Person{
+			GivenName: d.GivenName, Surname: d.Surname, LocalName: d.LocalName, Country: d.Country,
+			IdentifierType: "TIN", Identifier: d.Identifier,
+		},
+		BirthDate: d.BirthDate, Phone: d.Phone, Evidence: []byte("evidence"), CompletedAt: p.now(),
+	}
+}
+
+// text composes the newest message in the outbox, as the sender would.
+func (w *world) text() (sms.Text, error) {
+	w.Helper()
+	var m sms.Message
+	w.store.write(func(t *tables) { m = t.outbox[len(t.outbox)-1] })
+	return w.Compose(context.Background(), m)
+}
+
+// code reads the newest text on the phone.
+func (p *person) code() string {
+	p.Helper()
+	text, err := p.text()
+	p.must(err)
+	if text.To != data().Phone {
+		p.Errorf("sent to %s", text.To)
+	}
+	fields := strings.FieldsFunc(text.Body, func(r rune) bool { return r < '0' || r > '9' })
+	if len(fields) == 0 || len(fields[0]) != 6 {
+		p.Fatalf("no code in %q", text.Body)
+	}
+	return fields[0]
+}
+
+// wrong returns a code that is not the given one.
+func wrong(code string) string {
+	last := code[len(code)-1]
+	return code[:len(code)-1] + string('0'+(last-'0'+1)%10)
+}
