@@ -263,6 +263,9 @@ func (p *parser) constant() (Value, error) {
 func (p *parser) number() (Value, error) {
 	from := p.pos
 	w := p.word()
+	if p.pos == len(p.buf) && !p.final {
+		return Value{}, errMore
+	}
 	n, err := strconv.ParseInt(string(w), 10, 64)
 	if err != nil {
 		digits := 0

@@ -4,6 +4,7 @@ package pdftest
 
 import (
 	"bytes"
+	"compress/zlib"
 	"fmt"
 	"sort"
 	"strings"
@@ -29,6 +30,7 @@ type File struct {
 	Trailer string // further entries, such as "/ID [<00> <01>]"
 	Root    string // default "1 0 R"
 	After   string // follows %%EOF; default EOL
+	PNG     bool   // compress the cross-reference stream, its rows with the five PNG predictors in turn
 }
 
 func (f File) withDefaults() File {
@@ -123,14 +125,53 @@ func (f File) Streams(inStream ...int) []byte {
 		container, f.EOL, count, index.Len(), len(data), f.EOL, data, f.EOL, f.EOL)
 	start := b.Len()
 	rows[xref] = [3]int{1, start, 0}
-	fmt.Fprintf(b, "%d 0 obj%s<< /Type /XRef /W [1 3 2] /Size %d /Root %s /Length %d %s >>%sstream\r\n", xref, f.EOL, xref+1, f.Root, 6*(xref+1), f.Trailer, f.EOL)
+	var table []byte
 	for i := 0; i <= xref; i++ {
 		r := rows[i]
-		b.Write([]byte{byte(r[0]), byte(r[1] >> 16), byte(r[1] >> 8), byte(r[1]), byte(r[2] >> 8), byte(r[2])})
+		table = append(table, byte(r[0]), byte(r[1]>>16), byte(r[1]>>8), byte(r[1]), byte(r[2]>>8), byte(r[2]))
 	}
+	filter := ""
+	if f.PNG {
+		table = predict(table, 6)
+		filter = "/Filter [/FlateDecode] /DecodeParms [<< /Predictor 15 /Columns 6 >>]"
+	}
+	fmt.Fprintf(b, "%d 0 obj%s<< /Type /XRef /W [1 3 2] /Size %d /Root %s /Length %d %s %s >>%sstream\r\n", xref, f.EOL, xref+1, f.Root, len(table), filter, f.Trailer, f.EOL)
+	b.Write(table)
 	fmt.Fprintf(b, "\r\nendstream%sendobj%sstartxref%s%d%s%%%%EOF%s", f.EOL, f.EOL, f.EOL, start, f.EOL, f.After)
 	return b.Bytes()
 }
+
+// predict applies the PNG predictors 0 to 4 to the rows in turn (RFC 2083 section 6) and compresses the result.
+func predict(data []byte, row int) []byte {
+	var out bytes.Buffer
+	z := zlib.NewWriter(&out)
+	above := make([]byte, row)
+	for n := 0; n*row < len(data); n++ {
+		line := data[n*row : (n+1)*row]
+		encoded := []byte{byte(n % 5)}
+		for i, c := range line {
+			var left, upperLeft byte
+			if i > 0 {
+				left, upperLeft = line[i-1], above[i-1]
+			}
+			paeth := upperLeft
+			p := int(left) + int(above[i]) - int(upperLeft)
+			pa, pb, pc := abs(p-int(left)), abs(p-int(above[i])), abs(p-int(upperLeft))
+			if pa <= pb && pa <= pc {
+				paeth = left
+			} else if pb <= pc {
+				paeth = above[i]
+			}
+			encoded = append(encoded, c-[]byte{0, left, above[i], byte((int(left) + int(above[i])) / 2), paeth}[n%5])
+		}
+		_, _ = z.Write(encoded) // into memory
+		above = line
+	}
+	_ = z.Close()
+	return out.Bytes()
+}
+
+func abs(n int) int { return max(n, -n) }
 
 // Page returns the objects 1 to 4 of a document with one empty page; catalog and page are further entries of the
 // catalog and of the page.
@@ -169,6 +210,7 @@ func Signable() []Shape {
 		"xref-stream":        File{Objs: Page("", ""), Trailer: id}.Streams(),
 		"catalog-in-objstm":  File{Objs: Page("", ""), Trailer: id}.Streams(1, 2, 3),
 		"crlf-xref-stream":   File{Objs: Page("", ""), EOL: "\r\n"}.Streams(1),
+		"png-predictors":     File{Objs: Page("", "", TextField(5, "a"), TextField(6, "b")), PNG: true}.Streams(1, 3),
 		"run-of-zeros":       File{Objs: Page("/Zeros <"+strings.Repeat("0", 40000)+">", "")}.Classic(),
 		"annots-direct":      File{Objs: Page("", "/Annots [<< /Type /Annot /Subtype /Link /Rect [0 0 9 9] /A << /S /URI /URI (http://example.org/\\)) >> >>] /LastModified (D:20200101)")}.Classic(),
 		"form-indirect":      File{Objs: Page("/AcroForm 5 0 R", "/Annots [6 0 R 7 0 R]", append(form, Obj{5, 0, "<< /Fields [6 0 R 7 0 R] " + resources + " >>"})...)}.Classic(),

@@ -1,0 +1,465 @@
+package pdf_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+)
+
+func open(data []byte) (*pdf.Document, error) {
+	return pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+}
+
+// openForm opens a file and reads its form, as a signer does.
+func openForm(data []byte, lim pdf.Limits) error {
+	d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), lim)
+	if err != nil {
+		return err
+	}
+	_, err = d.Form()
+	return err
+}
+
+func TestOpenEveryShape(t *testing.T) {
+	for _, s := range pdftest.Signable() {
+		d, err := open(s.Data)
+		if err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+			continue
+		}
+		form, err := d.Form()
+		if err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+			continue
+		}
+		var names []string
+		for _, f := range form.Fields {
+			names = append(names, f.Name+":"+f.Type)
+		}
+		want := ""
+		switch {
+		case s.Name == "form-kids":
+			want = "group:Tx group.Signature1:Tx"
+		case strings.HasPrefix(s.Name, "form-") && s.Name != "form-without-array":
+			want = "first:Tx Signature1:Tx"
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s: fields %q, want %q", s.Name, got, want)
+		}
+	}
+}
+
+// replace changes one occurrence and keeps the length, so that no offset moves.
+func replace(data []byte, old, new string) []byte {
+	if len(old) != len(new) || !bytes.Contains(data, []byte(old)) {
+		panic("bad replacement of " + old)
+	}
+	return bytes.Replace(data, []byte(old), []byte(new), 1)
+}
+
+// pad fills a replacement up with blanks.
+func pad(s string, n int) string { return s + strings.Repeat(" ", n-len(s)) }
+
+func deflate(data []byte) []byte {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, _ = z.Write(data)
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// xrefStream is a file of a catalog and a cross-reference stream with any dictionary and data.
+func xrefStream(dict string, data []byte) []byte {
+	head := "%PDF-1.5\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Kids [] /Count 0 >>\nendobj\n"
+	return fmt.Appendf(nil, "%s3 0 obj\n<< /Type /XRef /Size 4 /Root 1 0 R /Length %d %s >>\nstream\n%s\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n",
+		head, len(data), dict, data, len(head))
+}
+
+func TestRefuse(t *testing.T) {
+	classic := pdftest.File{Objs: pdftest.Page("", "")}.Classic()
+	stream := pdftest.File{Objs: pdftest.Page("", "")}.Streams(1, 2)
+	catalog := func(extra string, more ...pdftest.Obj) []byte {
+		return pdftest.File{Objs: pdftest.Page(extra, "", more...)}.Classic()
+	}
+	startxref := string(classic[bytes.LastIndex(classic, []byte("startxref")):])
+	for name, tc := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"empty":                       {nil, pdf.ErrNotPDF},
+		"text":                        {[]byte("Dear Sir or Madam"), pdf.ErrNotPDF},
+		"bytes before the header":     {append([]byte("\xef\xbb\xbf"), classic...), pdf.ErrDamaged},
+		"unknown version":             {replace(classic, "%PDF-1.7", "%PDF-9.7"), pdf.ErrDamaged},
+		"cut in the middle":           {classic[:len(classic)/2], pdf.ErrDamaged},
+		"cut before EOF":              {bytes.TrimSuffix(classic, []byte("%%EOF\n")), pdf.ErrDamaged},
+		"startxref too far":           {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n9999\n%%EOF\n"...), pdf.ErrDamaged},
+		"startxref to nothing":        {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n20\n%%EOF\n"...), pdf.ErrDamaged},
+		"startxref negative":          {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n-1\n%%EOF\n"...), pdf.ErrDamaged},
+		"entry of 19 bytes":           {replace(classic, "65535 f \n", "65535 f\n0"), pdf.ErrDamaged},
+		"entry with a letter":         {replace(classic, "65535 f", "6553x f"), pdf.ErrDamaged},
+		"offset off by one":           {replace(classic, "0000000015 00000 n", "0000000016 00000 n"), pdf.ErrDamaged},
+		"offset beyond the file":      {replace(classic, "0000000015 00000 n", "0000999999 00000 n"), pdf.ErrDamaged},
+		"other generation":            {replace(classic, "0000000015 00000 n", "0000000015 00001 n"), pdf.ErrDamaged},
+		"/Size hides objects":         {replace(classic, "/Size 5", "/Size 4"), pdf.ErrDamaged},
+		"no /Size":                    {replace(classic, "/Size", "/Sise"), pdf.ErrDamaged},
+		"no /Root":                    {replace(classic, "/Root", "/Boot"), pdf.ErrDamaged},
+		"/Root is a page":             {pdftest.File{Objs: pdftest.Page("", ""), Root: "3 0 R"}.Classic(), pdf.ErrDamaged},
+		"/Root is a stream":           {pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 5, Body: "<< /Type /Catalog /Pages 2 0 R /Length 0 >>\nstream\n\nendstream"}), Root: "5 0 R"}.Classic(), pdf.ErrDamaged},
+		"no pages":                    {replace(classic, "/Pages 2", "/Pagen 2"), pdf.ErrDamaged},
+		"reference to a reference":    {pdftest.File{Objs: append(pdftest.Page("", "")[2:], pdftest.Obj{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"}, pdftest.Obj{Number: 2, Body: "3 0 R"})}.Classic(), pdf.ErrDamaged},
+		"key twice":                   {catalog("/Lang (uk) /Lang (pl)"), pdf.ErrDamaged},
+		"string without end":          {catalog("/Lang (uk"), pdf.ErrDamaged},
+		"hexadecimal with a letter":   {catalog("/Lang <0g>"), pdf.ErrDamaged},
+		"two minus signs":             {catalog("/Number --5"), pdf.ErrDamaged},
+		"brace":                       {catalog("/X {}"), pdf.ErrDamaged},
+		"unknown word":                {catalog("/X nil"), pdf.ErrDamaged},
+		"no endobj":                   {replace(classic, "endobj", "endobx"), pdf.ErrDamaged},
+		"nested too deep":             {catalog("/X " + strings.Repeat("[", 1000) + strings.Repeat("]", 1000)), pdf.ErrTooLarge},
+		"dictionaries too deep":       {catalog("/X " + strings.Repeat("<</X", 1000) + " 1 " + strings.Repeat(">>", 1000)), pdf.ErrTooLarge},
+		"/Prev loop":                  {pdftest.File{Objs: pdftest.Page("", ""), Trailer: fmt.Sprintf("/Prev %d", bytes.Index(classic, []byte("xref\n0")))}.Classic(), pdf.ErrDamaged},
+		"/Prev beyond the file":       {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Prev 99999"}.Classic(), pdf.ErrDamaged},
+		"/Prev not a number":          {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Prev (1)"}.Classic(), pdf.ErrDamaged},
+		"encrypted":                   {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Encrypt 4 0 R"}.Classic(), pdf.ErrEncrypted},
+		"encrypted, streams":          {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Encrypt << /V 5 >>"}.Streams(), pdf.ErrEncrypted},
+		"hybrid":                      {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/XRefStm 15"}.Classic(), pdf.ErrHybrid},
+		"/AcroForm is a number":       {catalog("/AcroForm 5"), pdf.ErrDamaged},
+		"/Fields is a dictionary":     {catalog("/AcroForm << /Fields << >> >>"), pdf.ErrDamaged},
+		"field is a number":           {catalog("/AcroForm << /Fields [5] >>"), pdf.ErrDamaged},
+		"field loop":                  {catalog("/AcroForm << /Fields [5 0 R] >>", pdftest.Obj{Number: 5, Body: "<< /T (a) /Kids [5 0 R] >>"}), pdf.ErrDamaged},
+		"field listed twice":          {catalog("/AcroForm << /Fields [5 0 R 5 0 R] >>", pdftest.TextField(5, "a")), pdf.ErrDamaged},
+		"/Kids is a number":           {catalog("/AcroForm << /Fields [5 0 R] >>", pdftest.Obj{Number: 5, Body: "<< /T (a) /Kids 5 >>"}), pdf.ErrDamaged},
+		"object not in its stream":    {replace(stream, "1 0 2 ", "4 0 2 "), pdf.ErrDamaged},
+		"object stream too short":     {replace(stream, "/N 2 /First", "/N 9 /First"), pdf.ErrDamaged},
+		"object stream of other type": {replace(stream, "/ObjStm", "/ObjStn"), pdf.ErrDamaged},
+		"wrong stream length":         {replace(stream, "/First 9 /Length", "/First 9 /Lengtt"), pdf.ErrDamaged},
+		"/First outside":              {replace(stream, "/First 9 /Length", "/First 99/Length"), pdf.ErrDamaged},
+		"xref stream, other type":     {replace(stream, "/XRef", "/YRef"), pdf.ErrDamaged},
+		"/W of two":                   {xrefStream("/W [1 2]", make([]byte, 12)), pdf.ErrDamaged},
+		"/W huge":                     {xrefStream("/W [1 99999999 1]", make([]byte, 12)), pdf.ErrDamaged},
+		"/W negative":                 {xrefStream("/W [1 -2 1]", make([]byte, 12)), pdf.ErrDamaged},
+		"/W all zero":                 {xrefStream("/W [0 0 0]", make([]byte, 12)), pdf.ErrDamaged},
+		"/Index negative":             {xrefStream("/W [1 2 1] /Index [-1 3]", make([]byte, 12)), pdf.ErrDamaged},
+		"/Index odd":                  {xrefStream("/W [1 2 1] /Index [0]", make([]byte, 12)), pdf.ErrDamaged},
+		"/Index longer than data":     {xrefStream("/W [1 2 1] /Index [0 8000000000]", make([]byte, 12)), pdf.ErrDamaged},
+		"/Index number huge":          {xrefStream("/W [1 2 1] /Index [99999999 1]", make([]byte, 12)), pdf.ErrDamaged},
+		"two filters":                 {xrefStream("/W [1 2 1] /Filter [/FlateDecode /FlateDecode]", make([]byte, 12)), pdf.ErrUnsupported},
+		"unknown filter":              {xrefStream("/W [1 2 1] /Filter /LZWDecode", make([]byte, 12)), pdf.ErrUnsupported},
+		"broken compression":          {xrefStream("/W [1 2 1] /Filter /FlateDecode", make([]byte, 12)), pdf.ErrDamaged},
+		"unknown predictor":           {xrefStream("/W [1 2 1] /Filter /FlateDecode /DecodeParms << /Predictor 2 /Columns 4 >>", deflate(make([]byte, 15))), pdf.ErrUnsupported},
+		"predictor columns huge":      {xrefStream("/W [1 2 1] /Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 999999999999 >>", deflate(make([]byte, 15))), pdf.ErrDamaged},
+		"predictor row broken":        {xrefStream("/W [1 2 1] /Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 4 >>", deflate(make([]byte, 14))), pdf.ErrDamaged},
+		"predictor tag unknown":       {xrefStream("/W [1 2 1] /Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 4 >>", deflate(bytes.Repeat([]byte{9}, 15))), pdf.ErrDamaged},
+		"bomb":                        {xrefStream("/W [1 2 1] /Filter /FlateDecode", deflate(make([]byte, 65<<20))), pdf.ErrTooLarge},
+		"/Length in an object stream": {pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 5, Body: "99"})}.Streams(1, 5), nil},
+	} {
+		if name == "/Length in an object stream" {
+			// The length of the object stream is an object inside it: a reader that follows runs in circles.
+			at := bytes.Index(tc.data, []byte("/First"))
+			from := at + bytes.Index(tc.data[at:], []byte("/Length"))
+			to := from + bytes.IndexByte(tc.data[from:], '>')
+			tc.data, tc.want = replace(tc.data, string(tc.data[from:to]), pad("/Length 5 0 R"[:13], max(13, to-from))[:to-from]), pdf.ErrDamaged
+		}
+		if err := openForm(tc.data, pdf.Limits{}); !errors.Is(err, tc.want) || err == nil {
+			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	fields := pdftest.File{Objs: pdftest.Page("/AcroForm << /Fields [5 0 R 6 0 R 7 0 R] >>", "", pdftest.TextField(5, "a"), pdftest.TextField(6, "b"),
+		pdftest.Obj{Number: 7, Body: "<< /T (c) /Kids [8 0 R] >>"}, pdftest.Obj{Number: 8, Body: "<< /T (d) >>"})}.Classic()
+	streams := pdftest.File{Objs: pdftest.Page("", "")}.Streams(1)
+	if err := openForm(fields, pdf.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		data []byte
+		lim  pdf.Limits
+	}{
+		"Depth":      {fields, pdf.Limits{Depth: 1}},
+		"Values":     {fields, pdf.Limits{Values: 3}},
+		"Sections":   {twice(t, streams), pdf.Limits{Sections: 1}},
+		"Objects":    {fields, pdf.Limits{Objects: 7}},
+		"ObjectSize": {pdftest.File{Objs: pdftest.Page("/Lang ("+strings.Repeat("x", 5000)+")", "")}.Classic(), pdf.Limits{ObjectSize: 4096}},
+		"StreamSize": {streams, pdf.Limits{StreamSize: 30}},
+		"Fields":     {fields, pdf.Limits{Fields: 3}},
+	} {
+		if err := openForm(tc.data, tc.lim); !errors.Is(err, pdf.ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := pdf.Open(bytes.NewReader(nil), pdf.MaxSize+1, pdf.Limits{}); !errors.Is(err, pdf.ErrTooLarge) {
+		t.Errorf("eleven digits: %v", err)
+	}
+	// A file that is shorter than announced is an error of the reader, not a verdict on the document.
+	if _, err := pdf.Open(bytes.NewReader(fields), int64(len(fields))+5000, pdf.Limits{}); err == nil || errors.Is(err, pdf.ErrDamaged) {
+		t.Errorf("short reader: %v", err)
+	}
+}
+
+// TestMemory opens a decompression bomb and a document of one enormous object without taking much memory.
+func TestMemory(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"bomb":   xrefStream("/W [1 2 1] /Filter /FlateDecode", deflate(make([]byte, 400<<20))),
+		"values": pdftest.File{Objs: pdftest.Page("/X ["+strings.Repeat("1 ", 7<<19)+"]", "")}.Classic(),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := openForm(data, pdf.Limits{}); !errors.Is(err, pdf.ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 500 {
+			t.Errorf("%s: %d MiB allocated", name, got)
+		}
+	}
+}
+
+// twice appends an update that changes nothing but adds an object.
+func twice(t *testing.T, data []byte) []byte {
+	t.Helper()
+	d, err := open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := d.NewUpdate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := u.New()
+	at := u.Put(ref, []byte("<< /Test true >>"))
+	tail, err := u.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := append(bytes.Clone(data), tail...)
+	if !bytes.HasPrefix(out[at:], []byte("<< /Test true >>")) {
+		t.Error("Put returned a wrong offset")
+	}
+	d, err = open(out)
+	if err != nil {
+		t.Fatalf("own update: %v", err)
+	}
+	if o, err := d.Load(ref); err != nil || string(o.Value.Raw) != "<< /Test true >>" || o.Value.Pos != at {
+		t.Errorf("new object reads back as %q at %d, %v", o.Value.Raw, o.Value.Pos, err)
+	}
+	return out
+}
+
+// TestUpdate appends twice to every shape; qpdf finds nothing to complain about and the kind of section stays.
+func TestUpdate(t *testing.T) {
+	for _, s := range pdftest.Signable() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			out := twice(t, twice(t, s.Data))
+			path := filepath.Join(t.TempDir(), "out.pdf")
+			if err := os.WriteFile(path, out, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if said, err := exec.Command("qpdf", "--check", path).CombinedOutput(); err != nil || bytes.Contains(said, []byte("WARNING")) {
+				t.Errorf("qpdf: %v\n%s", err, said)
+			}
+			tail := out[len(s.Data):]
+			if tables := bytes.Count(tail, []byte("\ntrailer\n")); tables != 2 && tables != 0 || (tables == 0) != bytes.Contains(s.Data, []byte("/XRef")) {
+				t.Errorf("%d tables appended", tables)
+			}
+		})
+	}
+}
+
+// TestTrailerIsKept copies what the trailer says, whatever it is, and changes only the second file identifier.
+func TestTrailerIsKept(t *testing.T) {
+	first := pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 5, Body: "<< /Title (x) >>"}), Trailer: `/Info 5 0 R /ID [(\)a) <6162>] /Od#20d#2f [<</A/B>>]`}.Classic()
+	for _, data := range [][]byte{first, pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 5, Body: "<< /Title (x) >>"}), Trailer: `/Info 5 0 R /ID [(\)a) <6162>] /Od#20d#2f [<</A/B>>]`}.Streams(1)} {
+		tail := twice(t, data)[len(data):]
+		for _, want := range []string{"/Root 1 0 R", "/Info 5 0 R", `/ID [(\)a) <`, "/Od#20d#2f [<</A/B>>]"} {
+			if !bytes.Contains(tail, []byte(want)) {
+				t.Errorf("no %q in %q", want, tail)
+			}
+		}
+		if bytes.Contains(tail, []byte("<6162>")) {
+			t.Error("second file identifier did not change")
+		}
+		if !bytes.Equal(tail, twice(t, data)[len(data):]) {
+			t.Error("not deterministic")
+		}
+	}
+}
+
+// TestBufferEnds moves every kind of token over the ends of the reading buffer.
+func TestBufferEnds(t *testing.T) {
+	tokens := `/Name#20x (a\(b\)\\) <4142 43> [1 -2 +3 4.5 -.6 true false null 2 0 R 77 3 0 R] << /A 1 /B << >> /C [ ] >> % remark >>` + "\n" + `/Z 9`
+	for shift := range 160 {
+		data := pdftest.File{Objs: pdftest.Page("/Pad ("+strings.Repeat("x", 820+shift)+") /T ["+tokens[:strings.Index(tokens, " % ")]+"] "+tokens[strings.Index(tokens, " % ")+1:], "")}.Classic()
+		d, err := open(data)
+		if err != nil {
+			t.Fatalf("shift %d: %v", shift, err)
+		}
+		v := d.Catalog().Value
+		list := v.Get("T").Elems
+		if len(list) != 5 || list[0].Text != "Name x" || list[1].Text != `a(b)\` || list[2].Text != "ABC" || v.Get("Z").Int != 9 {
+			t.Fatalf("shift %d: %q", shift, v.Get("T").Raw)
+		}
+		var kinds []pdf.Kind
+		for _, e := range list[3].Elems {
+			kinds = append(kinds, e.Kind)
+		}
+		want := []pdf.Kind{pdf.Integer, pdf.Integer, pdf.Integer, pdf.Real, pdf.Real, pdf.Bool, pdf.Bool, pdf.Null, pdf.Reference, pdf.Integer, pdf.Reference}
+		if fmt.Sprint(kinds) != fmt.Sprint(want) || list[3].Elems[1].Int != -2 || list[3].Elems[10].Ref != (pdf.Ref{Number: 3}) {
+			t.Fatalf("shift %d: kinds %v", shift, kinds)
+		}
+		for _, e := range list {
+			if !bytes.Equal(data[e.Pos:e.Pos+int64(len(e.Raw))], e.Raw) {
+				t.Fatalf("shift %d: Pos of %q is wrong", shift, e.Raw)
+			}
+		}
+	}
+}
+
+func TestStrings(t *testing.T) {
+	for raw, want := range map[string]string{
+		`(plain)`:                "plain",
+		`(a(b)c)`:                "a(b)c",
+		`(\n\r\t\b\f\(\)\\\q)`:   "\n\r\t\b\f()\\q",
+		`(\101\7\0053)`:          "A\x07\x053",
+		"(a\\\nb\\\r\nc\\\rd)":   "abcd",
+		`<>`:                     "",
+		`<4>`:                    "@",
+		`<feff0428 0429>`:        "ШЩ",
+		`<FEFFD83DDE00>`:         "😀",
+		`<EFBBBFD0A8>`:           "Ш",
+		`(\376\377\004\(\004\))`: "ШЩ",
+	} {
+		data := pdftest.File{Objs: pdftest.Page("/X "+raw, "")}.Classic()
+		d, err := open(data)
+		if err != nil {
+			t.Errorf("%s: %v", raw, err)
+			continue
+		}
+		v := d.Catalog().Value.Get("X")
+		if got := v.Unicode(); v.Kind != pdf.String || got != want {
+			t.Errorf("%s: %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestTextStringRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String().Draw(t, "text")
+		d, err := open(pdftest.File{Objs: pdftest.Page("/X "+string(pdf.TextString(text)), "")}.Classic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Catalog().Value.Get("X").Unicode(); got != text {
+			t.Fatalf("%q reads back as %q", text, got)
+		}
+	})
+}
+
+// TestWith sets keys one after the other and finds the last value of each, and every other entry as it was.
+func TestWith(t *testing.T) {
+	values := []string{"1", "(x)", "/N", "<< /A [1 2] >>", "[3 0 R]", "null", "<00>", "-.5", "% c\n7"}
+	rapid.Check(t, func(t *rapid.T) {
+		want := map[string]string{}
+		body := ""
+		key := rapid.SampledFrom([]string{"A", "B", "C", "D", "E"})
+		for _, k := range rapid.SliceOfNDistinct(key, 0, 5, rapid.ID[string]).Draw(t, "keys") {
+			v := rapid.SampledFrom(values).Draw(t, "value")
+			body += "/" + k + rapid.SampledFrom([]string{" ", "\n", " % remark >>\r"}).Draw(t, "space") + v + " "
+			want[k] = strings.TrimPrefix(v, "% c\n")
+		}
+		parse := func(raw string) pdf.Value {
+			d, err := open(pdftest.File{Objs: pdftest.Page("/X "+raw, "")}.Classic())
+			if err != nil {
+				t.Fatalf("%q: %v", raw, err)
+			}
+			return d.Catalog().Value.Get("X")
+		}
+		v := parse("<<" + body + ">>")
+		for range 3 {
+			k, raw := key.Draw(t, "set"), rapid.SampledFrom(values[:8]).Draw(t, "to")
+			v, want[k] = v.With(k, []byte(raw)), raw
+		}
+		again := parse(string(v.Raw))
+		if len(again.Entries) != len(want) {
+			t.Fatalf("%q has %d keys, want %d", v.Raw, len(again.Entries), len(want))
+		}
+		for k, raw := range want {
+			if got := string(again.Get(k).Raw); got != raw {
+				t.Fatalf("/%s is %q, want %q, in %q", k, got, raw, v.Raw)
+			}
+		}
+	})
+}
+
+// TestMutationsNeverPanic changes a few bytes of every shape, thousands of times.
+func TestMutationsNeverPanic(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	shapes := pdftest.Signable()
+	for i := range 6000 {
+		data := mutate(r, shapes[i%len(shapes)].Data)
+		d, err := open(data)
+		if err != nil {
+			continue
+		}
+		_, _ = d.Form()
+		if u, err := d.NewUpdate(); err == nil {
+			u.Put(u.New(), []byte("null"))
+			_, _ = u.Finish()
+		}
+	}
+}
+
+func mutate(r *rand.Rand, data []byte) []byte {
+	data = bytes.Clone(data)
+	for range 1 + r.IntN(5) {
+		switch at := r.IntN(len(data)); r.IntN(6) {
+		case 0: // cut
+			data = data[:max(1, at)]
+		case 1: // remove
+			data = append(data[:at:at], data[min(len(data), at+1+r.IntN(9)):]...)
+		case 2: // repeat
+			data = append(data[:at:at], append(bytes.Clone(data[at/2:at]), data[at:]...)...)
+		case 3: // a digit
+			data[at] = byte('0' + r.IntN(10))
+		case 4: // a delimiter
+			data[at] = "()<>[]{}/% \n\rR"[r.IntN(14)]
+		default:
+			data[at] = byte(r.Uint32())
+		}
+		if len(data) == 0 {
+			return []byte{'%'}
+		}
+	}
+	return data
+}
+
+func FuzzOpen(f *testing.F) {
+	for _, s := range pdftest.Signable() {
+		if len(s.Data) < 10_000 {
+			f.Add(s.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14})
+		if (d == nil) == (err == nil) {
+			t.Fatal("neither or both of result and error")
+		}
+		if err == nil {
+			_, _ = d.Form()
+		}
+	})
+}
