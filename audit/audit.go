@@ -23,7 +23,8 @@
 // An entry holds identifiers, digests and commitments, never a name, a phone number, an address or a document: the
 // log cannot forget. A digest of something guessable, such as a phone number, enters only as a commitment with a
 // random salt that is kept, and erased, outside. The alphabet of identifiers has no blank, no "@" and no "+", so that
-// a name, an e-mail address or a phone number put there by mistake fails the commit instead of staying for ever.
+// a name, an e-mail address or a phone number put there by mistake fails the commit instead of staying for ever. Only what an alarm or a withheld signature tells must never fail:
+// there, what does not fit is replaced. Such texts come from our own errors, which name no person.
 package audit
 
 import "time"

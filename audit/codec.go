@@ -2,11 +2,13 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -152,6 +154,35 @@ func (c *codec) maybe(name string, s *string) {
 	if *s != "" && !ValidID(*s) {
 		c.fail(name, "is too long or not an identifier")
 	}
+}
+
+// suspect is an identifier that somebody may have tampered with: what is none enters as its SHA-256, so that the alarm
+// about it can always be written.
+func (c *codec) suspect(name string, s *string) {
+	if !c.reading && *s != "" && !ValidID(*s) {
+		*s = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(*s)))
+	}
+	c.maybe(name, s)
+}
+
+// remark is a text, often an error's, that must not keep the event from being written: what does not fit is replaced
+// or cut off.
+func (c *codec) remark(name string, s *string) {
+	if !c.reading {
+		*s = strings.Map(plain, *s)
+		*s = (*s)[:min(len(*s), MaxID)]
+	}
+	c.text(name, s)
+}
+
+func plain(r rune) rune {
+	switch {
+	case r == '"':
+		return '\''
+	case r < ' ', r > '~', r == '\\':
+		return '?'
+	}
+	return r
 }
 
 func (c *codec) outcome(name string, s *string) {

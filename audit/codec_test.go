@@ -168,11 +168,11 @@ func TestEncodeRefuses(t *testing.T) {
 		"phone":                 NoticeSent{"+380441234567", "signed"},
 		"e-mail":                NoticeSent{"jan@example.com", "signed"},
 		"long id":               NoticeSent{long, "signed"},
-		"long text":             SigningWithheld{"op-1", 1, long},
-		"quote":                 SigningWithheld{"op-1", 1, `"`},
-		"backslash":             SigningWithheld{"op-1", 1, `\`},
-		"newline":               SigningWithheld{"op-1", 1, "\n"},
-		"DEL":                   SigningWithheld{"op-1", 1, "\x7f"},
+		"long text":             CertificateRevoked{"cred-1", "4a5b", long, ""},
+		"quote":                 CertificateRevoked{"cred-1", "4a5b", `"`, ""},
+		"backslash":             CertificateRevoked{"cred-1", "4a5b", `\`, ""},
+		"newline":               CertificateRevoked{"cred-1", "4a5b", "\n", ""},
+		"DEL":                   CertificateRevoked{"cred-1", "4a5b", "\x7f", ""},
 		"number above 2^53":     SigningResumed{"op-1", 1 << 53},
 		"negative size":         ServiceStarted{"v1", 1, -1},
 		"no digest":             AgreementSealed{"enr-1", fill(1, 32), nil},
@@ -192,6 +192,24 @@ func TestEncodeRefuses(t *testing.T) {
 	for _, at := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		if _, err := Encode(at, ServiceStopped{}); !errors.Is(err, ErrEvent) {
 			t.Errorf("%v: %v", at, err)
+		}
+	}
+}
+
+// TestAlarmIsAlwaysWritten: neither an error's text nor a tampered id keeps an alarm out of the log.
+func TestAlarmIsAlwaysWritten(t *testing.T) {
+	for _, text := range []string{
+		"", `the seal of "op-1" \ does not fit`, "Іван\n\x00\xff", strings.Repeat("ї\"", 5000), "+380441234567",
+	} {
+		for _, e := range []Event{IntegrityAlarm{"operation", text, text}, SigningWithheld{"op-1", 1, text}} {
+			entry, err := Encode(sampleTime, e)
+			if err != nil {
+				t.Errorf("%q: %v", text, err)
+				continue
+			}
+			if _, _, err := Decode(entry); err != nil || strings.Contains(string(entry), "Іван") {
+				t.Errorf("%s: %v", entry, err)
+			}
 		}
 	}
 }

@@ -93,7 +93,7 @@ type SigningSigned struct {
 type SigningWithheld struct {
 	Operation string
 	Fence     uint64
-	Reason    string
+	Reason    string // what does not fit an entry is replaced
 }
 
 // SigningClosed says that an operation ended without signatures.
@@ -105,8 +105,8 @@ type SigningClosed struct {
 // IntegrityAlarm says that a seal or a digest did not fit its record: somebody else wrote to the database.
 type IntegrityAlarm struct {
 	Record  string // kind of record
-	Subject string // its id
-	Reason  string
+	Subject string // its id, or sha256:<hex> of what stands in its place
+	Reason  string // what does not fit an entry is replaced
 }
 
 // ServiceStarted says that the engine began to serve.

@@ -303,7 +303,7 @@ func (SigningWithheld) kind() string { return "signing.withheld" }
 func (e SigningWithheld) event(c *codec) Event {
 	c.id("operation", &e.Operation)
 	c.number("fence", &e.Fence)
-	c.text("reason", &e.Reason)
+	c.remark("reason", &e.Reason)
 	return e
 }
 
@@ -319,8 +319,8 @@ func (IntegrityAlarm) kind() string { return "integrity.alarm" }
 
 func (e IntegrityAlarm) event(c *codec) Event {
 	c.id("record", &e.Record)
-	c.maybe("subject", &e.Subject)
-	c.text("reason", &e.Reason)
+	c.suspect("subject", &e.Subject)
+	c.remark("reason", &e.Reason)
 	return e
 }
 
