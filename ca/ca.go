@@ -95,9 +95,10 @@ func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 
 // FileName is the name, without extension, under which the CA's certificate (.cer) and revocation list (.crl) are
 // published: the first 10 octets of the subject key identifier, so each key generation has its own addresses.
-func (a *Authority) FileName() string { return fileName(a.cert) }
+func (a *Authority) FileName() string { return FileName(a.cert) }
 
-func fileName(cert *x509.Certificate) string {
+// FileName is the same for a CA whose key is not at hand.
+func FileName(cert *x509.Certificate) string {
 	id := cert.SubjectKeyId
 	if len(id) > 10 {
 		id = id[:10]
@@ -112,11 +113,11 @@ func (a *Authority) CertificateURL() string { return certificateURL(a.cfg, a.cer
 func (a *Authority) CRLURL() string { return crlURL(a.cfg, a.cert) }
 
 func certificateURL(cfg Config, issuer *x509.Certificate) string {
-	return cfg.AIABase + "/" + fileName(issuer) + ".cer"
+	return cfg.AIABase + "/" + FileName(issuer) + ".cer"
 }
 
 func crlURL(cfg Config, issuer *x509.Certificate) string {
-	return cfg.CRLBase + "/" + fileName(issuer) + ".crl"
+	return cfg.CRLBase + "/" + FileName(issuer) + ".crl"
 }
 
 // checkKey holds the curves a profile allows.

@@ -170,8 +170,8 @@ func checkPolicies(c *certificate, w *Want) string {
 	var got []string
 	for _, p := range list {
 		var id asn1.ObjectIdentifier
-		if err := unmarshalAll(p.Bytes, &id); err != nil {
-			return "a policy is not an identifier without qualifiers: " + err.Error()
+		if err := unmarshalAll(p.Bytes, &id); err != nil || p.Tag != asn1.TagSequence {
+			return "a policy is not an identifier without qualifiers"
 		}
 		got = append(got, id.String())
 	}

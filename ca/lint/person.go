@@ -110,7 +110,8 @@ func SplitIdentifier(s string) (kind, country, value string, ok bool) {
 		return "", "", "", false
 	}
 	for _, r := range value {
-		if !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("-./:()+,' ", r)) {
+		letter := r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
+		if !letter && (r < '0' || r > '9') && !strings.ContainsRune("-./:()+,' ", r) {
 			return "", "", "", false
 		}
 	}

@@ -220,8 +220,9 @@ func disclosures(der []byte) ([]disclosure, error) {
 	var out []disclosure
 	for _, one := range list {
 		parts, err := elements(one.Bytes)
-		if err != nil || len(parts) != 2 || parts[0].Tag != asn1.TagIA5String || parts[1].Tag != asn1.TagPrintableString {
-			return nil, errors.New("an entry is not an IA5String and a PrintableString")
+		if err != nil || one.Tag != asn1.TagSequence || len(parts) != 2 ||
+			parts[0].Tag != asn1.TagIA5String || parts[1].Tag != asn1.TagPrintableString {
+			return nil, errors.New("an entry is not a sequence of an IA5String and a PrintableString")
 		}
 		out = append(out, disclosure{string(parts[0].Bytes), string(parts[1].Bytes)})
 	}
