@@ -95,7 +95,7 @@ type Config struct {
 
 // Limits of one operation.
 const (
-	maxItems      = 1000
+	maxItems      = 100
 	maxTitle      = 200              // characters
 	activationTTL = 2 * time.Minute  // of an activation: how long an interrupted operation can be resumed
 	leaseTTL      = 30 * time.Second // of the right to sign after an activation

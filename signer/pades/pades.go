@@ -9,12 +9,14 @@
 package pades
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -94,13 +96,13 @@ func validText(s string) bool {
 func (p *Prepared) DTBSR() []byte { return hashOf(p.algorithm.Hash(), p.attributes) }
 
 // DocumentDigest returns the digest over the ByteRange: the whole finished file but the CMS.
-func (p *Prepared) DocumentDigest() []byte { return append([]byte(nil), p.digest...) }
+func (p *Prepared) DocumentDigest() []byte { return bytes.Clone(p.digest) }
 
 // Algorithm returns the algorithm of the signature.
 func (p *Prepared) Algorithm() cades.Algorithm { return p.algorithm }
 
 // SignedAttributes returns the DER encoding whose digest is DTBSR.
-func (p *Prepared) SignedAttributes() []byte { return append([]byte(nil), p.attributes...) }
+func (p *Prepared) SignedAttributes() []byte { return bytes.Clone(p.attributes) }
 
 // BaseSize returns the size of the original file in bytes.
 func (p *Prepared) BaseSize() int64 { return p.baseSize }
@@ -151,8 +153,17 @@ func (p *Prepared) checkCMS(cms []byte) error {
 	if err != nil {
 		return err
 	}
-	if string(s.SignedAttributes) != string(p.attributes) || s.Algorithm != p.algorithm {
+	if !bytes.Equal(s.SignedAttributes, p.attributes) || s.Algorithm != p.algorithm {
 		return fmt.Errorf("%w: CMS has other signed attributes", ErrChanged)
+	}
+	// The signature does not cover the certificates, so they are compared.
+	for _, c := range p.chain {
+		if !slices.ContainsFunc(s.Certificates, func(got []byte) bool { return bytes.Equal(got, c) }) {
+			return fmt.Errorf("%w: CMS lacks a certificate", ErrChanged)
+		}
+	}
+	if err := s.Conforms(cades.PAdES); err != nil {
+		return err
 	}
 	return s.Verify(p.digest)
 }
@@ -169,7 +180,7 @@ func (p *Prepared) Check(ctx context.Context, r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	if string(sum) != string(p.digest) {
+	if !bytes.Equal(sum, p.digest) {
 		return fmt.Errorf("%w: document digest", ErrChanged)
 	}
 	hole := make([]byte, 2+2*p.reserve)

@@ -3,8 +3,10 @@ package demo
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -142,10 +144,38 @@ func (d *demo) keep(name string, content []byte) error {
 // collect fetches chain and revocation list over HTTP as a relying party would, stops the service, and takes the log.
 func (d *demo) collect() error {
 	d.print.step("A relying party fetches certificates and revocation list; the service stops; the log is taken along")
-	for name, path := range map[string]string{
-		"root.cer": "/ca/root.cer", "issuing.cer": "/ca/issuing.cer", "issuing.crl": "/crl/issuing.crl", "root.crl": "/crl/root.crl",
-	} {
-		b, err := d.server.get(d.ctx, path)
+	if err := d.fetch("certificate.cer", "issuing"); err != nil {
+		return err
+	}
+	if err := d.fetch("issuing.cer", "root"); err != nil {
+		return err
+	}
+	if err := d.server.stop(); err != nil {
+		return err
+	}
+	return d.server.takeLog(d.Out)
+}
+
+// fetch follows the addresses in a certificate to its issuer's certificate and revocation list. The public name in them
+// is that of the demo's server on loopback.
+func (d *demo) fetch(certificate, issuer string) error {
+	der, err := os.ReadFile(filepath.Join(d.Out, certificate))
+	if err != nil {
+		return err
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	for name, addresses := range map[string][]string{issuer + ".cer": c.IssuingCertificateURL, issuer + ".crl": c.CRLDistributionPoints} {
+		if len(addresses) != 1 {
+			return fmt.Errorf("%s names %d addresses for %s", certificate, len(addresses), name)
+		}
+		u, err := url.Parse(addresses[0])
+		if err != nil {
+			return err
+		}
+		b, err := d.server.get(d.ctx, u.Path)
 		if err != nil {
 			return err
 		}
@@ -153,10 +183,7 @@ func (d *demo) collect() error {
 			return err
 		}
 	}
-	if err := d.server.stop(); err != nil {
-		return err
-	}
-	return d.server.takeLog(d.Out)
+	return nil
 }
 
 func (d *demo) close() error {

@@ -2,23 +2,24 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/credential"
@@ -45,7 +46,7 @@ type Engine struct {
 	trust  *sam.Module
 	db     *store.DB
 	spool  *store.Spool
-	vkey   string
+	tiles  *tiles.Exporter
 
 	issuing *ca.Authority
 	tlsRoot *ca.Authority
@@ -58,7 +59,7 @@ type Engine struct {
 	server *server.Server
 
 	grpcListener, httpListener net.Listener
-	http                       *http.Server
+	http                       *pki.Server
 	workers                    sync.WaitGroup
 }
 
@@ -108,7 +109,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.vkey = strings.TrimSpace(string(vkey))
+	e.tiles = tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey)))
 	e.db, err = store.Open(ctx, store.Config{
 		Dir: e.config.Path(e.config.Data, "db"), HeadFile: e.config.Path(e.config.Data, "heads"),
 		HeadMAC: e.trust.Head, Head: head, Now: time.Now,
@@ -212,7 +213,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
-		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: e.db,
+		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
 		Health: []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: func(ctx context.Context) error {
 			_, err := e.db.Size(ctx)
@@ -231,12 +232,8 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 	if e.httpListener, err = lc.Listen(ctx, "tcp", e.config.PKI.Listen); err != nil {
 		return fmt.Errorf("pki.listen: %w; is another process using it?", err)
 	}
-	root, err := x509.ParseCertificate(e.chain[1])
-	if err != nil {
-		return err
-	}
-	e.http = e.publication(root)
-	return nil
+	e.http, err = e.publication()
+	return err
 }
 
 // Addresses returns where gRPC and the HTTP publication listen.
@@ -262,11 +259,7 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	e.workers.Go(func() { e.sender.Run(work) })
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
-	e.workers.Go(func() {
-		if err := e.http.Serve(e.httpListener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- err
-		}
-	})
+	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
 	ready()
 	var err error
 	select {
@@ -284,7 +277,7 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	stopWorkers()
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
-	_, exported := e.db.ExportTiles(ctx, e.logDir(), e.vkey)
+	_, exported := e.tiles.Export(ctx, e.db)
 	return errors.Join(err, exported, e.close())
 }
 
@@ -334,7 +327,7 @@ func (e *Engine) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-second.C:
-			_, err = e.db.ExportTiles(ctx, e.logDir(), e.vkey)
+			_, err = e.tiles.Export(ctx, e.db)
 		case <-minute.C:
 			_, sweep := e.signer.Sweep(ctx)
 			err = errors.Join(sweep, e.forget())
@@ -347,22 +340,35 @@ func (e *Engine) tick(ctx context.Context) {
 
 // forget deletes documents that were not fetched in time.
 func (e *Engine) forget() error {
-	_, err := e.spool.RemoveOlder(time.Now().Add(-e.config.Limits.DocumentLife))
+	_, err := e.spool.Expire(time.Now().Add(-e.config.Limits.DocumentLife))
 	return err
 }
 
 // clientIssuer certifies new clients and records them.
 type clientIssuer struct{ *Engine }
 
-// Issue certifies a client's key. The event is durable before the certificate leaves.
-func (c clientIssuer) Issue(ctx context.Context, caller string, csr []byte, name, display, role string) ([][]byte, error) {
-	chain, err := issueClient(ctx, c.tlsRoot, csr, name, display, role, time.Now())
+// Issue certifies a client's key. The event is durable before the certificate leaves; the same request id gets the same
+// certificate.
+func (c clientIssuer) Issue(ctx context.Context, caller, requestID string, r server.ClientRequest) ([][]byte, error) {
+	chain, err := issueClient(ctx, c.tlsRoot, r, time.Now())
 	if err != nil {
 		return nil, err
 	}
+	body := sha256.Sum256([]byte(strings.Join([]string{"create-client", r.Name, r.Display, r.Role, string(r.CSR)}, "\x00")))
 	_, err = c.db.Signer().Update(ctx, func(tx signer.Tx) error {
-		tx.Append(audit.ClientAdded{Client: name, Role: role, Caller: caller})
-		return nil
+		earlier, result, err := tx.Request(caller, requestID)
+		if err != nil {
+			return err
+		}
+		if earlier != nil {
+			if !bytes.Equal(earlier, body[:]) {
+				return signer.ErrRequestReused
+			}
+			chain[0], err = base64.StdEncoding.DecodeString(result)
+			return err
+		}
+		tx.Append(audit.ClientAdded{Client: r.Name, Role: r.Role, Caller: caller})
+		return tx.PutRequest(caller, requestID, body[:], base64.StdEncoding.EncodeToString(chain[0]))
 	})
 	if err != nil {
 		return nil, err
@@ -370,22 +376,26 @@ func (c clientIssuer) Issue(ctx context.Context, caller string, csr []byte, name
 	return chain, nil
 }
 
-// publication is the public HTTP server.
-func (e *Engine) publication(root *x509.Certificate) *http.Server {
-	_ = root
-	return pki.NewServer(pki.Config{
-		Root: e.chain[1], Issuing: e.chain[0],
-		RootCRL:    func(context.Context) ([]byte, error) { return e.rootCRL, nil },
-		IssuingCRL: e.enrol.CRL,
-		Logger:     e.logger,
-	})
-}
+// operationLog is the log as auditors see it.
+type operationLog struct{ *store.DB }
 
-// pemFile is only for people: the chain beside the DER files.
-func pemFile(path string, ders ...[]byte) error {
-	var out []byte
-	for _, der := range ders {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+func (l operationLog) Checkpoint(ctx context.Context) ([]byte, error) { return l.LastHead(ctx) }
+
+// publication is the public HTTP server of CA certificates and revocation lists.
+func (e *Engine) publication() (*pki.Server, error) {
+	root, err := x509.ParseCertificate(e.chain[1])
+	if err != nil {
+		return nil, err
 	}
-	return os.WriteFile(filepath.Clean(path), out, 0o644) //nolint:gosec // public by nature
+	h, err := pki.Handler(pki.Config{
+		Authorities: []pki.Authority{
+			{Name: ca.FileName(root), Certificate: e.chain[1], CRL: func(context.Context) ([]byte, error) { return e.rootCRL, nil }},
+			{Name: e.issuing.FileName(), Certificate: e.chain[0], CRL: e.enrol.CRL},
+		},
+		CRLAge: time.Minute, Logger: e.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pki.NewServer(h, e.logger), nil
 }

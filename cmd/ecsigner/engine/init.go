@@ -17,6 +17,7 @@ import (
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/hsm"
+	"github.com/ecsigner/ecsigner/server"
 )
 
 // ErrExists: the directory holds something already; an installation is never overwritten.
@@ -264,7 +265,9 @@ func makeOperator(ctx context.Context, cfg config.Config, d *hsm.Device, now tim
 	if err != nil {
 		return err
 	}
-	chain, err := issueClient(ctx, authority, csr, "operator", cfg.Provider.Organisation, "operator", now)
+	chain, err := issueClient(ctx, authority, server.ClientRequest{
+		Name: "operator", Display: cfg.Provider.Organisation, Role: "operator", CSR: csr,
+	}, now)
 	if err != nil {
 		return err
 	}

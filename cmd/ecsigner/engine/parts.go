@@ -4,17 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/hsm"
 	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/server"
+	"github.com/ecsigner/ecsigner/store"
 )
 
 // clientYears is the life of a client's certificate.
@@ -107,22 +107,37 @@ func tlsAuthority(ctx context.Context, cfg config.Config, d *hsm.Device) (*ca.Au
 }
 
 // issueClient certifies a client's key for a name, a role and the name that persons are shown.
-func issueClient(ctx context.Context, a *ca.Authority, csr []byte, name, display, role string, now time.Time) ([][]byte, error) {
-	req, err := x509.ParseCertificateRequest(csr)
+func issueClient(ctx context.Context, a *ca.Authority, r server.ClientRequest, now time.Time) ([][]byte, error) {
+	req, err := x509.ParseCertificateRequest(r.CSR)
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate request: %w", err)
+		return nil, fmt.Errorf("%w: reading the certificate request: %w", ca.ErrRequest, err)
 	}
 	if err := req.CheckSignature(); err != nil {
-		return nil, errors.New("the certificate request is not signed with its key")
+		return nil, fmt.Errorf("%w: it is not signed with its key", ca.ErrRequest)
 	}
 	c, err := a.Issue(ctx, ca.Request{
-		ID: "tls-client", Person: "client " + name, Profile: ca.TLSClient, DNSNames: []string{strings.ToLower(name)},
-		Role: role, Display: display, PublicKey: req.PublicKey, NotBefore: now.Add(-time.Minute).Truncate(time.Second), Years: clientYears,
+		ID: "tls-client", Person: "client " + r.Name, Profile: ca.TLSClient, DNSNames: []string{r.Name},
+		Role: r.Role, Display: r.Display, PublicKey: req.PublicKey, NotBefore: now.Add(-time.Minute).Truncate(time.Second), Years: clientYears,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return [][]byte{c.DER, a.Certificate().Raw}, nil
+}
+
+// faults names what the edge does not know: errors of device and store.
+func faults() []server.Fault {
+	return []server.Fault{
+		{Err: hsm.ErrUnavailable, Reason: server.ReasonDevice},
+		{Err: store.ErrFull, Reason: server.ReasonStore},
+		{Err: store.ErrReadOnly, Reason: server.ReasonStore},
+		{Err: store.ErrDatabase, Reason: server.ReasonStore},
+		{Err: store.ErrStopped, Reason: server.ReasonStore},
+		{Err: store.ErrClosed, Reason: server.ReasonShutdown},
+		{Err: store.ErrHead, Reason: server.ReasonDevice},
+		{Err: store.ErrNoHead, Reason: server.ReasonHeadPending},
+		{Err: store.ErrClock, Reason: server.ReasonClock},
+	}
 }
 
 // ProfileOf tells by its subject which profile a certificate of the installation has.
