@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"buf.build/go/protovalidate"
+	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+)
+
+// gates are what every call passes before the use cases see it.
+type gates struct {
+	translator
+	validator protovalidate.Validator
+	limits    Limits
+	roles     map[string][]pb.Role // who may call, by full method name
+
+	mu      sync.Mutex
+	clients map[string]*quota // by name; as many as client certificates were issued
+}
+
+// quota is what one client has used.
+type quota struct {
+	bucket  *rate.Limiter
+	calls   int
+	streams int
+}
+
+// errPanic: a handler panicked. What it said is in the log only.
+var errPanic = errors.New("server: a handler panicked")
+
+func (g *gates) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	call := g.begin(ctx, info.FullMethod)
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, panicked(p)
+		}
+		err = g.end(call, req, err)
+	}()
+	ctx, cancel, err := g.enter(ctx, call, g.limits.Unary)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if err := g.valid(req); err != nil {
+		return nil, err
+	}
+	leave, err := g.admit(call.client.Name, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return next(ctx, req)
+}
+
+func (g *gates) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	call := g.begin(s.Context(), info.FullMethod)
+	gated := &gatedStream{ServerStream: s, gates: g}
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+		err = g.end(call, gated.first, err)
+	}()
+	ctx, cancel, err := g.enter(s.Context(), call, g.limits.Stream)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	leave, err := g.admit(call.client.Name, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	gated.ctx = ctx
+	return next(srv, gated)
+}
+
+// enter checks deadline and role, and puts the client into the context. No call may take longer than limit.
+func (g *gates) enter(ctx context.Context, call *call, limit time.Duration) (context.Context, context.CancelFunc, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		return nil, nil, refuse(ReasonDeadlineRequired)
+	}
+	c, err := identify(ctx, g.now())
+	if err != nil {
+		return nil, nil, err
+	}
+	call.client = c
+	if !slices.Contains(g.roles[call.method], c.Role) {
+		return nil, nil, refuse(ReasonRole)
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, clientKey{}, c), limit)
+	return ctx, cancel, nil
+}
+
+// valid holds a message against the rules of the proto.
+func (g *gates) valid(req any) error {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a proto message", req)
+	}
+	return g.validator.Validate(m)
+}
+
+// admit counts a call against its client's quota until leave is called.
+func (g *gates) admit(name string, stream bool) (leave func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q := g.clients[name]
+	if q == nil {
+		q = &quota{bucket: rate.NewLimiter(g.limits.Rate, g.limits.Burst)}
+		g.clients[name] = q
+	}
+	if !q.bucket.AllowN(g.now(), 1) {
+		return nil, refuse(ReasonRate)
+	}
+	running, limit := &q.calls, g.limits.Calls
+	if stream {
+		running, limit = &q.streams, g.limits.Streams
+	}
+	if *running >= limit {
+		return nil, refuse(ReasonInFlight)
+	}
+	*running++
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		*running--
+	}, nil
+}
+
+func panicked(p any) error {
+	return fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
+}
+
+// gatedStream checks every message that comes in.
+type gatedStream struct {
+	grpc.ServerStream
+	gates *gates
+	ctx   context.Context //nolint:containedctx // how grpc hands a stream its context
+	first any             // message, for the log and for the paths of fields
+}
+
+// Context carries the client and the cut deadline.
+func (s *gatedStream) Context() context.Context { return s.ctx }
+
+// RecvMsg receives a message and holds it against the rules of the proto.
+func (s *gatedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if s.first == nil {
+		s.first = m
+	}
+	return s.gates.valid(m)
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"io"
+
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/signer"
+)
+
+// Enrolments is the use case of enrolment; *enrol.Service is one. All methods are safe for concurrent use, may be
+// repeated with the same request id, and treat the records of another caller as absent.
+type Enrolments interface {
+	EnrolmentForm
+	PhoneProof
+	IdentityProofing
+	Agreements
+	Vouchers
+	Get(ctx context.Context, caller, id string) (enrol.View, error)
+	List(ctx context.Context, caller, after string, limit int) ([]enrol.View, error)
+}
+
+// EnrolmentForm takes what the person says.
+type EnrolmentForm interface {
+	Create(ctx context.Context, caller, requestID, voucherCode, language string) (enrol.View, error)
+	SetParameters(ctx context.Context, caller, id, requestID string, p enrol.Parameters) (enrol.View, error)
+	SetPersonalData(ctx context.Context, caller, id, requestID string, d enrol.PersonalData) (enrol.View, error)
+	Cancel(ctx context.Context, caller, id, requestID string) (enrol.View, error)
+}
+
+// PhoneProof proves the phone by a code.
+type PhoneProof interface {
+	SendPhoneCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
+	ConfirmPhone(ctx context.Context, caller, id, requestID, code string) (enrol.View, error)
+}
+
+// IdentityProofing asks a provider for proof of the identity and takes its result.
+type IdentityProofing interface {
+	StartIdentityProofing(ctx context.Context, caller, id, requestID, provider string) (enrol.View, error)
+	ReportIdentityResult(ctx context.Context, caller, requestID string, r enrol.IdentityResult) (enrol.View, error)
+}
+
+// Agreements shows the agreement and takes its acceptance.
+type Agreements interface {
+	Agreement(ctx context.Context, caller, id string) (enrol.AgreementDocument, error)
+	SendAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
+	AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (enrol.View, error)
+}
+
+// Vouchers makes vouchers.
+type Vouchers interface {
+	CreateVouchers(ctx context.Context, caller, requestID string, v enrol.VoucherRequest) ([]string, error)
+}
+
+// Credentials shows credentials and governs their use; *enrol.Service is one. A client sees those it was granted, the
+// empty client all.
+type Credentials interface {
+	Access
+	Credential(ctx context.Context, id credential.ID, client string) (enrol.CredentialView, error)
+	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]enrol.CredentialView, error)
+	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
+	Unlock(ctx context.Context, caller, requestID, account, client string) error
+}
+
+// Access says which client may use a credential.
+type Access interface {
+	GrantAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error
+	WithdrawAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error
+}
+
+// Signing is the use case of signing; *signer.Service is one. All methods are safe for concurrent use and treat the
+// records of another caller as absent.
+type Signing interface {
+	Documents
+	Get(ctx context.Context, caller signer.Caller, id signer.OperationID) (signer.View, error)
+	Create(ctx context.Context, caller signer.Caller, requestID string, c signer.CreateRequest) (signer.View, error)
+	SendCode(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.CodeSent, error)
+	Authorize(ctx context.Context, caller signer.Caller, id signer.OperationID, code string) (signer.View, error)
+	Ends
+}
+
+// Ends closes operations.
+type Ends interface {
+	Cancel(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.View, error)
+	Complete(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.View, error)
+}
+
+// Documents takes documents and gives results.
+type Documents interface {
+	// Upload keeps the document only when r ends with io.EOF.
+	Upload(ctx context.Context, caller signer.Caller, requestID, name string, r io.Reader) (signer.Document, error)
+	Artifact(ctx context.Context, caller signer.Caller, id signer.OperationID, item int, full bool) (signer.Artifact, error)
+}
+
+// Log is the operation log as an auditor reads it. What it returns is durable.
+type Log interface {
+	// Checkpoint returns the newest signed head.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// Receipt proves the entry at index under the newest signed head. enrol.ErrNotFound or signer.ErrNotFound when there
+	// is no such entry.
+	Receipt(ctx context.Context, index int64) ([]byte, error)
+	// Entries returns the entries from start on, at most limit; none behind the end.
+	Entries(ctx context.Context, start int64, limit int) ([][]byte, error)
+}
+
+// ClientIssuer makes client certificates. It appends the event of the operation log, and answers the same request id
+// of the same caller without making a second certificate.
+type ClientIssuer interface {
+	// Issue returns the chain in DER, the client's certificate first. ca.ErrRequest or ca.ErrKey: the CSR cannot be used.
+	Issue(ctx context.Context, caller, requestID string, r ClientRequest) ([][]byte, error)
+}
+
+// ClientRequest asks for a client certificate.
+type ClientRequest struct {
+	Name    string // common name
+	Display string // organisation
+	Role    string // such as portal; RoleURI says how the certificate carries it
+	CSR     []byte // DER (RFC 2986)
+}
+
+var (
+	_ Enrolments  = (*enrol.Service)(nil)
+	_ Credentials = (*enrol.Service)(nil)
+	_ Signing     = (*signer.Service)(nil)
+)

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Reason is why a call was refused: stable, in ErrorInfo of the domain "ecsigner". docs/errors.md lists all of them.
+type Reason string
+
+// Reasons of the edge itself.
+const (
+	ReasonNotAuthenticated Reason = "NOT_AUTHENTICATED"
+	ReasonClientUnknown    Reason = "CLIENT_UNKNOWN"
+	ReasonRole             Reason = "ROLE_NOT_ALLOWED"
+	ReasonDeadlineRequired Reason = "DEADLINE_REQUIRED"
+	ReasonDeadline         Reason = "DEADLINE_EXCEEDED"
+	ReasonCancelled        Reason = "CANCELLED"
+	ReasonInvalid          Reason = "INVALID_REQUEST"
+	ReasonMessageSize      Reason = "MESSAGE_TOO_LARGE"
+	ReasonRate             Reason = "RATE_LIMITED"
+	ReasonInFlight         Reason = "TOO_MANY_CALLS"
+	ReasonShutdown         Reason = "SHUTTING_DOWN"
+	ReasonOffset           Reason = "OFFSET_BEYOND_END"
+	ReasonNotOffered       Reason = "NOT_OFFERED"
+	ReasonInternal         Reason = "INTERNAL"
+)
+
+// Reasons of records and codes in general.
+const (
+	ReasonNotFound       Reason = "NOT_FOUND"
+	ReasonRequestReused  Reason = "REQUEST_ID_REUSED"
+	ReasonConflict       Reason = "CHANGED_MEANWHILE"
+	ReasonOutcomeUnknown Reason = "OUTCOME_UNKNOWN"
+	ReasonState          Reason = "WRONG_STATE"
+	ReasonIntegrity      Reason = "RECORD_TAMPERED"
+	ReasonCodeRejected   Reason = "CODE_REJECTED"
+	ReasonCodeExhausted  Reason = "CODE_EXHAUSTED"
+	ReasonCodeExpired    Reason = "CODE_EXPIRED"
+	ReasonCodeSpent      Reason = "CODE_SPENT"
+	ReasonCodeVoided     Reason = "CODE_VOIDED"
+	ReasonCodeLocked     Reason = "CODES_LOCKED"
+	ReasonTooManyCodes   Reason = "TOO_MANY_CODES"
+)
+
+// Reasons of enrolment.
+const (
+	ReasonEnrolmentExpired  Reason = "ENROLMENT_EXPIRED"
+	ReasonVoucherMistyped   Reason = "VOUCHER_MISTYPED"
+	ReasonVoucherUnknown    Reason = "VOUCHER_UNKNOWN"
+	ReasonVoucherUsed       Reason = "VOUCHER_USED"
+	ReasonVoucherExpired    Reason = "VOUCHER_EXPIRED"
+	ReasonVouchersShown     Reason = "VOUCHERS_SHOWN_ONCE"
+	ReasonName              Reason = "NAME_INVALID"
+	ReasonIdentifier        Reason = "IDENTIFIER_INVALID"
+	ReasonCheckDigit        Reason = "CHECK_DIGIT_WRONG"
+	ReasonBirthDate         Reason = "BIRTH_DATE_INVALID"
+	ReasonAge               Reason = "PERSON_UNDER_AGE"
+	ReasonPhone             Reason = "PHONE_INVALID"
+	ReasonLanguage          Reason = "LANGUAGE_NOT_OFFERED"
+	ReasonYears             Reason = "VALIDITY_NOT_OFFERED"
+	ReasonAlgorithm         Reason = "ALGORITHM_NOT_OFFERED"
+	ReasonIdentityDiffers   Reason = "IDENTITY_DIFFERS"
+	ReasonAgreementDiffers  Reason = "AGREEMENT_DIFFERS"
+	ReasonCertificateRules  Reason = "CERTIFICATE_REFUSED"
+	ReasonCredentialRevoked Reason = "CREDENTIAL_REVOKED"
+	ReasonCSR               Reason = "CSR_INVALID"
+)
+
+// Reasons of signing.
+const (
+	ReasonCredential        Reason = "CREDENTIAL_UNUSABLE"
+	ReasonInProgress        Reason = "SIGNING_IN_PROGRESS"
+	ReasonActivationExpired Reason = "ACTIVATION_EXPIRED"
+	ReasonWithheld          Reason = "SIGNATURE_WITHHELD"
+	ReasonDocumentTooLarge  Reason = "DOCUMENT_TOO_LARGE"
+	ReasonDocumentEmpty     Reason = "DOCUMENT_EMPTY"
+	ReasonDocumentGone      Reason = "DOCUMENT_GONE"
+	ReasonNotPDF            Reason = "NOT_A_PDF"
+	ReasonPDFDamaged        Reason = "PDF_DAMAGED"
+	ReasonPDFEncrypted      Reason = "PDF_ENCRYPTED"
+	ReasonPDFTooComplex     Reason = "PDF_TOO_COMPLEX"
+	ReasonPDFUnsupported    Reason = "PDF_UNSUPPORTED"
+	ReasonPDFLocked         Reason = "PDF_LOCKED"
+)
+
+// Reasons of what stands below the use cases; they reach the edge through Config.Faults.
+const (
+	ReasonDevice      Reason = "HSM_UNAVAILABLE"
+	ReasonStore       Reason = "STORE_UNAVAILABLE"
+	ReasonClock       Reason = "CLOCK_BEHIND_LOG"
+	ReasonHeadPending Reason = "LOG_HEAD_PENDING"
+)
+
+// Fault gives an error that the edge does not know its reason.
+type Fault struct {
+	Err    error
+	Reason Reason
+}
+
+// answer is what a caller is told for a reason.
+type answer struct {
+	reason   Reason
+	code     codes.Code
+	sentence string        // what is wrong
+	remedy   string        // what to do
+	retry    time.Duration // when the same call may succeed; 0: not by itself
+}
+
+// answers is the table behind docs/errors.md.
+var answers = [...]answer{
+	{ReasonNotAuthenticated, codes.Unauthenticated, "The client certificate is missing or has ended.", "Connect with a valid client certificate; an operator issues one.", 0},
+	{ReasonClientUnknown, codes.PermissionDenied, "The client certificate does not name one client, one organisation and one role.", "Ask an operator for a client certificate made by this service.", 0},
+	{ReasonRole, codes.PermissionDenied, "The client's role does not allow this call.", "Use a client certificate of a role that the method's description names.", 0},
+	{ReasonDeadlineRequired, codes.InvalidArgument, "The call has no deadline.", "Set a deadline for every call.", 0},
+	{ReasonDeadline, codes.DeadlineExceeded, "The deadline came before the answer.", "Repeat the call with the same request id: what was done is not done twice.", 0},
+	{ReasonCancelled, codes.Canceled, "The caller left.", "Repeat the call with the same request id if its result is still wanted.", 0},
+	{ReasonInvalid, codes.InvalidArgument, "The request breaks the rules of the interface.", "Correct the named fields.", 0},
+	{ReasonMessageSize, codes.ResourceExhausted, "The message is larger than 1 MiB.", "Send documents in chunks of 64 KiB, or hashes instead.", 0},
+	{ReasonRate, codes.ResourceExhausted, "The client calls too often.", "Wait before the next call, and longer each time.", time.Second},
+	{ReasonInFlight, codes.ResourceExhausted, "The client has too many calls in progress.", "Wait for an answer before the next call.", time.Second},
+	{ReasonShutdown, codes.Unavailable, "The service is stopping.", "Connect again; a watch resumes with the last revision seen.", time.Second},
+	{ReasonOffset, codes.OutOfRange, "The offset lies behind the end.", "Begin at 0, or at the number of bytes received so far.", 0},
+	{ReasonNotOffered, codes.Unimplemented, "The service does not offer this call.", "Use another call, or a newer service.", 0},
+	{ReasonInternal, codes.Internal, "The service failed; nothing of this call can be relied on.", "Repeat the call with the same request id; if it fails again, tell the operator the time.", 0},
+
+	{ReasonNotFound, codes.NotFound, "There is no such record for this client.", "Check the id; a record belongs to the client that made it.", 0},
+	{ReasonRequestReused, codes.AlreadyExists, "The request id was used with other contents.", "Make a new request id for a new request.", 0},
+	{ReasonConflict, codes.Aborted, "The record was changed at the same moment.", "Read it and decide again.", 100 * time.Millisecond},
+	{ReasonOutcomeUnknown, codes.Unavailable, "It is not known whether the change was stored.", "Repeat the call with the same request id: it tells, and nothing happens twice.", time.Second},
+	{ReasonState, codes.FailedPrecondition, "The call does not fit the present state.", "Read the record and follow its state or next action.", 0},
+	{ReasonIntegrity, codes.DataLoss, "A stored record was changed outside the service; it is refused and an alarm was raised.", "Tell the operator; the operation log names the record.", 0},
+	{ReasonCodeRejected, codes.PermissionDenied, "The code is wrong.", "Ask the person to type it again; metadata tries_left says how often.", 0},
+	{ReasonCodeExhausted, codes.FailedPrecondition, "The code was tried too often.", "Send a new code.", 0},
+	{ReasonCodeExpired, codes.FailedPrecondition, "The code has expired.", "Send a new code.", 0},
+	{ReasonCodeSpent, codes.FailedPrecondition, "The code was used before.", "Read the record: what it authorised is done or under way.", 0},
+	{ReasonCodeVoided, codes.FailedPrecondition, "A newer code replaced this one.", "Ask the person for the newest code.", 0},
+	{ReasonCodeLocked, codes.FailedPrecondition, "Codes are locked after too many wrong ones.", "An operator can unlock them after speaking with the person.", 0},
+	{ReasonTooManyCodes, codes.FailedPrecondition, "All codes for this request were sent.", "Begin a new operation; an enrolment can be unlocked by an operator.", 0},
+
+	{ReasonEnrolmentExpired, codes.FailedPrecondition, "The enrolment was not finished in time.", "Begin again with a new voucher.", 0},
+	{ReasonVoucherMistyped, codes.InvalidArgument, "The voucher code is mistyped.", "Compare it with the voucher.", 0},
+	{ReasonVoucherUnknown, codes.NotFound, "There is no such voucher.", "Check where the voucher was bought.", 0},
+	{ReasonVoucherUsed, codes.FailedPrecondition, "The voucher was redeemed before.", "Continue the enrolment that it began, or use another voucher.", 0},
+	{ReasonVoucherExpired, codes.FailedPrecondition, "The voucher was not redeemed in time.", "Use another voucher.", 0},
+	{ReasonVouchersShown, codes.AlreadyExists, "The vouchers of this request were made and shown.", "Make new ones under a new request id; only hashes are kept.", 0},
+	{ReasonName, codes.InvalidArgument, "The name is not one as in a travel document.", "Type it as it stands there, in the letters asked for.", 0},
+	{ReasonIdentifier, codes.InvalidArgument, "The identifier is not one of this type and country.", "Compare it with the document.", 0},
+	{ReasonCheckDigit, codes.InvalidArgument, "The identifier's check digit is wrong.", "It is mistyped: compare it with the document.", 0},
+	{ReasonBirthDate, codes.InvalidArgument, "The date of birth is not a date, or not the one in the identifier.", "Give it as YYYY-MM-DD and compare it with the document.", 0},
+	{ReasonAge, codes.FailedPrecondition, "The person is not of age.", "Only persons of 18 years and more get a certificate.", 0},
+	{ReasonPhone, codes.InvalidArgument, "The phone number is not one.", "Give it with + and the country's code, such as +380501234567.", 0},
+	{ReasonLanguage, codes.InvalidArgument, "There are no texts in this language.", "Use uk, pl or en.", 0},
+	{ReasonYears, codes.InvalidArgument, "The voucher does not pay for this validity.", "Choose fewer years.", 0},
+	{ReasonAlgorithm, codes.InvalidArgument, "There are no keys of this algorithm.", "Choose one that the interface offers.", 0},
+	{ReasonIdentityDiffers, codes.FailedPrecondition, "Identity proofing proved other data than the person gave.", "Have the person correct the named fields and prove the identity again.", 0},
+	{ReasonAgreementDiffers, codes.InvalidArgument, "This is not the digest of the agreement.", "Download the agreement again, show it, and send its digest.", 0},
+	{ReasonCertificateRules, codes.FailedPrecondition, "No certificate of these data would follow the rules.", "Correct the data; the operation's log says which rule.", 0},
+	{ReasonCredentialRevoked, codes.FailedPrecondition, "The credential is revoked, which is final.", "Enrol the person anew.", 0},
+	{ReasonCSR, codes.InvalidArgument, "The certification request cannot be used.", "Send a PKCS #10 request in DER, signed with its own P-256 key.", 0},
+
+	{ReasonCredential, codes.FailedPrecondition, "The credential cannot be used by this client now.", "Check its id, status and validity; an operator grants access.", 0},
+	{ReasonInProgress, codes.Unavailable, "The signatures are being made.", "Repeat the call without a code, or read the operation.", time.Second},
+	{ReasonActivationExpired, codes.FailedPrecondition, "The authorisation has ended before the signatures were made.", "Begin a new operation.", 0},
+	{ReasonWithheld, codes.FailedPrecondition, "A signature was withheld because the credential or the operation changed meanwhile.", "Read operation and credential; begin a new operation if it is still wanted.", 0},
+	{ReasonDocumentTooLarge, codes.InvalidArgument, "The document is too large.", "Split it, or send its hash instead.", 0},
+	{ReasonDocumentEmpty, codes.InvalidArgument, "The document has no bytes.", "Check the file.", 0},
+	{ReasonDocumentGone, codes.FailedPrecondition, "The document is no longer kept.", "Upload it again; of a signed one download the tail.", 0},
+	{ReasonNotPDF, codes.InvalidArgument, "The document is not a PDF.", "Send a PDF, or sign its hash as CAdES.", 0},
+	{ReasonPDFDamaged, codes.InvalidArgument, "The PDF is damaged.", "Open it in a PDF program, check its content and save it anew.", 0},
+	{ReasonPDFEncrypted, codes.InvalidArgument, "The PDF is encrypted.", "Remove the password protection.", 0},
+	{ReasonPDFTooComplex, codes.InvalidArgument, "The PDF exceeds a limit of this service.", "Split it or make it simpler.", 0},
+	{ReasonPDFUnsupported, codes.InvalidArgument, "The PDF uses a feature that is not supported.", "Save it anew with a common PDF program, without XFA forms.", 0},
+	{ReasonPDFLocked, codes.FailedPrecondition, "The PDF allows no further signature.", "Sign the version before it was certified or locked.", 0},
+
+	{ReasonDevice, codes.Unavailable, "The HSM does not answer.", "Try again; the operator sees the cause.", 5 * time.Second},
+	{ReasonStore, codes.Unavailable, "The database cannot be written.", "Try again; the operator sees the cause.", 5 * time.Second},
+	{ReasonClock, codes.Unavailable, "The service's clock stands before its last log entry.", "Try again; the operator has to set the clock right.", 5 * time.Second},
+	{ReasonHeadPending, codes.Unavailable, "No signed head covers this entry yet.", "Try again shortly.", time.Second},
+}
+
+// answer returns what a caller is told.
+func (r Reason) answer() (answer, bool) {
+	for _, a := range answers {
+		if a.reason == r {
+			return a, true
+		}
+	}
+	return answer{}, false
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+
+	"github.com/ecsigner/ecsigner/credential"
+	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"github.com/ecsigner/ecsigner/signer"
+)
+
+// signing answers SigningService.
+type signing struct {
+	pb.UnsafeSigningServiceServer
+	Signing Signing
+}
+
+var _ pb.SigningServiceServer = (*signing)(nil)
+
+// documentSystem is the client as the use case of signing knows it.
+func documentSystem(ctx context.Context) signer.Caller {
+	c := client(ctx)
+	return signer.Caller{Name: c.Name, Registered: c.Display}
+}
+
+func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSigningOperationRequest) (*pb.CreateSigningOperationResponse, error) {
+	c := signer.CreateRequest{Credential: credential.ID(r.GetCredentialId()), Title: r.GetTitle(), Language: r.GetLanguage()}
+	for _, it := range r.GetItems() {
+		item := signer.ItemRequest{Document: it.GetDocumentId(), Format: format(it.GetFormat())}
+		if h := it.GetSha256(); len(h) > 0 {
+			item.Hash = h
+		}
+		c.Items = append(c.Items, item)
+	}
+	v, err := s.Signing.Create(ctx, documentSystem(ctx), r.GetRequestId(), c)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.CreateSigningOperationResponse{Operation: operationOf(v)}, nil
+}
+
+func (s *signing) SendCode(ctx context.Context, r *pb.SendCodeRequest) (*pb.SendCodeResponse, error) {
+	sent, err := s.Signing.SendCode(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.SendCodeResponse{SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, nil
+}
+
+// AuthorizeSigningOperation does not hand its request id on: the operation itself is authorised once, and the id of a
+// refused try must not stand in the way of the next.
+func (s *signing) AuthorizeSigningOperation(ctx context.Context, r *pb.AuthorizeSigningOperationRequest) (*pb.AuthorizeSigningOperationResponse, error) {
+	v, err := s.Signing.Authorize(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()), r.GetCode())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.AuthorizeSigningOperationResponse{Operation: operationOf(v)}, nil
+}
+
+func (s *signing) GetSigningOperation(ctx context.Context, r *pb.GetSigningOperationRequest) (*pb.GetSigningOperationResponse, error) {
+	v, err := s.Signing.Get(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.GetSigningOperationResponse{Operation: operationOf(v)}, nil
+}
+
+func (s *signing) CancelSigningOperation(ctx context.Context, r *pb.CancelSigningOperationRequest) (*pb.CancelSigningOperationResponse, error) {
+	v, err := s.Signing.Cancel(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.CancelSigningOperationResponse{Operation: operationOf(v)}, nil
+}
+
+func (s *signing) CompleteSigningOperation(ctx context.Context, r *pb.CompleteSigningOperationRequest) (*pb.CompleteSigningOperationResponse, error) {
+	v, err := s.Signing.Complete(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.CompleteSigningOperationResponse{Operation: operationOf(v)}, nil
+}
+
+// operationOf turns a view into its message. The tail of a PDF is downloaded, not answered.
+func operationOf(v signer.View) *pb.SigningOperation {
+	out := &pb.SigningOperation{
+		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
+		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
+	}
+	for _, it := range v.Items {
+		item := &pb.SigningItem{
+			Format: formatOf(it.Format), DocumentId: it.Document, Sha256: it.Digest, Dtbsr: it.DTBSR, Signature: it.Signature,
+			ArtifactSizeBytes: int64(len(it.Result)),
+		}
+		if it.Format == signer.CAdESBB {
+			item.Cms = it.Result
+		}
+		out.Items = append(out.Items, item)
+	}
+	return out
+}
