@@ -1,0 +1,56 @@
+package agreement
+
+// texts is the agreement in one language. In clauses, names in braces stand for values:
+// {provider}, {phone}, {validity}, {terms}, {terms_url}, {pds_url}, {retention}, {effect}, {publish}.
+type texts struct {
+	edition  string // of these texts; a changed word is a new edition
+	title    string
+	subtitle string
+	preamble string
+	test     string // mark on every page of a document without legal force
+	testMark string // the same, in one word, across the page
+
+	// Labels.
+	document, dated, version, page  string // page has two %d: this one and how many
+	provider, signatory             string // role of the party
+	registration, address           string
+	identifier, country, phone      string
+	surname, givenName, commonName  string
+	localName, serialNumber         string
+	validity, keyAlgorithm          string
+	keyUsage, keyUsageValue         string
+	device, deviceQSCD, devicePlain string
+	policy, terms, pds              string
+	field, value                    string // heads of the table
+	sealed, sealedHow               string // what stands for the signature of the provider
+	accepted, acceptedHow           string // and of the signatory
+
+	parties, data section // their numbered clauses follow a figure
+	sections      []section
+	effectQSCD    string
+	effectPlain   string
+	publish       string
+	private       string
+
+	months [12]string // as in a date
+	date   string     // fmt: day, month, year
+	years  func(n int) string
+}
+
+// section is a numbered part of the agreement.
+type section struct {
+	heading string
+	clauses []string
+}
+
+// Languages lists what Data.Language may be.
+func Languages() []string { return []string{"uk"} }
+
+// textsIn returns the texts of a language that Languages names.
+func textsIn(language string) (texts, bool) {
+	switch language {
+	case "uk":
+		return ukrainian(), true
+	}
+	return texts{}, false
+}
