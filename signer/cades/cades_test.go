@@ -350,7 +350,7 @@ func TestEveryByteCounts(t *testing.T) {
 	content := []byte("content")
 	der := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
 	for i := range der {
-		for _, mask := range []byte{1, 0x80} {
+		for _, mask := range []byte{1, 2, 4, 0x80} {
 			bad := bytes.Clone(der)
 			bad[i] ^= mask
 			s, err := cades.Parse(bad)

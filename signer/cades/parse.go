@@ -63,7 +63,7 @@ func Parse(der []byte) (*Signature, error) {
 	var version int64
 	if !info.ReadASN1(&wrapped, cbasn1.Tag(0).ContextSpecific().Constructed()) || !info.Empty() ||
 		!wrapped.ReadASN1(&sd, cbasn1.SEQUENCE) || !wrapped.Empty() ||
-		!sd.ReadASN1Integer(&version) || version < 1 || version > 5 ||
+		!sd.ReadASN1Integer(&version) ||
 		!sd.ReadASN1(&digestAlgs, cbasn1.SET) || !sd.ReadASN1(&encap, cbasn1.SEQUENCE) ||
 		!encap.ReadASN1ObjectIdentifier(&oid) {
 		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
@@ -75,12 +75,20 @@ func Parse(der []byte) (*Signature, error) {
 	if err := s.readCertificates(&sd); err != nil {
 		return nil, err
 	}
-	if !sd.SkipOptionalASN1(cbasn1.Tag(1).ContextSpecific().Constructed()) || // crls
+	var crls cryptobyte.String
+	var hasCRLs bool
+	if !sd.ReadOptionalASN1(&crls, &hasCRLs, cbasn1.Tag(1).ContextSpecific().Constructed()) ||
 		!sd.ReadASN1(&signers, cbasn1.SET) || !sd.Empty() {
 		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
 	}
-	if err := s.readSignerInfo(&signers); err != nil {
+	signerVersion, err := s.readSignerInfo(&signers)
+	if err != nil {
 		return nil, err
+	}
+	// RFC 5652 section 5.1: with nothing but certificates and id-data, the version is the signer's; evidence other than
+	// CRLs makes it 5.
+	if version != signerVersion && (version != 5 || !hasCRLs) {
+		return nil, fmt.Errorf("%w: SignedData version %d", ErrMalformed, version)
 	}
 	if err := s.listed(digestAlgs); err != nil {
 		return nil, err
@@ -115,48 +123,44 @@ func (s *Signature) readCertificates(sd *cryptobyte.String) error {
 	}
 	for !set.Empty() {
 		var c cryptobyte.String
-		var tag cbasn1.Tag
-		if !set.ReadAnyASN1Element(&c, &tag) {
-			return fmt.Errorf("%w: certificates", ErrMalformed)
+		if !set.ReadASN1Element(&c, cbasn1.SEQUENCE) {
+			return fmt.Errorf("%w: certificates, of which only X.509 is read", ErrMalformed)
 		}
 		if len(s.Certificates) >= maxCertificates {
 			return fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
 		}
-		if tag == cbasn1.SEQUENCE { // attribute certificates and other formats are of no use here
-			s.Certificates = append(s.Certificates, c)
-		}
+		s.Certificates = append(s.Certificates, c)
 	}
 	return nil
 }
 
-func (s *Signature) readSignerInfo(in *cryptobyte.String) error {
+// readSignerInfo reads the one SignerInfo and returns its version.
+func (s *Signature) readSignerInfo(in *cryptobyte.String) (version int64, err error) {
 	var si, sid, digestAlg, attrs, sigAlg, unsigned cryptobyte.String
 	var tag cbasn1.Tag
-	var version int64
 	var hasUnsigned bool
 	if !in.ReadASN1(&si, cbasn1.SEQUENCE) || !si.ReadASN1Integer(&version) || !si.ReadAnyASN1Element(&sid, &tag) || !si.ReadASN1Element(&digestAlg, cbasn1.SEQUENCE) ||
 		!si.ReadASN1Element(&attrs, cbasn1.Tag(0).ContextSpecific().Constructed()) ||
 		!si.ReadASN1Element(&sigAlg, cbasn1.SEQUENCE) || !si.ReadASN1Bytes(&s.Value, cbasn1.OCTET_STRING) ||
 		!si.ReadOptionalASN1(&unsigned, &hasUnsigned, cbasn1.Tag(1).ContextSpecific().Constructed()) || !si.Empty() {
-		return fmt.Errorf("%w: SignerInfo (signed attributes are required)", ErrMalformed)
+		return 0, fmt.Errorf("%w: SignerInfo (signed attributes are required)", ErrMalformed)
 	}
-	var err error
 	if s.Algorithm, err = algorithmOf(digestAlg, sigAlg); err != nil {
-		return err
+		return 0, err
 	}
 	s.SignedAttributes = slices.Clone(attrs)
 	s.SignedAttributes[0] = byte(cbasn1.SET)
 	if s.attributes, err = parseAttributes(s.SignedAttributes); err != nil {
-		return err
+		return 0, err
 	}
 	s.MessageDigest, s.SigningTime, s.MIMEType = s.attributes.messageDigest, s.attributes.signingTime, s.attributes.mimeType
 	if err := s.readUnsigned(unsigned); err != nil {
-		return err
+		return 0, err
 	}
 	if want := map[cbasn1.Tag]int64{cbasn1.SEQUENCE: 1, cbasn1.Tag(0).ContextSpecific(): 3}[tag]; version != want {
-		return fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
+		return 0, fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
 	}
-	return s.findSigner(sid, tag)
+	return version, s.findSigner(sid, tag)
 }
 
 // findSigner picks the certificate that the SignerIdentifier names.

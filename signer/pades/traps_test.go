@@ -39,11 +39,16 @@ func TestTexts(t *testing.T) {
 		}
 		// Another reader sees the same characters.
 		said, _ := run(t, "qpdf", "--json=2", "--json-key=qpdf", "--json-object=5,0", writeFile(t, "signed.pdf", out))
-		value, err := json.Marshal(text)
-		if err != nil {
-			t.Fatal(err)
+		var dump struct {
+			QPDF []map[string]json.RawMessage `json:"qpdf"`
 		}
-		t.Logf("%s %s", said, value)
+		var object struct{ Value map[string]any }
+		if err := json.Unmarshal([]byte(said), &dump); err != nil || len(dump.QPDF) != 2 {
+			t.Fatalf("qpdf: %v %s", err, said)
+		}
+		if err := json.Unmarshal(dump.QPDF[1]["obj:5 0 R"], &object); err != nil || object.Value["/Name"] != "u:"+text {
+			t.Errorf("qpdf reads the name as %q, not %q, %v", object.Value["/Name"], text, err)
+		}
 	}
 }
 
@@ -86,8 +91,7 @@ func TestRestIsKept(t *testing.T) {
 		in := shape(t, name)
 		tail := string(signPDF(t, in, id, options(id))[len(in):])
 		for _, w := range want {
-			squeeze := func(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
-			if !strings.Contains(strings.ReplaceAll(squeeze(tail), "[6 0 R 7 0 R 10 0 R] ", "[6 0 R 7 0 R 10 0 R] "), squeeze(w)) {
+			if !strings.Contains(squeeze(tail), squeeze(w)) {
 				t.Errorf("%s: %q is not in %q", name, w, squeeze(tail[strings.LastIndex(tail, "/FT"):]))
 			}
 		}
@@ -98,6 +102,9 @@ func TestRestIsKept(t *testing.T) {
 		t.Error("generation of the catalog is lost")
 	}
 }
+
+// squeeze makes one blank of several, which mean the same between tokens.
+func squeeze(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
 
 func TestFieldNames(t *testing.T) {
 	id := ecIdentity()
@@ -302,7 +309,7 @@ func TestEveryRevisionIsGuarded(t *testing.T) {
 	id.chain = id.chain[:1] // the certificates above the signer's are not covered by any signature
 	once := signPDF(t, shape(t, "form-indirect"), id, options(id))
 	twice := signPDF(t, once, id, options(id))
-	for at := 0; at < len(twice); at += 5 {
+	for at := 0; at < len(twice); at += 3 {
 		bad := bytes.Clone(twice)
 		bad[at] ^= 0x04
 		infos, err := pades.Verify(context.Background(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
