@@ -22,10 +22,11 @@ import (
 
 // explain turns an error into what a person reads: for an error of the server its sentence, reason, field and remedy.
 func explain(err error) string {
-	s, ok := status.FromError(err)
-	if !ok || s.Message() == "" {
+	var remote interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &remote) {
 		return err.Error()
 	}
+	s := remote.GRPCStatus()
 	text := s.Message()
 	for _, d := range s.Details() {
 		switch d := d.(type) {

@@ -86,7 +86,7 @@ const (
 	givenName = "Olena"
 	surname   = "Kovalchuk"
 	localName = "Олена Ковальчук"
-	rnokpp    = "2935412326"
+	rnokpp    = "2935412324"
 	birthDate = "1980-05-14"
 	phone     = "+380501234567"
 )
@@ -186,7 +186,7 @@ func person() *pb.PersonalData {
 func (d *demo) giveData() error {
 	d.print.step("The person gives the data and confirms the phone with a code")
 	wrong := person()
-	wrong.Identifier = "2935412327"
+	wrong.Identifier = "2935412325"
 	_, err := d.portal.Enrolment.SetPersonalData(d.ctx, &pb.SetPersonalDataRequest{
 		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), PersonalData: wrong,
 	})
@@ -218,7 +218,7 @@ func (d *demo) giveData() error {
 func (d *demo) proveIdentity() error {
 	d.print.step("The identity is proven remotely; the identity provider reports the result")
 	p, err := d.portal.Enrolment.StartIdentityProofing(d.ctx, &pb.StartIdentityProofingRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), Provider: "mobile-app",
+		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), Provider: "identity",
 	})
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func (d *demo) verdicts() []verdict {
 	pdf := func(file string) []verdict {
 		return []verdict{
 			{file, "pdfsig", []string{"pdfsig", "-nssdir", "sql:judge/nss", file}, []string{"Signature is Valid.", "Certificate is Trusted."}, []string{"Not total document signed"}},
-			{file, "mutool sign -v", []string{"mutool", "sign", "-v", file}, []string{"The document is unchanged since signing."}, []string{"error:"}},
+			{file, "mutool sign -v", []string{"mutool", "sign", "-v", file}, []string{"The document is unchanged since signing."}, []string{"\nerror:", "warning:", "edits since"}},
 			{file, "qpdf --check", []string{"qpdf", "--check", file}, []string{"No syntax or stream encoding errors found"}, []string{"WARNING"}},
 			{file, "openssl cms -cades", []string{
 				"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "judge/" + file + ".p7s", "-content", "judge/" + file + ".signed",

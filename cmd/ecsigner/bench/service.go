@@ -1,0 +1,255 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
+	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// clients are the sides of the interface. Each is one connection, as one system has.
+type clients struct {
+	operator, portal, identity, documents *client.Conn
+}
+
+// documentsName is the name of the client that asks for signatures.
+const documentsName = "bench-documents"
+
+// parallelEnrolments keeps the service busy without measuring how it queues.
+const parallelEnrolments = 8
+
+// measure serves the installation, enrols the persons, takes one row for each number of callers, and stops.
+func (s *server) measure(ctx context.Context, o Options, r *Report, say func(string, ...any)) (err error) {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	defer func() { r.Server.MaxRSSMegabytes = s.rss }()
+	defer func() { err = errors.Join(err, s.stop()) }()
+	p, err := openPhone(s.path("outbox"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	say("enrolling %d persons through the service", o.Persons)
+	credentials, err := s.enrolAll(ctx, c, p, o.Persons, &r.Enrolment)
+	if err != nil {
+		return err
+	}
+	for i, callers := range o.Callers {
+		say("service, %d callers", callers)
+		l := load{server: s, documents: c.documents, phone: p, credentials: credentials, row: i, callers: callers}
+		row, err := l.run(ctx, o.Duration)
+		if err != nil {
+			return fmt.Errorf("%d callers: %w", callers, err)
+		}
+		r.Service = append(r.Service, row)
+	}
+	return nil
+}
+
+// connect adds a client of each role and connects it.
+func (s *server) connect(ctx context.Context) (_ *clients, err error) {
+	c := &clients{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	if c.operator, err = client.Dial(s.path("clients", "operator")); err != nil {
+		return nil, err
+	}
+	for _, add := range []struct {
+		name string
+		role pb.Role
+		conn **client.Conn
+	}{
+		{"bench-portal", pb.Role_ROLE_PORTAL, &c.portal},
+		{"bench-identity", pb.Role_ROLE_IDENTITY, &c.identity},
+		{documentsName, pb.Role_ROLE_DOCUMENTS, &c.documents},
+	} {
+		key, csr, err := client.NewKey(add.name)
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.operator.Admin.CreateClient(ctx, &pb.CreateClientRequest{
+			RequestId: client.RequestID(), Name: add.name, DisplayName: "Benchmark", Role: add.role, Csr: csr,
+		})
+		if err != nil {
+			return nil, err
+		}
+		chain, dir := a.GetCertificateChain(), s.path("clients", add.name)
+		if err := client.WriteProfile(dir, s.address, key, chain, chain[len(chain)-1]); err != nil {
+			return nil, err
+		}
+		if *add.conn, err = client.Dial(dir); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *clients) close() error {
+	var err error
+	for _, conn := range []*client.Conn{c.operator, c.portal, c.identity, c.documents} {
+		if conn != nil {
+			err = errors.Join(err, conn.Close())
+		}
+	}
+	return err
+}
+
+// enrolAll takes n persons from a voucher to a credential that the document system may use.
+func (s *server) enrolAll(ctx context.Context, c *clients, p *phone, n int, r *Enrolment) ([]string, error) {
+	cpu, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	credentials := make([]string, n)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelEnrolments)
+	for i := range n {
+		g.Go(func() error {
+			e := enrolment{clients: c, phone: p, person: person(i)}
+			if err := e.run(gctx); err != nil {
+				return fmt.Errorf("enrolling person %d: %w", i, err)
+			}
+			credentials[i] = e.credential
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	used, err := s.cpu()
+	*r = Enrolment{
+		Persons: n, Parallel: min(n, parallelEnrolments), Seconds: round(took.Seconds(), 2), PerSecond: rate(n, took),
+		CPUMillis: round(per(used-cpu, n)/1000, 2),
+	}
+	return credentials, err
+}
+
+// enrolment is the way of one person.
+type enrolment struct {
+	*clients
+	phone  *phone
+	person *pb.PersonalData
+
+	id, credential string
+}
+
+func (e *enrolment) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{e.redeem, e.giveData, e.prove, e.accept} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	_, err := e.operator.Credential.GrantAccess(ctx, &pb.GrantAccessRequest{
+		RequestId: client.RequestID(), CredentialId: e.credential, Client: documentsName,
+	})
+	return err
+}
+
+func (e *enrolment) redeem(ctx context.Context) error {
+	v, err := e.operator.Admin.CreateVouchers(ctx, &pb.CreateVouchersRequest{
+		RequestId: client.RequestID(), Product: "qes", Years: 1, Count: 1, ExpireTime: timestamppb.New(time.Now().AddDate(1, 0, 0)),
+	})
+	if err != nil {
+		return err
+	}
+	if len(v.GetCodes()) != 1 {
+		return fmt.Errorf("asked for one voucher, got %d", len(v.GetCodes()))
+	}
+	c, err := e.portal.Enrolment.CreateEnrolment(ctx, &pb.CreateEnrolmentRequest{
+		RequestId: client.RequestID(), VoucherCode: v.GetCodes()[0], Language: "uk",
+	})
+	if err != nil {
+		return err
+	}
+	e.id = c.GetEnrolment().GetId()
+	_, err = e.portal.Enrolment.SetParameters(ctx, &pb.SetParametersRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, Parameters: &pb.CertificateParameters{
+			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+		},
+	})
+	return err
+}
+
+func (e *enrolment) giveData(ctx context.Context) error {
+	_, err := e.portal.Enrolment.SetPersonalData(ctx, &pb.SetPersonalDataRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, PersonalData: e.person,
+	})
+	if err != nil {
+		return err
+	}
+	key := textKey("phone", e.person.GetPhone())
+	text := e.phone.expect(key)
+	if _, err := e.portal.Enrolment.SendPhoneCode(ctx, &pb.SendPhoneCodeRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id,
+	}); err != nil {
+		return err
+	}
+	code, err := e.phone.wait(ctx, key, text)
+	if err != nil {
+		return err
+	}
+	_, err = e.portal.Enrolment.ConfirmPhone(ctx, &pb.ConfirmPhoneRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, Code: code,
+	})
+	return err
+}
+
+func (e *enrolment) prove(ctx context.Context) error {
+	p, err := e.portal.Enrolment.StartIdentityProofing(ctx, &pb.StartIdentityProofingRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, Provider: "mobile-app",
+	})
+	if err != nil {
+		return err
+	}
+	_, err = e.identity.Enrolment.ReportIdentityResult(ctx, &pb.ReportIdentityResultRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, Reference: p.GetEnrolment().GetProofingReference(),
+		Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: e.person,
+		IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: []byte("benchmark"), CompleteTime: timestamppb.Now(),
+	})
+	return err
+}
+
+func (e *enrolment) accept(ctx context.Context) error {
+	h, _, err := e.portal.Agreement(ctx, e.id)
+	if err != nil {
+		return err
+	}
+	key := textKey("agreement", e.person.GetPhone())
+	text := e.phone.expect(key)
+	if _, err := e.portal.Enrolment.SendAgreementCode(ctx, &pb.SendAgreementCodeRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id,
+	}); err != nil {
+		return err
+	}
+	code, err := e.phone.wait(ctx, key, text)
+	if err != nil {
+		return err
+	}
+	a, err := e.portal.Enrolment.AcceptAgreement(ctx, &pb.AcceptAgreementRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: h.GetSha256(), Code: code,
+	})
+	if err != nil {
+		return err
+	}
+	if got := a.GetEnrolment().GetState(); got != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
+		return fmt.Errorf("the enrolment is %v after acceptance, not issued", got)
+	}
+	e.credential = a.GetEnrolment().GetCredentialId()
+	return nil
+}
