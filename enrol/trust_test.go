@@ -38,6 +38,11 @@ func (p *person) swap(change func(*enrol.Enrolment)) {
 // Whoever writes to the database cannot change what an enrolment says.
 func TestTrustEnrolmentColumnsAreSealed(t *testing.T) {
 	ctx := context.Background()
+	w := newWorld(t)
+	p := w.reach(enrol.StateProven)
+	p.sendAgreement()
+	code := p.code()
+	restore := w.snapshot()
 	for name, change := range map[string]func(*enrol.Enrolment){
 		"state":     func(e *enrol.Enrolment) { e.State = string(enrol.StateIssuing) },
 		"version":   func(e *enrol.Enrolment) { e.Version++ },
@@ -51,10 +56,7 @@ func TestTrustEnrolmentColumnsAreSealed(t *testing.T) {
 		"wrapped":   func(e *enrol.Enrolment) { e.Wrapped = []byte("another key") },
 		"id":        func(e *enrol.Enrolment) { e.ID = "enr-other" },
 	} {
-		w := newWorld(t)
-		p := w.reach(enrol.StateProven)
-		p.sendAgreement()
-		code := p.code()
+		restore()
 		p.swap(change)
 		caller := portal
 		if name == "caller" {
@@ -114,6 +116,12 @@ func TestTrustSwappedPersons(t *testing.T) {
 // A challenge is put in the place of another: another person's, another step's, or a changed one.
 func TestTrustSwappedChallenge(t *testing.T) {
 	ctx := context.Background()
+	w := newWorld(t)
+	a, b := w.reach(enrol.StateData), w.reach(enrol.StateData)
+	b.sendPhone()
+	theirs := b.code()
+	a.sendPhone()
+	restore := w.snapshot()
 	for name, change := range map[string]func(mine, theirs otp.Challenge) otp.Challenge{
 		"another person's": func(mine, theirs otp.Challenge) otp.Challenge {
 			theirs.ID, theirs.Subject, theirs.Account = mine.ID, mine.Subject, mine.Account
@@ -136,11 +144,7 @@ func TestTrustSwappedChallenge(t *testing.T) {
 			return mine
 		},
 	} {
-		w := newWorld(t)
-		a, b := w.reach(enrol.StateData), w.reach(enrol.StateData)
-		b.sendPhone()
-		theirs := b.code()
-		a.sendPhone()
+		restore()
 		w.store.write(func(t *tables) {
 			mine := t.challenges[t.enrolments[a.id].Challenge]
 			t.challenges[mine.ID] = change(mine, t.challenges[t.enrolments[b.id].Challenge])
@@ -180,24 +184,22 @@ func TestTrustAttemptsSetBack(t *testing.T) {
 // While issuing, neither another name, another key nor another certificate can be slipped in.
 func TestTrustIntentCannotBeChanged(t *testing.T) {
 	ctx := context.Background()
-	stopped := func() *person {
-		w := newWorld(t)
-		p := w.reach(enrol.StateProven)
-		p.sendAgreement()
-		code := p.code()
-		w.device.fault = func(op string) (before, after error) {
-			if op == "issuing" {
-				return errCrash, nil
-			}
-			return nil, nil
+	w := newWorld(t)
+	p := w.reach(enrol.StateProven)
+	p.sendAgreement()
+	code := p.code()
+	w.device.fault = func(op string) (before, after error) {
+		if op == "issuing" {
+			return errCrash, nil
 		}
-		p.got(p.accept(code))
-		w.repair()
-		if p.view.State != enrol.StateIssuing {
-			t.Fatal(p.view.State)
-		}
-		return p
+		return nil, nil
 	}
+	p.got(p.accept(code))
+	w.repair()
+	if p.view.State != enrol.StateIssuing {
+		t.Fatal(p.view.State)
+	}
+	restore := w.snapshot()
 	certificate := func(p *person, change func(*ca.Certificate)) {
 		p.store.write(func(t *tables) {
 			for serial, c := range t.certificates {
@@ -220,7 +222,7 @@ func TestTrustIntentCannotBeChanged(t *testing.T) {
 		"public key":  func(p *person) { p.swap(func(e *enrol.Enrolment) { e.PublicKey = []byte("mine") }) },
 		"key removed": func(p *person) { p.swap(func(e *enrol.Enrolment) { e.Wrapped, e.PublicKey = nil, nil }) },
 	} {
-		p := stopped()
+		restore()
 		change(p)
 		_, err := p.Resume(ctx)
 		p.refusedBySeal(name, err)
@@ -278,6 +280,14 @@ func TestTrustRevokedStaysRevoked(t *testing.T) {
 	if _, err = w.Credential(ctx, id, ""); !errors.Is(err, sam.ErrStale) || !errors.Is(err, enrol.ErrIntegrity) {
 		t.Errorf("put back: %v", err)
 	}
+}
+
+// A column of a credential is changed: it is neither shown nor, with whatever serial number stands there, revoked.
+func TestTrustCredentialColumnsAreBound(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	id := w.reach(enrol.StateIssued).view.Credential
+	restore := w.snapshot()
 	for name, change := range map[string]func(*credential.Record){
 		"phone":  func(r *credential.Record) { r.Phone = "+380507654321" },
 		"chain":  func(r *credential.Record) { r.Chain = r.Chain[1:] },
@@ -285,16 +295,16 @@ func TestTrustRevokedStaysRevoked(t *testing.T) {
 		"key":    func(r *credential.Record) { r.WrappedKey = []byte("mine") },
 		"life":   func(r *credential.Record) { r.NotAfter = r.NotAfter.AddDate(1, 0, 0) },
 	} {
-		q := w.reach(enrol.StateIssued)
+		restore()
 		w.store.write(func(t *tables) {
-			row := t.credentials[q.view.Credential]
+			row := t.credentials[id]
 			change(&row)
-			t.credentials[row.ID] = row
+			t.credentials[id] = row
 		})
-		_, err := w.Credential(ctx, q.view.Credential, "")
+		_, err := w.Credential(ctx, id, "")
 		w.refusedBySeal(name, err)
-		if err := w.Revoke(ctx, operator, w.request(), q.view.Credential, enrol.ReasonSuperseded); !errors.Is(err, sam.ErrSeal) {
-			t.Errorf("%s: revocation of whatever serial stands there: %v", name, err)
+		if err := w.Revoke(ctx, operator, w.request(), id, enrol.ReasonSuperseded); !errors.Is(err, sam.ErrSeal) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

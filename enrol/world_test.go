@@ -145,6 +145,16 @@ func (w *world) start() {
 	w.must(err)
 }
 
+// snapshot returns what brings the database, and the process with it, back to how they are now.
+func (w *world) snapshot() (restore func()) {
+	w.Helper()
+	data, events, keys := w.store.data.clone(), len(w.store.events), w.device.keys
+	return func() {
+		w.store.data, w.store.events, w.device.keys, w.alarms = data.clone(), w.store.events[:events:events], keys, nil
+		w.start()
+	}
+}
+
 func (w *world) must(err error) {
 	w.Helper()
 	if err != nil {
