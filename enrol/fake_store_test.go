@@ -107,7 +107,7 @@ func (s *fakeStore) Update(ctx context.Context, f func(enrol.Tx) error) (audit.C
 			return audit.Commit{}, err
 		}
 	}
-	was, is := s.data.clone(), second.tables.clone()
+	was, is := s.data.clone(), second.clone()
 	was.requests, is.requests = nil, nil
 	if !reflect.DeepEqual(was, is) && len(second.events) == 0 {
 		s.t.Errorf("state changed without an event")
