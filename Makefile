@@ -42,7 +42,7 @@ generate: ## make the generated code anew
 	$$(.ci/tool sqlc) generate -f store/sqlc.yaml
 
 generate-check: generate ## fail when the committed generated code is out of date
-	git diff --exit-code -- proto store
+	git diff --exit-code -- proto store/sqlc
 
 readme: build ## run the commands of the README
 	.ci/readme README.md
