@@ -66,7 +66,7 @@ func emptyDir(dir string) error {
 // demo is the state of one run.
 type demo struct {
 	Options
-	ctx    context.Context //nolint:containedctx // one run, one context
+	ctx    context.Context
 	work   string
 	print  printer
 	server *server
@@ -75,7 +75,6 @@ type demo struct {
 
 	enrolment  *pb.Enrolment
 	voucher    string
-	agreement  []byte // SHA-256
 	credential string
 	contract   *pb.SigningOperation
 	order      *pb.SigningOperation

@@ -76,7 +76,7 @@ func start(ctx context.Context, program, work string, p printer) (*server, error
 	if s.log, err = os.Create(filepath.Join(work, "serve.log")); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(program, "serve", "--config", s.path("ecsigner.yaml")) //nolint:noctx // stopped with SIGTERM, not killed with ctx
+	s.cmd = exec.Command(program, "serve", "--config", s.path("ecsigner.yaml"))
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -97,7 +97,7 @@ func start(ctx context.Context, program, work string, p printer) (*server, error
 func freeAddresses() (a, b string, err error) {
 	var l [2]net.Listener
 	for i := range l {
-		if l[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // closed at once
+		if l[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			return "", "", err
 		}
 		defer func() { _ = l[i].Close() }()
