@@ -120,6 +120,9 @@ func logError(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: the log's row is missing", ErrCorrupt)
+	}
 	err, fault := translate(err)
 	if !fault {
 		return fmt.Errorf("%w: operation log: %w", ErrCorrupt, err)

@@ -1,0 +1,163 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/signer"
+)
+
+func ids[T any](list []T, id func(T) string) []string {
+	var found []string
+	for _, v := range list {
+		found = append(found, id(v))
+	}
+	return found
+}
+
+func expect(t *testing.T, what string, got []string, err error, want ...string) {
+	t.Helper()
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, %v; want %q", what, got, err, want)
+	}
+}
+
+func testLists(t *testing.T, _ *World, s Store) {
+	putAll(t, s, func(tx enrol.Tx) error {
+		for _, id := range []string{"e3", "e1", "e4", "e2"} {
+			e := enrol.Enrolment{ID: id, Version: 1, Caller: "portal-1", State: "issued"}
+			switch id {
+			case "e4":
+				e.Caller = "portal-2"
+			case "e3", "e1":
+				e.State = "issuing"
+			}
+			if err := tx.PutEnrolment(e); err != nil {
+				return err
+			}
+		}
+		for _, id := range []credential.ID{"c2", "c1", "c3"} {
+			if err := tx.PutCredential(credential.Record{ID: id, Version: 1}); err != nil {
+				return err
+			}
+			if id != "c1" {
+				if err := tx.PutGrant(credential.Grant{Credential: id, Client: "documents-1"}); err != nil {
+					return err
+				}
+			}
+		}
+		for n, state := range []ca.State{ca.Revoked, ca.Issued, ca.Revoked, ca.Intended} {
+			if err := tx.PutCertificate(ca.Certificate{
+				Serial: name("0", n), State: state, RequestID: name("r", n), Issuer: []byte("i"), Subject: digest(n), SPKI: [32]byte{byte(n)},
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := s.Enrol().View(context.Background(), func(tx enrol.Tx) error {
+		enrolment := func(e enrol.Enrolment) string { return e.ID }
+		record := func(r credential.Record) string { return string(r.ID) }
+		list, err := tx.Enrolments("portal-1", "", 10)
+		expect(t, "a caller's enrolments", ids(list, enrolment), err, "e1", "e2", "e3")
+		list, err = tx.Enrolments("portal-1", "e1", 1)
+		expect(t, "a page of enrolments", ids(list, enrolment), err, "e2")
+		list, err = tx.Enrolments("portal-3", "", 10)
+		expect(t, "a stranger's enrolments", ids(list, enrolment), err)
+		list, err = tx.Unfinished(10)
+		expect(t, "unfinished", ids(list, enrolment), err, "e1", "e3")
+		list, err = tx.Unfinished(1)
+		expect(t, "the first unfinished", ids(list, enrolment), err, "e1")
+		records, err := tx.CredentialsOf("documents-1", "", 10)
+		expect(t, "a client's credentials", ids(records, record), err, "c2", "c3")
+		records, err = tx.CredentialsOf("documents-1", "c2", 10)
+		expect(t, "a page of credentials", ids(records, record), err, "c3")
+		records, err = tx.CredentialsOf("", "", 2)
+		expect(t, "all credentials", ids(records, record), err, "c1", "c2")
+		revoked, err := tx.RevokedCertificates()
+		expect(t, "revoked", ids(revoked, func(c ca.Certificate) string { return c.Serial }), err, "0-0", "0-2")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	putAll(t, s, func(tx enrol.Tx) error { return tx.DeleteGrant("c2", "documents-1") })
+	if err := s.Enrol().View(context.Background(), func(tx enrol.Tx) error {
+		records, err := tx.CredentialsOf("documents-1", "", 10)
+		expect(t, "after withdrawal", ids(records, func(r credential.Record) string { return string(r.ID) }), err, "c3")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testOpenOperations(t *testing.T, w *World, s Store) {
+	if _, err := s.Signer().Update(context.Background(), func(tx signer.Tx) error {
+		tx.Append(Created(0))
+		for n, state := range []signer.State{
+			signer.StateRequested, signer.StateSigning, signer.StateSigned, signer.StateClosed, signer.StateRequested,
+		} {
+			err := tx.PutOperation(signer.Operation{
+				ID: signer.OperationID(name("op", n)), State: state, Expires: w.Now().Add(-time.Duration(n) * time.Second),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signer().View(context.Background(), func(tx signer.Tx) error {
+		id := func(o signer.Operation) string { return string(o.ID) }
+		list, err := tx.OpenOperations(w.Now(), 10)
+		expect(t, "ended", ids(list, id), err, "op-4", "op-1")
+		list, err = tx.OpenOperations(w.Now().Add(time.Microsecond), 10)
+		expect(t, "ended a moment later", ids(list, id), err, "op-4", "op-1", "op-0")
+		list, err = tx.OpenOperations(w.Now(), 1)
+		expect(t, "the first that ended", ids(list, id), err, "op-4")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testOutbox(t *testing.T, w *World, s Store) {
+	ctx := context.Background()
+	putAll(t, s, func(tx enrol.Tx) error {
+		for n := range 3 {
+			m := fill[sms.Message](t, n+1)
+			m.ID, m.CreatedAt, m.NotBefore = name("m", n), w.Now().Add(-time.Duration(n)*time.Second), w.Now()
+			if err := tx.Enqueue(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	id := func(m sms.Message) string { return m.ID }
+	q := s.Outbox()
+	due, err := q.Due(ctx, w.Now().Add(-time.Microsecond), 10)
+	expect(t, "before their time", ids(due, id), err)
+	due, err = q.Due(ctx, w.Now(), 2)
+	expect(t, "due, the oldest first", ids(due, id), err, "m-2", "m-1")
+	if err := q.Done(ctx, "m-2"); err != nil {
+		t.Fatal(err)
+	}
+	later := due[1]
+	later.Attempts, later.NotBefore = 7, w.Now().Add(time.Minute)
+	if err := q.Defer(ctx, later); err != nil {
+		t.Fatal(err)
+	}
+	due, err = q.Due(ctx, w.Now(), 10)
+	expect(t, "after one was sent and one deferred", ids(due, id), err, "m-0")
+	due, err = q.Due(ctx, w.Now().Add(time.Minute), 10)
+	expect(t, "a minute later", ids(due, id), err, "m-1", "m-0")
+	if due[0] != later {
+		t.Errorf("deferred message: got %+v, want %+v", due[0], later)
+	}
+}
