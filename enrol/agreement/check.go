@@ -13,6 +13,7 @@ const (
 	longestName = 200
 	longestText = 300
 	longestMark = 64
+	longestID   = 40 // of the document, which stands in one line of its head
 )
 
 // check refuses what would not be printed exactly as it will stand in the certificate.
@@ -22,7 +23,7 @@ func (d Data) check(f fonts) error {
 		longest      int
 		form         func(string) string // says what the value must be, or nothing
 	}{
-		{"number", d.Number, longestMark, nil},
+		{"number", d.Number, longestID, nil},
 		{"provider name", d.Provider.Name, longestName, nil},
 		{"provider registration identifier", d.Provider.RegistrationID, longestMark, nil},
 		{"provider address", d.Provider.Address, longestText, nil},

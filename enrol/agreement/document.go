@@ -15,12 +15,17 @@ func (s *sheet) document(d Data) {
 	s.heading(1, s.t.parties.heading, 40)
 	s.partyCards(d)
 	s.heading(2, s.t.data.heading, 40)
-	s.clauses(2, s.t.data.clauses, values)
+	s.clauses(2, s.t.data.clauses, values, 0)
 	s.table(d)
+	boxes, height := s.signatureBoxes(d, values)
 	for i, part := range s.t.sections {
-		s.section(i+3, part, values)
+		follows := 0.0
+		if i == len(s.t.sections)-1 {
+			follows = height + signatureGap
+		}
+		s.section(i+3, part, values, follows)
 	}
-	s.signatures(d, values)
+	s.signatures(boxes, height)
 }
 
 // values puts data in the place of names in braces. A replacer reads its input once, so data that look like such a name
@@ -76,9 +81,10 @@ func (s *sheet) paragraph(st style, text string) {
 // heading sets the head of a section on the same page as what follows, of which it keeps room for the height given.
 func (s *sheet) heading(n int, text string, follows float64) {
 	st := style{true, 10.8, navy()}
-	s.need(4 + st.h() + follows)
+	const gap = 3.4
+	s.need(gap + st.h() + follows)
 	if s.y > top {
-		s.y += 4
+		s.y += gap
 	}
 	s.use(st)
 	s.pdf.Bookmark(strconv.Itoa(n)+". "+text, 0, s.y)
@@ -87,18 +93,22 @@ func (s *sheet) heading(n int, text string, follows float64) {
 	s.y += st.h() + 1
 }
 
-func (s *sheet) section(n int, part section, values *strings.Replacer) {
+func (s *sheet) section(n int, part section, values *strings.Replacer, follows float64) {
 	first := float64(len(s.wrap(body(), values.Replace(part.clauses[0]), right-left-indent)))
 	s.heading(n, part.heading, first*body().h())
-	s.clauses(n, part.clauses, values)
+	s.clauses(n, part.clauses, values, follows)
 }
 
-// clauses sets numbered clauses. A clause is broken over pages only where it is longer than half of one.
-func (s *sheet) clauses(n int, clauses []string, values *strings.Replacer) {
+// clauses sets numbered clauses. A clause is broken over pages only where it is longer than half of one. What follows
+// the last clause, of the height given, stands on the same page.
+func (s *sheet) clauses(n int, clauses []string, values *strings.Replacer, follows float64) {
 	st := body()
 	for i, c := range clauses {
 		lines := s.wrap(st, values.Replace(c), right-left-indent)
 		if h := float64(len(lines)) * st.h(); h < (bottom-top)/2 {
+			if i == len(clauses)-1 {
+				h += follows
+			}
 			s.need(h)
 		}
 		for j, l := range lines {
@@ -116,14 +126,16 @@ func (s *sheet) clauses(n int, clauses []string, values *strings.Replacer) {
 // entry is a label and its value.
 type entry struct{ label, value string }
 
+const cardGap = 5.0 // between two columns
+
 // partyCards sets who agrees with whom, side by side.
 func (s *sheet) partyCards(d Data) {
 	full := d.Subject.CommonName
 	if d.Subject.LocalName != "" {
 		full += " (" + d.Subject.LocalName + ")"
 	}
-	const gap, pad = 5.0, 4.0
-	w := (right - left - gap) / 2
+	const pad = 4.0
+	const w = (right - left - cardGap) / 2
 	cards := []struct {
 		role, name string
 		entries    []entry
@@ -155,7 +167,7 @@ func (s *sheet) partyCards(d Data) {
 	}
 	h := max(set(0, 0, 0, false), set(0, 0, 1, false))
 	s.need(h)
-	for i, x := range []float64{left, left + w + gap} {
+	for i, x := range []float64{left, left + w + cardGap} {
 		s.fill(x, s.y, w, h, tint())
 		s.fill(x, s.y, 0.9, h, navy())
 		set(x, s.y, i, true)
@@ -178,11 +190,7 @@ func (s *sheet) certificate(d Data) []entry {
 	if d.QSCD {
 		device = t.deviceQSCD
 	}
-	terms := d.Terms.Version + ", " + d.Terms.URL
-	if d.Terms.SHA256 != nil {
-		terms += ", SHA-256 " + hex.EncodeToString(d.Terms.SHA256)
-	}
-	return append(rows,
+	rows = append(rows,
 		entry{t.serialNumber + " (serialNumber)", sub.SerialNumber},
 		entry{t.country + " (countryName)", sub.Country},
 		entry{t.validity, t.years(d.ValidityYears)},
@@ -190,17 +198,18 @@ func (s *sheet) certificate(d Data) []entry {
 		entry{t.keyUsage + " (keyUsage)", t.keyUsageValue},
 		entry{t.device, device},
 		entry{t.policy + " (OID)", d.Provider.PolicyOID},
-		entry{t.terms, terms},
-		entry{t.pds + " (PDS)", d.Provider.PDSURL},
+		entry{t.terms, d.Terms.Version + ", " + d.Terms.URL},
 	)
+	if d.Terms.SHA256 != nil {
+		rows = append(rows, entry{t.termsDigest, hex.EncodeToString(d.Terms.SHA256)})
+	}
+	return append(rows, entry{t.pds + " (PDS)", d.Provider.PDSURL})
 }
 
 // table sets the certificate's data; its head stands again on each page.
 func (s *sheet) table(d Data) {
 	const labelWidth, pad = 62.0, 2.4
-	st, label := body().b(), body()
-	label.colour = muted()
-	st.size, label.size = 9, 9
+	value, label := style{true, 9, ink()}, style{false, 9, muted()}
 	head := func() {
 		h := style{true, 8.4, colour{255, 255, 255}}
 		s.fill(left, s.y, right-left, 6.6, navy())
@@ -213,8 +222,12 @@ func (s *sheet) table(d Data) {
 	head()
 	for i, row := range s.certificate(d) {
 		names := s.wrap(label, row.label, labelWidth-2*pad)
+		st := value
+		if !strings.Contains(row.value, " ") { // a word such as a digest is easier to compare on one line
+			st = s.fit(value, row.value, right-left-labelWidth-2*pad)
+		}
 		lines := s.wrap(st, row.value, right-left-labelWidth-2*pad)
-		h := float64(max(len(names), len(lines)))*st.h() + 2
+		h := float64(max(len(names), len(lines)))*label.h() + 2
 		if s.y+h > bottom {
 			s.newPage()
 			head()
@@ -222,39 +235,55 @@ func (s *sheet) table(d Data) {
 		if i%2 == 1 {
 			s.fill(left, s.y, right-left, h, tint())
 		}
+		s.line(left, s.y, right, s.y, rule())
 		s.lines(left+pad, s.y+1, label, names)
-		s.lines(left+labelWidth+pad, s.y+1, st, lines)
-		s.line(left, s.y+h, right, s.y+h, rule())
+		s.lines(left+labelWidth+pad, s.y+1+(label.h()-st.h())/2, st, lines)
 		s.y += h
 	}
-	s.y += 1
+	s.line(left, s.y, right, s.y, rule())
+	s.y++
 }
 
-// signatures says what takes the place of handwritten ones.
-func (s *sheet) signatures(d Data, values *strings.Replacer) {
-	const gap, pad = 5.0, 4.0
-	w := (right - left - gap) / 2
-	boxes := []struct{ role, name, what, how string }{
+// Measures of the boxes at the end.
+const (
+	signatureGap   = 6.0 // above them
+	signaturePad   = 4.0
+	signatureWidth = (right - left - cardGap) / 2
+)
+
+// box says what takes the place of a party's handwritten signature.
+type box struct{ role, name, what, how string }
+
+func signatureName() style { return style{true, 10.4, ink()} }
+
+// signatureBoxes returns the boxes and how high the higher one is.
+func (s *sheet) signatureBoxes(d Data, values *strings.Replacer) (boxes []box, height float64) {
+	boxes = []box{
 		{s.t.provider, d.Provider.Name, s.t.sealed, s.t.sealedHow},
 		{s.t.signatory, d.Subject.CommonName, s.t.accepted, values.Replace(s.t.acceptedHow)},
 	}
-	name := style{true, 10.4, ink()}
-	h := 0.0
+	const w = signatureWidth - 2*signaturePad
 	for _, b := range boxes {
-		n := float64(len(s.wrap(name, b.name, w-2*pad)))
-		how := float64(len(s.wrap(small(), b.how, w-2*pad)))
-		h = max(h, 2*pad+small().h()+n*name.h()+4+body().h()+how*small().h())
+		name := float64(len(s.wrap(signatureName(), b.name, w))) * signatureName().h()
+		how := float64(len(s.wrap(small(), b.how, w))) * small().h()
+		height = max(height, 2*signaturePad+small().h()+name+4+body().h()+how)
 	}
-	s.need(h + 6)
-	s.y += 6
+	return boxes, height
+}
+
+func (s *sheet) signatures(boxes []box, height float64) {
+	const w = signatureWidth - 2*signaturePad
+	s.need(signatureGap + height)
+	s.y += signatureGap
 	for i, b := range boxes {
-		x := left + float64(i)*(w+gap)
-		s.frame(x, s.y, w, h, rule())
-		y := s.lines(x+pad, s.y+pad, style{true, sizeSmall, muted()}, []string{b.role})
-		y = s.lines(x+pad, y, name, s.wrap(name, b.name, w-2*pad)) + 2
-		s.line(x+pad, y, x+w-pad, y, rule())
-		y = s.lines(x+pad, y+2, body(), []string{b.what})
-		s.lines(x+pad, y, small(), s.wrap(small(), b.how, w-2*pad))
+		x := left + float64(i)*(signatureWidth+cardGap)
+		s.frame(x, s.y, signatureWidth, height, rule())
+		x += signaturePad
+		y := s.lines(x, s.y+signaturePad, style{true, sizeSmall, muted()}, []string{b.role})
+		y = s.lines(x, y, signatureName(), s.wrap(signatureName(), b.name, w)) + 2
+		s.line(x, y, x+w, y, rule())
+		y = s.lines(x, y+2, body(), []string{b.what})
+		s.lines(x, y, small(), s.wrap(small(), b.how, w))
 	}
-	s.y += h
+	s.y += height
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"codeberg.org/go-pdf/fpdf"
+	"golang.org/x/image/font/sfnt"
 )
 
 // Measures of the A4 page in mm, sizes of type in points.
@@ -14,12 +15,12 @@ const (
 	left       = 22.0
 	right      = pageWidth - 22
 	top        = 27.0
-	bottom     = pageHeight - 24
+	bottom     = pageHeight - 21
 	indent     = 11.0 // of a clause behind its number
 
 	sizeBody  = 9.6
 	sizeSmall = 7.8
-	leading   = 1.42 // line height by size of type
+	leading   = 1.4 // line height by size of type
 	mm        = 25.4 / 72
 	capHeight = 0.72 // height of a capital by size of type
 )
@@ -55,6 +56,7 @@ type sheet struct {
 	head  string  // of every page
 	foot  string
 	test  bool
+	face  *sfnt.Font // for the test mark
 }
 
 func newSheet(f fonts, t texts, d Data, pages int) *sheet {
@@ -71,9 +73,9 @@ func newSheet(f fonts, t texts, d Data, pages int) *sheet {
 	pdf.SetTitle(t.title+" "+t.subtitle+" № "+d.Number, true)
 	pdf.SetAuthor(d.Provider.Name, true)
 	pdf.SetProducer("ECSigner", true)
-	s := &sheet{pdf: pdf, t: t, pages: pages, test: d.Test}
+	s := &sheet{pdf: pdf, t: t, pages: pages, test: d.Test, face: f.boldF}
 	s.head = t.document + " " + d.Number
-	s.foot = strings.Join([]string{t.version + " " + t.edition, d.Language, at.Format("2006-01-02 15:04:05") + " UTC"}, "  ·  ")
+	s.foot = strings.Join([]string{t.version + " " + t.edition, t.language, at.Format("2006-01-02 15:04:05") + " UTC"}, "  ·  ")
 	s.newPage()
 	return s
 }
@@ -131,29 +133,20 @@ func (s *sheet) newPage() {
 		s.watermark()
 	}
 	head := small()
-	s.text(left, 13, head, s.head)
+	room := right - left
 	if s.test {
 		mark := style{true, sizeSmall, alarm()}
 		w := s.width(mark, s.t.test) + 5
+		room -= w + 3
 		s.frame(right-w, 11.8, w, 6, alarm())
 		s.text(right-w+2.5, 11.8+(6-mark.h())/2, mark, s.t.test)
 	}
+	s.text(left, 13, s.fit(head, s.head, room), s.head)
 	s.line(left, 19.5, right, 19.5, rule())
 	s.line(left, pageHeight-18, right, pageHeight-18, rule())
 	s.text(left, pageHeight-16.5, head, s.foot)
 	s.textRight(right, pageHeight-16.5, head, fmt.Sprintf(s.t.page, s.pdf.PageNo(), s.pages))
 	s.y = top
-}
-
-// watermark writes the test mark across the page, below everything else.
-func (s *sheet) watermark() {
-	st := style{true, 130, ghost()}
-	w := s.width(st, s.t.testMark)
-	x, y := pageWidth/2, pageHeight/2
-	s.pdf.TransformBegin()
-	s.pdf.TransformRotate(50, x, y)
-	s.pdf.Text(x-w/2, y+capHeight*st.size*mm/2, s.t.testMark)
-	s.pdf.TransformEnd()
 }
 
 // need begins a new page when a block of height h has no room on this one.
@@ -191,6 +184,18 @@ func (s *sheet) wrap(st style, text string, w float64) []string {
 		}
 	}
 	return append(lines, line)
+}
+
+// fit makes the type smaller, as far as it can be read, if that keeps the text on one line.
+func (s *sheet) fit(st style, text string, w float64) style {
+	smaller := st
+	for smaller.size > 6 {
+		if s.width(smaller, text) <= w {
+			return smaller
+		}
+		smaller.size -= 0.2
+	}
+	return st
 }
 
 // lines sets wrapped text from y on and returns where it ends.

@@ -3,6 +3,7 @@ package agreement
 // texts is the agreement in one language. In clauses, names in braces stand for values:
 // {provider}, {phone}, {validity}, {terms}, {terms_url}, {pds_url}, {retention}, {effect}, {publish}.
 type texts struct {
+	language string // its own name
 	edition  string // of these texts; a changed word is a new edition
 	title    string
 	subtitle string
@@ -20,7 +21,7 @@ type texts struct {
 	validity, keyAlgorithm          string
 	keyUsage, keyUsageValue         string
 	device, deviceQSCD, devicePlain string
-	policy, terms, pds              string
+	policy, terms, termsDigest, pds string
 	field, value                    string // heads of the table
 	sealed, sealedHow               string // what stands for the signature of the provider
 	accepted, acceptedHow           string // and of the signatory
