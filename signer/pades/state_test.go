@@ -89,7 +89,7 @@ func TestMutationsNeverPanic(t *testing.T) {
 	signed := signPDF(t, shape(t, "form-indirect"), id, options(id))
 	sources := [][]byte{signed, signPDF(t, signed, id, options(id)), signPDF(t, shape(t, "form-in-objstm"), id, options(id))}
 	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 3000 {
+	for i := range 2000 {
 		data := bytes.Clone(sources[i%len(sources)])
 		for range 1 + r.IntN(3) {
 			// In place, so that offsets still lead somewhere.

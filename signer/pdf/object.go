@@ -22,7 +22,7 @@ func (d *Document) Load(ref Ref) (Object, error) {
 				return err
 			}
 			if got != ref {
-				return p.fail("object " + ref.String() + " expected")
+				return p.fail(p.pos, "object "+ref.String()+" expected before")
 			}
 			if o.Value, err = p.value(); err != nil {
 				return err
@@ -44,20 +44,16 @@ func (d *Document) Load(ref Ref) (Object, error) {
 
 // end reads what closes an indirect object: endobj, or for a dictionary the beginning of stream data.
 func (p *parser) end(mayStream bool) (stream bool, err error) {
-	p.space()
-	from := p.pos
-	w := p.word()
-	if p.pos == len(p.buf) && !p.final {
-		return false, errMore
-	}
+	from, w, err := p.next()
 	switch {
+	case err != nil:
+		return false, err
 	case string(w) == "endobj":
 		return false, nil
 	case mayStream && string(w) == "stream":
 		return true, nil
 	}
-	p.pos = min(from, max(0, len(p.buf)-1))
-	return false, p.fail("no \"endobj\"")
+	return false, p.fail(from, "no \"endobj\"")
 }
 
 // Resolve follows a reference to its value; any other value is returned as it is. A reference to a reference is not
@@ -104,7 +100,7 @@ func (d *Document) streamAt(offset int64) (Ref, Value, *io.SectionReader, error)
 			p.pos++
 		}
 		if p.pos >= len(p.buf) || p.buf[p.pos] != '\n' {
-			return p.fail("no line end after \"stream\"")
+			return p.fail(p.pos, "no line end after \"stream\"")
 		}
 		start = offset + int64(p.pos) + 1
 		return nil

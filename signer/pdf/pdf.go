@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 )
 
 // Reasons to refuse a file. Each is wrapped with the particulars; the text says what the owner of the file can do.
@@ -239,7 +238,7 @@ func (p *parser) header() (Ref, error) {
 		return Ref{}, err
 	}
 	if n <= 0 || n > maxNumber || g > 65535 {
-		return Ref{}, p.fail("object number " + strconv.FormatInt(n, 10) + " " + strconv.FormatInt(g, 10) + " out of range")
+		return Ref{}, p.fail(p.pos, "object number out of range before")
 	}
 	return Ref{int(n), int(g)}, nil
 }

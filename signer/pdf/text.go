@@ -2,8 +2,10 @@ package pdf
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -41,8 +43,8 @@ func TextString(text string) []byte {
 func (p *parser) name() (string, error) {
 	p.pos++ // '/'
 	w := p.word()
-	if bytes.IndexByte(w, '#') < 0 {
-		return string(w), nil
+	if p.pos >= len(p.buf) && !p.final {
+		return "", errMore
 	}
 	out := make([]byte, 0, len(w))
 	for i := 0; i < len(w); i++ {
@@ -60,91 +62,72 @@ func (p *parser) name() (string, error) {
 
 func (p *parser) hex() (string, error) {
 	p.pos++ // '<'
-	var out []byte
-	high, half := byte(0), false
+	var digits []byte
 	for ; p.pos < len(p.buf); p.pos++ {
-		c := p.buf[p.pos]
-		var d byte
-		switch {
+		switch c := p.buf[p.pos]; {
+		case isSpace(c):
 		case c == '>':
 			p.pos++
-			if half {
-				out = append(out, high<<4)
+			if len(digits)%2 != 0 {
+				digits = append(digits, '0')
 			}
-			return string(out), nil
-		case isSpace(c):
-			continue
-		case c >= '0' && c <= '9':
-			d = c - '0'
-		case c >= 'a' && c <= 'f':
-			d = c - 'a' + 10
-		case c >= 'A' && c <= 'F':
-			d = c - 'A' + 10
+			n, err := hex.Decode(digits, digits)
+			if err != nil {
+				return "", p.fail(p.pos-1, "bad character in the hexadecimal string that ends")
+			}
+			return string(digits[:n]), nil
 		default:
-			return "", p.fail("bad character in a hexadecimal string")
+			digits = append(digits, c)
 		}
-		if half {
-			out = append(out, high<<4|d)
-		}
-		high, half = d, !half
 	}
-	return "", p.fail("hexadecimal string without end")
+	return "", p.fail(p.pos, "hexadecimal string without end")
 }
 
 func (p *parser) literal() (string, error) {
 	p.pos++ // '('
 	var out []byte
 	for open := 1; p.pos < len(p.buf); p.pos++ {
-		switch c := p.buf[p.pos]; c {
+		c := p.buf[p.pos]
+		switch c {
 		case '\\':
-			if p.pos++; p.pos >= len(p.buf) {
-				return "", p.fail("string without end")
+			if p.pos++; p.pos < len(p.buf) {
+				out = p.escape(out)
 			}
-			out = p.escape(out)
+			continue
 		case '(':
 			open++
-			out = append(out, c)
 		case ')':
 			if open--; open == 0 {
 				p.pos++
 				return string(out), nil
 			}
-			out = append(out, c)
-		default:
-			out = append(out, c)
 		}
+		out = append(out, c)
 	}
-	return "", p.fail("string without end")
+	return "", p.fail(p.pos, "string without end")
 }
 
 // escape reads what follows a backslash and leaves pos on its last byte.
 func (p *parser) escape(out []byte) []byte {
-	switch c := p.buf[p.pos]; c {
-	case 'n':
-		return append(out, '\n')
-	case 'r':
-		return append(out, '\r')
-	case 't':
-		return append(out, '\t')
-	case 'b':
-		return append(out, '\b')
-	case 'f':
-		return append(out, '\f')
-	case '\n':
+	c := p.buf[p.pos]
+	if i := strings.IndexByte("nrtbf", c); i >= 0 {
+		return append(out, "\n\r\t\b\f"[i])
+	}
+	switch {
+	case c == '\n':
 		return out
-	case '\r':
-		if p.pos+1 < len(p.buf) && p.buf[p.pos+1] == '\n' {
+	case c == '\r':
+		if bytes.HasPrefix(p.buf[p.pos+1:], []byte("\n")) {
 			p.pos++
 		}
 		return out
-	case '0', '1', '2', '3', '4', '5', '6', '7':
-		n := int(c - '0')
-		for i := 0; i < 2 && p.pos+1 < len(p.buf) && p.buf[p.pos+1] >= '0' && p.buf[p.pos+1] <= '7'; i++ {
-			p.pos++
-			n = n*8 + int(p.buf[p.pos]-'0')
-		}
-		return append(out, byte(n))
-	default:
+	case c < '0' || c > '7':
 		return append(out, c)
 	}
+	n := int(c - '0')
+	for i := 0; i < 2 && p.pos+1 < len(p.buf) && p.buf[p.pos+1] >= '0' && p.buf[p.pos+1] <= '7'; i++ {
+		p.pos++
+		n = n*8 + int(p.buf[p.pos]-'0')
+	}
+	return append(out, byte(n))
 }

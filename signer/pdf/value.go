@@ -124,15 +124,15 @@ func isDelim(c byte) bool {
 
 func isRegular(c byte) bool { return !isSpace(c) && !isDelim(c) }
 
-// fail reports bad syntax at the current place, or that the buffer has run out.
-func (p *parser) fail(what string) error {
-	if p.pos >= len(p.buf) && !p.final {
+// fail reports bad syntax at byte at of the buffer, or that the buffer ended before the syntax could be judged.
+func (p *parser) fail(at int, what string) error {
+	switch {
+	case p.pos >= len(p.buf) && !p.final:
 		return errMore
+	case p.base < 0:
+		return fmt.Errorf("%w: %s at byte %d of an object stream", ErrDamaged, what, at)
 	}
-	if p.base < 0 {
-		return fmt.Errorf("%w: %s at byte %d of an object stream", ErrDamaged, what, p.pos)
-	}
-	return fmt.Errorf("%w: %s at byte %d", ErrDamaged, what, p.base+int64(p.pos))
+	return fmt.Errorf("%w: %s at byte %d", ErrDamaged, what, p.base+int64(at))
 }
 
 // space skips white space and comments.
@@ -160,39 +160,43 @@ func (p *parser) word() []byte {
 	return p.buf[from:p.pos]
 }
 
+// next skips white space and reads a run of regular characters that surely ends in the buffer.
+func (p *parser) next() (from int, word []byte, err error) {
+	p.space()
+	from, word = p.pos, p.word()
+	if p.pos >= len(p.buf) && !p.final {
+		err = errMore
+	}
+	return from, word, err
+}
+
 // keyword skips white space and reads exactly this word.
 func (p *parser) keyword(want string) error {
-	p.space()
-	from := p.pos
-	if w := p.word(); string(w) != want || (p.pos == len(p.buf) && !p.final) {
-		if p.pos < len(p.buf) {
-			p.pos = from
-		}
-		return p.fail("no " + strconv.Quote(want))
+	from, w, err := p.next()
+	if err == nil && string(w) != want {
+		err = p.fail(from, "no "+strconv.Quote(want))
 	}
-	return nil
+	return err
 }
 
 // integer skips white space and reads an unsigned integer.
 func (p *parser) integer() (int64, error) {
-	p.space()
-	from := p.pos
-	w := p.word()
-	n, err := strconv.ParseInt(string(w), 10, 64)
-	if err != nil || w[0] < '0' || w[0] > '9' || (p.pos == len(p.buf) && !p.final) {
-		if p.pos < len(p.buf) {
-			p.pos = from
-		}
-		return 0, p.fail("no number")
+	from, w, err := p.next()
+	if err != nil {
+		return 0, err
 	}
-	return n, nil
+	n, err := strconv.ParseUint(string(w), 10, 63)
+	if err != nil {
+		return 0, p.fail(from, "no number")
+	}
+	return int64(n), nil
 }
 
 // value reads one object.
 func (p *parser) value() (Value, error) {
 	p.space()
 	if p.pos >= len(p.buf) {
-		return Value{}, p.fail("object missing")
+		return Value{}, p.fail(p.pos, "no object")
 	}
 	if p.depth <= 0 {
 		return Value{}, fmt.Errorf("%w: objects are nested too deep at byte %d", ErrTooLarge, p.base+int64(p.pos))
@@ -206,9 +210,6 @@ func (p *parser) value() (Value, error) {
 	v, err := p.token()
 	if err != nil {
 		return Value{}, err
-	}
-	if v.Kind != Array && v.Kind != Dict && v.Kind != String && p.pos == len(p.buf) && !p.final {
-		return Value{}, errMore // the word may go on
 	}
 	v.start, v.end, v.Raw, v.Pos = start, p.pos, p.buf[start:p.pos:p.pos], -1
 	if p.base >= 0 {
@@ -227,88 +228,56 @@ func (p *parser) token() (Value, error) {
 		return Value{Kind: String, Text: s}, err
 	case c == '[':
 		return p.array()
+	case c == '<' && bytes.HasPrefix(p.buf[p.pos:], []byte("<<")):
+		return p.dict()
 	case c == '<':
-		if p.pos+1 >= len(p.buf) {
-			p.pos++
-			return Value{}, p.fail("lone '<'")
-		}
-		if p.buf[p.pos+1] == '<' {
-			return p.dict()
-		}
 		s, err := p.hex()
 		return Value{Kind: String, Text: s}, err
-	case c == '+' || c == '-' || c == '.' || (c >= '0' && c <= '9'):
-		return p.number()
 	case isRegular(c):
-		return p.constant()
+		return p.scalar()
 	}
-	return Value{}, p.fail("unexpected " + strconv.QuoteRune(rune(p.buf[p.pos])))
+	return Value{}, p.fail(p.pos, "unexpected "+strconv.QuoteRune(rune(p.buf[p.pos])))
 }
 
-func (p *parser) constant() (Value, error) {
-	from := p.pos
-	switch w := p.word(); string(w) {
+// scalar reads a number, a reference, true, false or null.
+func (p *parser) scalar() (Value, error) {
+	from, w, err := p.next()
+	if err != nil {
+		return Value{}, err
+	}
+	switch string(w) {
 	case "true", "false":
 		return Value{Kind: Bool}, nil
 	case "null":
 		return Value{}, nil
 	}
-	if p.pos < len(p.buf) {
-		p.pos = from
+	if n, err := strconv.ParseInt(string(w), 10, 64); err == nil {
+		v := Value{Kind: Integer, Int: n}
+		if w[0] < '0' || n > maxNumber {
+			return v, nil
+		}
+		return p.reference(v)
 	}
-	return Value{}, p.fail("unknown word")
+	// A real has no exponent (ISO 32000-1 section 7.3.3) and none of the other forms of ParseFloat.
+	if _, err := strconv.ParseFloat(string(w), 64); err != nil || len(bytes.Trim(w, "+-.0123456789")) > 0 {
+		return Value{}, p.fail(from, "no object")
+	}
+	return Value{Kind: Real}, nil
 }
 
-// number reads an integer, a real or, looking two words ahead, a reference.
-func (p *parser) number() (Value, error) {
-	from := p.pos
-	w := p.word()
-	if p.pos == len(p.buf) && !p.final {
-		return Value{}, errMore
-	}
-	n, err := strconv.ParseInt(string(w), 10, 64)
-	if err != nil {
-		digits := 0
-		for i, c := range w {
-			switch {
-			case c >= '0' && c <= '9':
-				digits++
-			case c == '.' || (i == 0 && (c == '+' || c == '-')):
-			default:
-				digits = -len(w)
-			}
-		}
-		if digits <= 0 || bytes.Count(w, []byte(".")) > 1 {
-			p.pos = min(from, len(p.buf)-1)
-			return Value{}, p.fail("malformed number")
-		}
-		return Value{Kind: Real}, nil
-	}
-	v := Value{Kind: Integer, Int: n}
-	if w[0] == '+' || w[0] == '-' || n > maxNumber {
-		return v, nil
-	}
+// reference looks two words ahead, whether the integer v begins a reference.
+func (p *parser) reference(v Value) (Value, error) {
 	ahead := *p
-	ahead.space()
-	if ahead.pos >= len(p.buf) && !p.final {
-		return v, errMore
-	}
-	gw := ahead.word()
-	g, err := strconv.ParseUint(string(gw), 10, 16)
-	if err != nil {
-		if ahead.pos >= len(p.buf) && len(gw) > 0 && !p.final {
-			return v, errMore
+	generation, err := ahead.integer()
+	if err == nil && generation <= 65535 {
+		err = ahead.keyword("R")
+		if err == nil {
+			p.pos = ahead.pos
+			return Value{Kind: Reference, Ref: Ref{int(v.Int), int(generation)}}, nil
 		}
-		return v, nil
 	}
-	ahead.space()
-	rw := ahead.word()
-	if ahead.pos >= len(p.buf) && !p.final {
-		return v, errMore
-	}
-	if string(rw) == "R" {
-		p.pos = ahead.pos
-		return Value{Kind: Reference, Ref: Ref{int(n), int(g)}}, nil
+	if errors.Is(err, errMore) {
+		return v, err
 	}
 	return v, nil
 }
@@ -342,18 +311,19 @@ func (p *parser) dict() (Value, error) {
 			p.pos += 2
 			return v, nil
 		}
+		from := p.pos
+		if len(p.buf)-p.pos < 2 && !p.final {
+			return Value{}, errMore
+		}
 		if p.pos >= len(p.buf) || p.buf[p.pos] != '/' {
-			if p.pos+1 == len(p.buf) && p.buf[p.pos] == '>' {
-				p.pos++
-			}
-			return Value{}, p.fail("dictionary key or \">>\" expected")
+			return Value{}, p.fail(from, "dictionary key or \">>\" expected")
 		}
 		key, err := p.name()
 		if err != nil {
 			return Value{}, err
 		}
 		if seen[key] {
-			return Value{}, p.fail("dictionary key " + strconv.Quote(key) + " appears twice")
+			return Value{}, p.fail(from, "dictionary key "+strconv.Quote(key)+" appears twice")
 		}
 		seen[key] = true
 		e, err := p.value()

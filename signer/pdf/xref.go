@@ -108,7 +108,7 @@ func (d *Document) readSection(offset int64, add func(int64, entry) error) (sect
 	err := d.at(offset, func(p *parser) error {
 		p.space()
 		if p.pos+len("xref") > len(p.buf) {
-			return p.fail("no cross-reference section")
+			return p.fail(p.pos, "no cross-reference section")
 		}
 		table = bytes.HasPrefix(p.buf[p.pos:], []byte("xref"))
 		return nil
@@ -158,7 +158,7 @@ func (d *Document) readTable(offset int64, add func(int64, entry) error) (Value,
 					return err
 				}
 				if trailer, err = p.value(); err == nil && trailer.Kind != Dict {
-					err = p.fail("trailer is not a dictionary")
+					err = p.fail(p.pos, "no dictionary as trailer before")
 				}
 				return err
 			}
