@@ -169,7 +169,7 @@ func (e *Encoder) Bytes(b []byte) {
 	if len(b) > math.MaxUint32 {
 		panic("credential: item over 4 GiB")
 	}
-	e.data = binary.BigEndian.AppendUint32(e.data, uint32(len(b))) //nolint:gosec // bounded above
+	e.data = binary.BigEndian.AppendUint32(e.data, uint32(len(b))) // bounded above
 	e.data = append(e.data, b...)
 }
 
@@ -180,7 +180,7 @@ func (e *Encoder) String(s string) { e.Bytes([]byte(s)) }
 func (e *Encoder) Uint64(v uint64) { e.Bytes(binary.BigEndian.AppendUint64(nil, v)) }
 
 // Time appends t in microseconds since 1970, UTC.
-func (e *Encoder) Time(t time.Time) { e.Uint64(uint64(t.UnixMicro())) } //nolint:gosec // bit pattern, read back alike
+func (e *Encoder) Time(t time.Time) { e.Uint64(uint64(t.UnixMicro())) } // bit pattern, read back alike
 
 // List appends the number of items, then the items.
 func (e *Encoder) List(items [][]byte) {
@@ -256,7 +256,7 @@ func (d *Decoder) Uint8() uint8 {
 }
 
 // Time reads a time, UTC.
-func (d *Decoder) Time() time.Time { return time.UnixMicro(int64(d.Uint64())).UTC() } //nolint:gosec // bit pattern
+func (d *Decoder) Time() time.Time { return time.UnixMicro(int64(d.Uint64())).UTC() } // bit pattern
 
 // List reads a list of items; an empty one is nil.
 func (d *Decoder) List() [][]byte {

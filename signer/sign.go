@@ -88,9 +88,8 @@ func (s *Service) land(id OperationID) {
 }
 
 // release is the one critical sequence of this package: from the code to a recorded signature. It returns again = true
-// when the operation moved on meanwhile and must be looked at anew.
-//
-//nolint:gocyclo // one page on purpose: the order of these steps is the safety argument
+// when the operation moved on meanwhile and must be looked at anew. One page on purpose: the order of the steps is the
+// safety argument.
 func (s *Service) release(ctx context.Context, caller Caller, o Operation, code string) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()

@@ -121,7 +121,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.MkdirAll(e.logDir(), 0o755) //nolint:gosec // the published log is for everybody to read
+	return os.MkdirAll(e.logDir(), 0o755) // the published log is for everybody to read
 }
 
 func (e *Engine) logDir() string { return e.config.Path(e.config.Data, "log") }

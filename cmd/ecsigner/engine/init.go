@@ -140,7 +140,7 @@ func writeFiles(dir string, v config.Values) (config.Config, error) {
 	if err := os.Remove(filepath.Join(dir, "softhsm/tokens/.ignore")); err != nil {
 		return config.Config{}, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "pki"), 0o755); err != nil { //nolint:gosec // certificates are public
+	if err := os.MkdirAll(filepath.Join(dir, "pki"), 0o755); err != nil { // certificates are public
 		return config.Config{}, err
 	}
 	return config.Load(filepath.Join(dir, FileConfig))
@@ -236,7 +236,7 @@ func makeAuthorities(ctx context.Context, cfg config.Config, d *hsm.Device, now 
 		fileRoot: root.Certificate().Raw, fileIssuing: issuing.DER, fileSeal: seal.DER, fileRootCRL: rootCRL,
 		fileTLSRoot: tlsRoot.Certificate().Raw, fileTLS: server.DER,
 	} {
-		if err := os.WriteFile(cfg.Path(name), der, 0o644); err != nil { //nolint:gosec // public by nature
+		if err := os.WriteFile(cfg.Path(name), der, 0o644); err != nil { // public by nature
 			return err
 		}
 	}
@@ -287,5 +287,5 @@ func makeLogKey(ctx context.Context, cfg config.Config, d *hsm.Device) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(cfg.Path(FileLogKey), []byte(v+"\n"), 0o644) //nolint:gosec // public by nature
+	return os.WriteFile(cfg.Path(FileLogKey), []byte(v+"\n"), 0o644) // public by nature
 }
