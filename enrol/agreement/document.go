@@ -12,7 +12,6 @@ func (s *sheet) document(d Data) {
 	values := s.values(d)
 	s.title(d)
 	s.paragraph(body(), values.Replace(s.t.preamble))
-	s.heading(1, s.t.parties.heading, 40)
 	s.partyCards(d)
 	s.heading(2, s.t.data.heading, 40)
 	s.clauses(2, s.t.data.clauses, values, 0)
@@ -128,7 +127,7 @@ type entry struct{ label, value string }
 
 const cardGap = 5.0 // between two columns
 
-// partyCards sets who agrees with whom, side by side.
+// partyCards sets the section that says who agrees with whom, side by side.
 func (s *sheet) partyCards(d Data) {
 	full := d.Subject.CommonName
 	if d.Subject.LocalName != "" {
@@ -166,7 +165,7 @@ func (s *sheet) partyCards(d Data) {
 		return y + pad - 0.5
 	}
 	h := max(set(0, 0, 0, false), set(0, 0, 1, false))
-	s.need(h)
+	s.heading(1, s.t.parties.heading, h)
 	for i, x := range []float64{left, left + w + cardGap} {
 		s.fill(x, s.y, w, h, tint())
 		s.fill(x, s.y, 0.9, h, navy())

@@ -39,8 +39,11 @@ func loadFont(ttf []byte) ([]byte, *sfnt.Font, error) {
 		return nil, nil, fmt.Errorf("%w: %w", errFont, err)
 	}
 	glyph, err := plain.GlyphIndex(nil, quoteApostrophe)
-	if err != nil || glyph == 0 {
-		return nil, nil, fmt.Errorf("%w: no apostrophe: %v", errFont, err)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errFont, err)
+	}
+	if glyph == 0 {
+		return nil, nil, fmt.Errorf("%w: it has no apostrophe", errFont)
 	}
 	if ttf, err = mapRune(ttf, letterApostrophe, uint16(glyph)); err != nil {
 		return nil, nil, err

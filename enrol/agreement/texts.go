@@ -49,9 +49,11 @@ func Languages() []string { return []string{"uk"} }
 
 // textsIn returns the texts of a language that Languages names.
 func textsIn(language string) (texts, bool) {
-	switch language {
-	case "uk":
-		return ukrainian(), true
+	all := map[string]func() texts{
+		"uk": ukrainian,
+	}
+	if f, ok := all[language]; ok {
+		return f(), true
 	}
 	return texts{}, false
 }
