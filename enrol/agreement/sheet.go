@@ -143,9 +143,9 @@ func (s *sheet) newPage() {
 	}
 	s.text(left, 13, s.fit(head, s.head, room), s.head)
 	s.line(left, 19.5, right, 19.5, rule())
-	s.line(left, pageHeight-18, right, pageHeight-18, rule())
-	s.text(left, pageHeight-16.5, head, s.foot)
-	s.textRight(right, pageHeight-16.5, head, fmt.Sprintf(s.t.page, s.pdf.PageNo(), s.pages))
+	s.line(left, pageHeight-16.5, right, pageHeight-16.5, rule())
+	s.text(left, pageHeight-15, head, s.foot)
+	s.textRight(right, pageHeight-15, head, fmt.Sprintf(s.t.page, s.pdf.PageNo(), s.pages))
 	s.y = top
 }
 

@@ -53,7 +53,10 @@ func ukrainian() texts {
 	}
 }
 
-func ukrainianSections() []section {
+func ukrainianSections() []section { return append(ukrainianDuties(), ukrainianConsents()...) }
+
+// ukrainianDuties are sections 3 to 7: who does what.
+func ukrainianDuties() []section {
 	return []section{
 		{"Предмет договору", []string{
 			"Надавач видає Підписувачу кваліфікований сертифікат електронного підпису, створює для нього особистий і відкритий " +
@@ -94,6 +97,12 @@ func ukrainianSections() []section {
 			"Надавач сам скасовує сертифікат, якщо дізнається, що його дані неправильні, якщо цього вимагає закон або якщо " +
 				"ключ, алгоритм чи модуль безпеки перестали бути надійними.",
 		}},
+	}
+}
+
+// ukrainianConsents are sections 8 to 11: what the signatory agrees to, and how.
+func ukrainianConsents() []section {
+	return []section{
 		{"Записи та персональні дані", []string{
 			"Підписувач погоджується, що Надавач зберігає відомості про реєстрацію, встановлення особи, створення ключа, видачу " +
 				"та скасування сертифіката, а також цей договір і доказ його прийняття щонайменше {retention} після того, як " +
