@@ -73,7 +73,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 // measure takes the rows in order: raw HSM, service, raw HSM again.
 func measure(ctx context.Context, o Options, work string) (_ *Report, err error) {
-	say := func(format string, args ...any) { fmt.Fprintf(o.Progress, format+"\n", args...) }
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(o.Progress, format+"\n", args...) }
 	r := &Report{Schema: Schema, Started: time.Now().UTC().Truncate(time.Second)}
 	say("setting up an installation in %s", work)
 	s, err := initialise(ctx, o.Program, filepath.Join(work, "installation"))

@@ -149,7 +149,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) } // Flush tells of errors
 	m, s := r.Machine, r.Settings
 	line("program\t%s, %s", m.Program, m.Go)
 	line("machine\t%s, %d cores, %s", m.CPU, m.Cores, m.OS)
