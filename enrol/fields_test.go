@@ -15,6 +15,7 @@ import (
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
 
 func TestPersonalDataFields(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateParameters)
@@ -91,6 +92,7 @@ func TestPersonalDataFields(t *testing.T) {
 }
 
 func TestPolishIdentifiers(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	v, err := w.Create(ctx, portal, w.request(), w.voucher(), "pl")
@@ -110,6 +112,7 @@ func TestPolishIdentifiers(t *testing.T) {
 }
 
 func TestParameterFields(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateCreated)
 	for field, change := range map[string]func(*enrol.Parameters){
@@ -133,6 +136,7 @@ func TestParameterFields(t *testing.T) {
 }
 
 func TestRequestIDs(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateCreated)
 	for _, id := range []string{"", "a b", strings.Repeat("x", 201), "ż"} {
@@ -145,6 +149,7 @@ func TestRequestIDs(t *testing.T) {
 }
 
 func TestVouchers(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	request := enrol.VoucherRequest{Product: "qes-1y", Years: 1, Count: 50, Expires: w.now().AddDate(1, 0, 0)}

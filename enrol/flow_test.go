@@ -17,12 +17,12 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
-	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
 func TestFromVoucherToCredential(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
@@ -93,6 +93,7 @@ func TestFromVoucherToCredential(t *testing.T) {
 
 // The log never holds what a person could be known by.
 func TestLogHoldsNoPersonalData(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.reach(enrol.StateIssued)
 	d := data()
@@ -162,6 +163,7 @@ func calls() []call {
 }
 
 func TestEveryCallOutOfOrderIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	states := []enrol.State{
 		enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateProven,
@@ -202,6 +204,7 @@ func TestEveryCallOutOfOrderIsRefused(t *testing.T) {
 }
 
 func TestStateErrorNamesWhatComesNext(t *testing.T) {
+	t.Parallel()
 	p := newWorld(t).reach(enrol.StateData)
 	_, err := p.StartIdentityProofing(context.Background(), portal, p.id, p.request(), provider)
 	var s *enrol.StateError
@@ -211,6 +214,7 @@ func TestStateErrorNamesWhatComesNext(t *testing.T) {
 }
 
 func TestForeignAndUnknownAnswerAlike(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateData)
@@ -243,6 +247,7 @@ func TestForeignAndUnknownAnswerAlike(t *testing.T) {
 }
 
 func TestSameRequestHasNoSecondEffect(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	codes, err := w.CreateVouchers(ctx, operator, w.request(), enrol.VoucherRequest{
@@ -287,6 +292,7 @@ func TestSameRequestHasNoSecondEffect(t *testing.T) {
 
 // A refusal is never the answer to a request id: each code sent is a try.
 func TestRefusedCodeIsNoAnswer(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateData)
 	p.sendPhone()
@@ -311,6 +317,7 @@ func TestRefusedCodeIsNoAnswer(t *testing.T) {
 }
 
 func TestCodes(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	confirm := func(p *person, code string) otp.Result {
 		_, err := p.ConfirmPhone(ctx, portal, p.id, p.request(), code)
@@ -441,6 +448,7 @@ func TestCodes(t *testing.T) {
 
 // 300 parallel tries of one code: exactly the allowed number counts, and at most one is accepted.
 func TestParallelTries(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, right := range []bool{false, true} {
 		p := newWorld(t).reach(enrol.StateData)
@@ -483,6 +491,7 @@ func TestParallelTries(t *testing.T) {
 }
 
 func TestCorrectedDataStartAgain(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateProofing)
 	reference := p.view.ProofingReference
@@ -515,6 +524,7 @@ func TestCorrectedDataStartAgain(t *testing.T) {
 }
 
 func TestIdentityResult(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProofing)
@@ -587,6 +597,7 @@ func TestIdentityResult(t *testing.T) {
 }
 
 func TestAcceptOnlyThisAgreement(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateProven)
 	p.sendAgreement()
@@ -602,6 +613,7 @@ func TestAcceptOnlyThisAgreement(t *testing.T) {
 }
 
 func TestExpiredEnrolment(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := newWorld(t).reach(enrol.StateProven)
 	p.wait(31 * 24 * time.Hour)
@@ -615,6 +627,7 @@ func TestExpiredEnrolment(t *testing.T) {
 
 // A voucher pays once, whoever comes at the same time.
 func TestParallelRedemption(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	code := w.voucher()
 	errs := make([]error, 100)
@@ -638,15 +651,10 @@ func TestParallelRedemption(t *testing.T) {
 
 // Two persons may have the same data only if they are the same: a second certificate for one person is no conflict.
 func TestSamePersonAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first, second := w.reach(enrol.StateIssued), w.reach(enrol.StateIssued)
 	if first.view.Serial == second.view.Serial || first.view.Credential == second.view.Credential {
 		t.Error("one certificate for two enrolments")
-	}
-}
-
-func TestSealedErrorIsPassedOn(t *testing.T) {
-	if !errors.Is(fmt.Errorf("%w: %w", enrol.ErrIntegrity, sam.ErrSeal), sam.ErrSeal) {
-		t.Error("sentinels do not nest")
 	}
 }

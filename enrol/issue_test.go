@@ -49,6 +49,7 @@ func (w *world) repair() { w.store.fault, w.device.fault = nil, nil }
 // A crash at every call of store, device, CA and seal, before and after its effect: Resume completes the issuing, the
 // person is not asked again, and there is one key, one certificate, one credential, one notice.
 func TestCrashAtEveryCall(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -102,6 +103,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 }
 
 func TestConcurrentResumesIssueOnce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -140,6 +142,7 @@ func TestConcurrentResumesIssueOnce(t *testing.T) {
 
 // The device is away: the person's acceptance stands, the operator is told, and it is completed later.
 func TestDeviceAway(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -172,6 +175,7 @@ func TestDeviceAway(t *testing.T) {
 
 // The caller hangs up: what was accepted is issued all the same.
 func TestCallerGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
 	p.sendAgreement()
@@ -191,6 +195,7 @@ func TestCallerGone(t *testing.T) {
 
 // Steps are numbered from 1 without a gap, and each but none besides has its failpoint.
 func TestStepsAreNumbered(t *testing.T) {
+	t.Parallel()
 	source, err := os.ReadFile("issue.go")
 	if err != nil {
 		t.Fatal(err)

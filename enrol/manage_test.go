@@ -17,6 +17,7 @@ import (
 const documents = "documents-1"
 
 func TestGrants(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	id := w.reach(enrol.StateIssued).view.Credential
@@ -60,6 +61,7 @@ func TestGrants(t *testing.T) {
 }
 
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
@@ -99,6 +101,7 @@ func TestRevoke(t *testing.T) {
 
 // The store fails: nothing is revoked by halves, and the same request again does it.
 func TestRevokeAgainAfterFault(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	id := w.reach(enrol.StateIssued).view.Credential
@@ -124,6 +127,7 @@ func TestRevokeAgainAfterFault(t *testing.T) {
 }
 
 func TestRevocationList(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
@@ -176,6 +180,7 @@ func TestRevocationList(t *testing.T) {
 
 // A revocation is deleted from the database: no list without it is signed.
 func TestTrustRevocationCannotVanish(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
@@ -195,6 +200,7 @@ func TestTrustRevocationCannotVanish(t *testing.T) {
 }
 
 func TestUnlockNeedsAnAccount(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if err := w.Unlock(context.Background(), operator, w.request(), "enr-none", ""); !errors.Is(err, enrol.ErrNotFound) {
 		t.Error(err)
@@ -208,6 +214,7 @@ func TestUnlockNeedsAnAccount(t *testing.T) {
 
 // The code stands in the first part of a split message: 70 characters where letters beyond GSM 03.38 are used.
 func TestTexts(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for language, begins := range map[string]string{"uk": "Код ", "pl": "Kod ", "en": "Code "} {
 		w := newWorld(t)

@@ -37,6 +37,7 @@ func (p *person) swap(change func(*enrol.Enrolment)) {
 
 // Whoever writes to the database cannot change what an enrolment says.
 func TestTrustEnrolmentColumnsAreSealed(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -77,6 +78,7 @@ func TestTrustEnrolmentColumnsAreSealed(t *testing.T) {
 
 // The sealed record itself says that the identity is proven: it cannot be written.
 func TestTrustIdentityResultCannotBeForged(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProofing)
@@ -99,6 +101,7 @@ func TestTrustIdentityResultCannotBeForged(t *testing.T) {
 
 // Two persons' rows are exchanged.
 func TestTrustSwappedPersons(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	a, b := w.reach(enrol.StateProven), w.reach(enrol.StateProven)
@@ -115,6 +118,7 @@ func TestTrustSwappedPersons(t *testing.T) {
 
 // A challenge is put in the place of another: another person's, another step's, or a changed one.
 func TestTrustSwappedChallenge(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	a, b := w.reach(enrol.StateData), w.reach(enrol.StateData)
@@ -161,6 +165,7 @@ func TestTrustSwappedChallenge(t *testing.T) {
 
 // Attempts are set back in the database while the process runs: the stricter count is that of its memory.
 func TestTrustAttemptsSetBack(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateData)
@@ -183,6 +188,7 @@ func TestTrustAttemptsSetBack(t *testing.T) {
 
 // While issuing, neither another name, another key nor another certificate can be slipped in.
 func TestTrustIntentCannotBeChanged(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -234,6 +240,7 @@ func TestTrustIntentCannotBeChanged(t *testing.T) {
 
 // An older row of the same enrolment is put back: the CA makes no second certificate for it.
 func TestTrustOldEnrolmentPutBack(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProven)
@@ -261,6 +268,7 @@ func TestTrustOldEnrolmentPutBack(t *testing.T) {
 
 // A revoked credential is turned active, or its former row is put back.
 func TestTrustRevokedStaysRevoked(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
@@ -284,6 +292,7 @@ func TestTrustRevokedStaysRevoked(t *testing.T) {
 
 // A column of a credential is changed: it is neither shown nor, with whatever serial number stands there, revoked.
 func TestTrustCredentialColumnsAreBound(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	id := w.reach(enrol.StateIssued).view.Credential
@@ -311,6 +320,7 @@ func TestTrustCredentialColumnsAreBound(t *testing.T) {
 
 // The portal alone cannot issue: every way around the identity proofing or the person's codes is closed.
 func TestTrustPortalCannotIssueAlone(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProofing)
