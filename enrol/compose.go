@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
@@ -60,7 +61,7 @@ func codeText(purpose sam.Purpose, r record, code, provider string) string {
 	if !ok {
 		text = format["en"]
 	}
-	who := sms.Shorten(provider, 40)
+	who := strings.TrimSuffix(sms.Shorten(provider, 40), ".") // "Sp. z o.o." ends a sentence by itself
 	if purpose == sam.PurposeAgreement {
 		return fmt.Sprintf(text, code, hex.EncodeToString(r.sealed.Agreement)[:8], who)
 	}
@@ -88,6 +89,6 @@ func (s *Service) issuedText(ctx context.Context, r record) (sms.Text, error) {
 	serial := h.row.Serial
 	return sms.Text{
 		To:   r.row.Phone,
-		Body: fmt.Sprintf(text, serial[max(0, len(serial)-8):], h.row.NotAfter.Format(time.DateOnly), sms.Shorten(s.Provider.Name, 40)),
+		Body: fmt.Sprintf(text, serial[max(0, len(serial)-8):], h.row.NotAfter.Format(time.DateOnly), strings.TrimSuffix(sms.Shorten(s.Provider.Name, 40), ".")),
 	}, nil
 }

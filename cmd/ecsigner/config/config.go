@@ -53,6 +53,7 @@ type Provider struct {
 	OrganisationID string `yaml:"organisation_id"`
 	Address        string `yaml:"address"`
 	TermsURL       string `yaml:"terms_url"`
+	TermsVersion   string `yaml:"terms_version"`
 }
 
 // Certificates says what stands in the certificates.
@@ -138,6 +139,8 @@ func (c Config) validate() error {
 		{c.HSM.Token != "", "hsm.token", "the label of a token"},
 		{c.HSM.Sessions > 0 && c.HSM.Sessions <= 1024, "hsm.sessions", "1 to 1024"},
 		{c.HSM.Timeout >= time.Second && c.HSM.Timeout <= time.Minute, "hsm.timeout", "1s to 1m"},
+		{c.Provider.TermsURL != "" && c.Provider.TermsVersion != "", "provider.terms_url", "an address, with provider.terms_version"},
+		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
 		{c.Codes.Life >= time.Minute && c.Codes.Life <= 10*time.Minute, "codes.life", "1m to 10m"},

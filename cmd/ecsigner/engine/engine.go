@@ -3,6 +3,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -159,9 +160,10 @@ func (e *Engine) openServices(ctx context.Context) error {
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
 		Memory: memory, Limits: limits,
 		Provider: agreement.Provider{
-			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural, PDSURL: c.PDS["en"],
+			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
+			PDSURL: cmp.Or(c.PDS["uk"], c.PDS["en"]),
 		},
-		Terms:    agreement.Terms{Version: "1", URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -182,9 +184,9 @@ func (e *Engine) openServices(ctx context.Context) error {
 	return nil
 }
 
-// alarm tells the operator of a broken seal; the operation log has it too.
+// alarm tells the operator of a broken seal or of an issuing that stopped; the operation log has it too.
 func (e *Engine) alarm(ctx context.Context, kind, subject string, err error) {
-	e.logger.ErrorContext(ctx, "INTEGRITY ALARM", "record", kind, "subject", subject, "error", err)
+	e.logger.ErrorContext(ctx, "ALARM", "kind", kind, "subject", subject, "error", err)
 }
 
 // rebuild brings back what only lives in memory: the lowest valid version of every binding, from the log.
@@ -316,7 +318,7 @@ func (e *Engine) note(ctx context.Context, event func(epoch uint64, size int64) 
 	return err
 }
 
-// tick wakes the sender, sweeps, publishes the log and deletes old documents until ctx ends.
+// tick publishes the log, takes up issuing that a lost device interrupted, sweeps, and deletes old documents until ctx ends.
 func (e *Engine) tick(ctx context.Context) {
 	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
 	defer second.Stop()
@@ -329,8 +331,9 @@ func (e *Engine) tick(ctx context.Context) {
 		case <-second.C:
 			_, err = e.tiles.Export(ctx, e.db)
 		case <-minute.C:
-			_, sweep := e.signer.Sweep(ctx)
-			err = errors.Join(sweep, e.forget())
+			_, resumed := e.enrol.Resume(ctx)
+			_, swept := e.signer.Sweep(ctx)
+			err = errors.Join(resumed, swept, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)
