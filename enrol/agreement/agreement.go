@@ -45,7 +45,7 @@ type Subject struct {
 	GivenName    string
 	Surname      string
 	CommonName   string
-	LocalName    string // name in the signatory's own script, subjectAltName directoryName; may be empty
+	LocalName    string // name in the signatory's own script, not in the certificate; may be empty
 	Country      string // ISO 3166-1, two capital letters
 	SerialNumber string // ETSI EN 319 412-1 clause 5.1.3, e.g. "TINUA-3184710691"
 }

@@ -183,7 +183,7 @@ func (s *sheet) certificate(d Data) []entry {
 		{t.commonName + " (commonName)", sub.CommonName},
 	}
 	if sub.LocalName != "" {
-		rows = append(rows, entry{t.localName + " (subjectAltName)", sub.LocalName})
+		rows = append(rows, entry{t.localName, sub.LocalName})
 	}
 	device := t.devicePlain
 	if d.QSCD {
