@@ -23,7 +23,7 @@ demo: ## from a voucher to a signed PDF that independent programs accept (OUT=DI
 	bin/ecsigner demo $(if $(OUT),--out $(OUT),); \
 	echo "make demo took $$((SECONDS - start)) s, installation and build included."
 
-test: packages ## all tests under the race detector; nothing may be skipped
+test: packages ## all tests under the race detector; with CI=true nothing may be skipped
 	$(GO) vet ./...
 	.ci/test
 

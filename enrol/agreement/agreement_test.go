@@ -122,7 +122,7 @@ func TestContent(t *testing.T) {
 		"TEST Приклад Траст sp. z o.o.", "VATPL-0000000017", "ul. Łąkowa 123A, 20-001 Lublin, Polska",
 		"Прізвище (surname) Lukianenko-Zhovtenko", "Ім’я (givenName) Mariana",
 		"Загальне ім’я (commonName) Mariana Lukianenko-Zhovtenko",
-		"Ім’я рідною мовою (поза сертифікатом) Марʼяна Лук’яненко-Ґжицька",
+		"Рідною мовою (поза сертифікатом) Марʼяна Лук’яненко-Ґжицька",
 		"Ідентифікатор особи (serialNumber) TINUA-3184710691", "Країна (countryName) UA", "Строк чинності 2 роки",
 		"Алгоритм ключа EC P-256", "лише електронний підпис (nonRepudiation)", "(QcSSCD)",
 		"Політика сертифіката (OID) 1.3.6.1.4.1.99999.1.2", "1.0, https://pki.example.com/terms_uk.pdf",

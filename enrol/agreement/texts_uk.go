@@ -21,7 +21,7 @@ func ukrainian() texts {
 		registration: "Реєстраційний ідентифікатор", address: "Адреса",
 		identifier: "Ідентифікатор", country: "Країна", phone: "Телефон для кодів",
 		surname: "Прізвище", givenName: "Ім’я", commonName: "Загальне ім’я",
-		localName: "Ім’я рідною мовою (поза сертифікатом)", serialNumber: "Ідентифікатор особи",
+		localName: "Рідною мовою (поза сертифікатом)", serialNumber: "Ідентифікатор особи",
 		validity: "Строк чинності", keyAlgorithm: "Алгоритм ключа",
 		keyUsage: "Призначення ключа", keyUsageValue: "лише електронний підпис (nonRepudiation)",
 		device: "Де міститься ключ", deviceQSCD: "у засобі кваліфікованого електронного підпису (QcSSCD)",
