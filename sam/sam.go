@@ -268,6 +268,13 @@ func (m *Module) Activate(ctx context.Context, operation, challenge credential.S
 	})
 }
 
+// OpenActivation checks the seal of an activation, not its age. It returns ErrSeal.
+func (m *Module) OpenActivation(ctx context.Context, s credential.Sealed) (Activation, error) {
+	var a Activation
+	err := m.open(ctx, kindActivation, s, &a)
+	return a, err
+}
+
 // GeneratedKey is a fresh key of a signatory, wrapped.
 type GeneratedKey struct {
 	Wrapped []byte
@@ -333,8 +340,8 @@ func (m *Module) check(ctx context.Context, b credential.Binding, r Release) err
 	if err != nil {
 		return err
 	}
-	var a Activation
-	if err := m.open(ctx, kindActivation, r.Activation, &a); err != nil {
+	a, err := m.OpenActivation(ctx, r.Activation)
+	if err != nil {
 		return err
 	}
 	now := m.config.Now()

@@ -33,6 +33,8 @@ var (
 	ErrCode = errors.New("signer: code not accepted")
 	// ErrInProgress: the operation is being signed right now; ask again.
 	ErrInProgress = errors.New("signer: signing is in progress")
+	// ErrActivationExpired: the operation was interrupted too long ago to be resumed; make a new one.
+	ErrActivationExpired = sam.ErrExpired
 	// ErrWithheld: a signature was made but not released, because the credential or the fence changed meanwhile.
 	ErrWithheld = errors.New("signer: signature withheld")
 	// ErrTooLarge: the document exceeds the limit of this installation.
@@ -98,7 +100,6 @@ const (
 	maxItems      = 100
 	maxTitle      = 200              // characters
 	activationTTL = 2 * time.Minute  // of an activation: how long an interrupted operation can be resumed
-	leaseTTL      = 30 * time.Second // of the right to sign after an activation
 	signTimeout   = 25 * time.Second // for the HSM and the record; below the lease
 )
 

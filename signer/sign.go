@@ -289,9 +289,19 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable) (credentia
 	if now.Before(o.Lease) {
 		return credential.Sealed{}, ErrInProgress
 	}
+	a, err := s.Trust.OpenActivation(ctx, o.Activation)
+	if err == nil && !bytes.Equal(a.Operation, o.Sealed.Seal) {
+		err = fmt.Errorf("%w: activation of another operation", sam.ErrSeal)
+	}
+	if err != nil {
+		return credential.Sealed{}, s.integrity(ctx, "activation", string(o.ID), err)
+	}
+	if now.After(a.NotAfter) {
+		return credential.Sealed{}, ErrActivationExpired
+	}
 	var ch otp.Challenge
 	var stored Operation
-	_, err := s.Store.Update(ctx, func(tx Tx) (err error) {
+	_, err = s.Store.Update(ctx, func(tx Tx) (err error) {
 		if stored, err = tx.Operation(o.ID); err != nil {
 			return err
 		}

@@ -155,6 +155,7 @@ type Activator interface {
 	OpenBinding(ctx context.Context, s credential.Sealed) (credential.Binding, error)
 	SealOperation(ctx context.Context, o sam.Operation) (credential.Sealed, error)
 	OpenOperation(ctx context.Context, s credential.Sealed) (sam.Operation, error)
+	OpenActivation(ctx context.Context, s credential.Sealed) (sam.Activation, error)
 	Sign(ctx context.Context, r sam.Release) ([][]byte, error)
 	Codes
 }

@@ -431,8 +431,15 @@ func TestResume(t *testing.T) {
 	_, _ = w.s.Authorize(ctx, docs, late.ID, code)
 	w.device.before = nil
 	w.pass(3 * time.Minute)
-	if _, err := w.s.Authorize(ctx, docs, late.ID, ""); err == nil {
-		t.Error("resumed after the activation ended")
+	before := len(w.store.log())
+	if _, err := w.s.Authorize(ctx, docs, late.ID, ""); !errors.Is(err, signer.ErrActivationExpired) || len(w.store.log()) != before {
+		t.Errorf("resumed after the activation ended: %v, %d events", err, len(w.store.log())-before)
+	}
+	w.pass(15 * time.Minute)
+	_, err := w.s.Sweep(ctx)
+	w.must(err)
+	if v, err := w.s.Get(ctx, docs, late.ID); err != nil || v.Outcome != audit.OutcomeAbandoned {
+		t.Errorf("an operation that cannot be resumed is %s %s, %v", v.State, v.Outcome, err)
 	}
 	w.restart(2)
 	if _, err := w.s.Authorize(ctx, docs, w.create(1).ID, "000000"); !errors.Is(err, signer.ErrCode) {
