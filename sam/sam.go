@@ -268,13 +268,6 @@ func (m *Module) Activate(ctx context.Context, operation, challenge credential.S
 	})
 }
 
-// OpenActivation checks the seal of an activation, not its age. It returns ErrSeal.
-func (m *Module) OpenActivation(ctx context.Context, s credential.Sealed) (Activation, error) {
-	var a Activation
-	err := m.open(ctx, kindActivation, s, &a)
-	return a, err
-}
-
 // GeneratedKey is a fresh key of a signatory, wrapped.
 type GeneratedKey struct {
 	Wrapped []byte
@@ -313,11 +306,8 @@ type Release struct {
 // this operation, that the operation is for this binding, and that digests are exactly the authorised ones in order;
 // only then the key is unwrapped. It returns one signature for each digest.
 func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
-	b, err := m.OpenBinding(ctx, r.Binding)
+	b, err := m.verified(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	if err := m.check(ctx, b, r); err != nil {
 		return nil, err
 	}
 	signatures, err := m.device.SignWrapped(ctx, b.KEK, r.WrappedKey, string(b.Algorithm), r.Digests)
@@ -330,6 +320,21 @@ func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
 	return signatures, nil
 }
 
+// Verify tells, without touching a key, whether Sign would refuse now, and why.
+func (m *Module) Verify(ctx context.Context, r Release) error {
+	_, err := m.verified(ctx, r)
+	return err
+}
+
+// verified opens the binding and checks everything that has to hold before its key is unwrapped.
+func (m *Module) verified(ctx context.Context, r Release) (credential.Binding, error) {
+	b, err := m.OpenBinding(ctx, r.Binding)
+	if err != nil {
+		return credential.Binding{}, err
+	}
+	return b, m.check(ctx, b, r)
+}
+
 // check holds the sealed records against each other. Each condition names the row of a database writer's attack.
 func (m *Module) check(ctx context.Context, b credential.Binding, r Release) error {
 	o, err := m.OpenOperation(ctx, r.Operation)
@@ -340,8 +345,8 @@ func (m *Module) check(ctx context.Context, b credential.Binding, r Release) err
 	if err != nil {
 		return err
 	}
-	a, err := m.OpenActivation(ctx, r.Activation)
-	if err != nil {
+	var a Activation
+	if err := m.open(ctx, kindActivation, r.Activation, &a); err != nil {
 		return err
 	}
 	now := m.config.Now()

@@ -3,12 +3,15 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/pades"
 )
 
@@ -33,6 +36,39 @@ func (s *Service) recheck(ctx context.Context, caller Caller, items []Item, resu
 		}
 	}
 	return nil
+}
+
+// receipt returns the receipt of the entry that recorded the signatures of an operation, and checks that it is about
+// these signatures: the columns that hold them are under no seal.
+func (s *Service) receipt(ctx context.Context, o Operation, items []Item) ([]byte, error) {
+	text, err := s.Store.Receipt(ctx, o.LogIndex)
+	if err != nil {
+		return nil, fmt.Errorf("making the receipt: %w", err)
+	}
+	var e audit.Event
+	r, err := audit.ParseReceipt(text)
+	if err == nil {
+		_, e, err = audit.Decode(r.Entry)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the receipt: %w", err)
+	}
+	signed, ok := e.(audit.SigningSigned)
+	if !ok || signed.Operation != string(o.ID) || !slices.EqualFunc(signed.DTBSR, digests(items), bytes.Equal) ||
+		!slices.EqualFunc(signed.Signatures, hashesOf(o.Signatures), bytes.Equal) || len(o.Results) != len(items) {
+		return nil, s.integrity(ctx, "operation", string(o.ID), fmt.Errorf("%w: signatures differ from their entry in the operation log", sam.ErrSeal))
+	}
+	return text, nil
+}
+
+// hashesOf returns the SHA-256 of each signature, as the operation log holds it.
+func hashesOf(signatures [][]byte) [][]byte {
+	hashes := make([][]byte, len(signatures))
+	for i, sig := range signatures {
+		h := sha256.Sum256(sig)
+		hashes[i] = h[:]
+	}
+	return hashes
 }
 
 // Artifact is a finished result to read from any offset.

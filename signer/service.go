@@ -205,8 +205,8 @@ func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 		v.Items = append(v.Items, iv)
 	}
 	if o.State == StateSigned {
-		if v.Receipt, err = s.Store.Receipt(ctx, o.LogIndex); err != nil {
-			return View{}, fmt.Errorf("making the receipt: %w", err)
+		if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
+			return View{}, err
 		}
 	}
 	return v, nil

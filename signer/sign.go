@@ -114,7 +114,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	if o.State == StateRequested {
 		ch, err = s.authorise(ctx, caller, &o, u, items, code)
 	} else {
-		ch, err = s.resume(ctx, &o, u)
+		ch, err = s.resume(ctx, &o, u, items)
 	}
 	if errors.Is(err, errMoved) {
 		return true, nil
@@ -125,10 +125,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	failpoint(3)
 
 	// step 4: sign. The signatures exist in memory only; a crash here loses what nobody has seen.
-	signatures, err := s.Trust.Sign(ctx, sam.Release{
-		Binding: u.record.Sealed, Operation: o.Sealed, Challenge: ch, Activation: o.Activation,
-		WrappedKey: u.record.WrappedKey, Digests: digests(items),
-	})
+	signatures, err := s.Trust.Sign(ctx, evidenceOf(o, u, ch, items))
 	if err != nil {
 		return false, s.integrity(ctx, "activation", string(o.ID), err)
 	}
@@ -162,19 +159,38 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	return false, nil
 }
 
+// evidenceOf is what the trust core is shown before it uses the key.
+func evidenceOf(o Operation, u usable, challenge credential.Sealed, items []Item) sam.Release {
+	return sam.Release{
+		Binding: u.record.Sealed, Operation: o.Sealed, Challenge: challenge, Activation: o.Activation,
+		WrappedKey: u.record.WrappedKey, Digests: digests(items),
+	}
+}
+
+// challengeOf reads the challenge of an operation. Challenges are never deleted: an absent one is an alarm.
+func (s *Service) challengeOf(ctx context.Context, o Operation) (ch otp.Challenge, err error) {
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		ch, err = tx.Challenge(o.Challenge)
+		return err
+	})
+	switch {
+	case errors.Is(err, otp.ErrNotFound), errors.Is(err, ErrNotFound):
+		return ch, s.integrity(ctx, "challenge", string(o.Challenge), fmt.Errorf("%w: the challenge of operation %s is missing", sam.ErrSeal, o.ID))
+	case err != nil:
+		return ch, fmt.Errorf("reading the challenge: %w", err)
+	}
+	return ch, nil
+}
+
 // errMoved: the operation is no longer in the state that was read.
 var errMoved = errors.New("signer: operation moved on")
 
 // authorise derives the expected code, compares, and on a match seals the activation; all that before ONE transaction
 // that counts the try and either records the refusal or spends the challenge and activates the operation.
 func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u usable, items []Item, code string) (credential.Sealed, error) {
-	var ch otp.Challenge
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		ch, err = tx.Challenge(o.Challenge)
-		return err
-	})
+	ch, err := s.challengeOf(ctx, *o)
 	if err != nil {
-		return credential.Sealed{}, fmt.Errorf("reading the challenge: %w", err)
+		return credential.Sealed{}, err
 	}
 	sealed := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
 	opened, err := s.Trust.OpenChallenge(ctx, sealed)
@@ -283,33 +299,28 @@ func activated(o Operation, u usable, items []Item, activation credential.Sealed
 }
 
 // resume takes over an operation that was activated and then interrupted: once the lease of the one before is over and
-// while the activation lasts.
-func (s *Service) resume(ctx context.Context, o *Operation, u usable) (credential.Sealed, error) {
+// while the activation lasts. The activation is checked before anything is recorded.
+func (s *Service) resume(ctx context.Context, o *Operation, u usable, items []Item) (credential.Sealed, error) {
+	ch, err := s.challengeOf(ctx, *o)
+	if err != nil {
+		return credential.Sealed{}, err
+	}
+	sealed := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
+	if err := s.Trust.Verify(ctx, evidenceOf(*o, u, sealed, items)); err != nil {
+		return credential.Sealed{}, s.integrity(ctx, "activation", string(o.ID), err)
+	}
 	now := s.Now().Truncate(time.Microsecond)
 	if now.Before(o.Lease) {
 		return credential.Sealed{}, ErrInProgress
 	}
-	a, err := s.Trust.OpenActivation(ctx, o.Activation)
-	if err == nil && !bytes.Equal(a.Operation, o.Sealed.Seal) {
-		err = fmt.Errorf("%w: activation of another operation", sam.ErrSeal)
-	}
-	if err != nil {
-		return credential.Sealed{}, s.integrity(ctx, "activation", string(o.ID), err)
-	}
-	if now.After(a.NotAfter) {
-		return credential.Sealed{}, ErrActivationExpired
-	}
-	var ch otp.Challenge
 	var stored Operation
 	_, err = s.Store.Update(ctx, func(tx Tx) (err error) {
 		if stored, err = tx.Operation(o.ID); err != nil {
 			return err
 		}
-		if stored.State != StateSigning || stored.Fence != o.Fence {
+		if stored.State != StateSigning || stored.Fence != o.Fence || stored.Challenge != o.Challenge ||
+			!bytes.Equal(stored.Activation.Seal, o.Activation.Seal) {
 			return errMoved
-		}
-		if ch, err = tx.Challenge(stored.Challenge); err != nil {
-			return err
 		}
 		r, err := tx.Credential(u.binding.ID)
 		if err != nil {
@@ -328,7 +339,7 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable) (credentia
 	}
 	stored.Version++
 	*o = stored
-	return credential.Sealed{Record: ch.Record, Seal: ch.Seal}, nil
+	return sealed, nil
 }
 
 // verify checks every signature with the certificate's public key.
@@ -373,11 +384,6 @@ func assemble(u usable, items []Item, signatures [][]byte) ([][]byte, error) {
 // record stores the signatures with their evidence if this process still holds the fence and the credential is still
 // the same; else it records that they were withheld, and why.
 func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
-	hashes := make([][]byte, len(signatures))
-	for i, sig := range signatures {
-		h := sha256.Sum256(sig)
-		hashes[i] = h[:]
-	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		withheld = ""
 		stored, err := tx.Operation(o.ID)
@@ -402,7 +408,7 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 		stored.LogIndex = tx.NextIndex()
 		tx.Append(audit.SigningSigned{
 			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
-			DTBSR: digests(items), Signatures: hashes,
+			DTBSR: digests(items), Signatures: hashesOf(signatures),
 		})
 		return tx.PutOperation(stored)
 	})

@@ -155,7 +155,8 @@ type Activator interface {
 	OpenBinding(ctx context.Context, s credential.Sealed) (credential.Binding, error)
 	SealOperation(ctx context.Context, o sam.Operation) (credential.Sealed, error)
 	OpenOperation(ctx context.Context, s credential.Sealed) (sam.Operation, error)
-	OpenActivation(ctx context.Context, s credential.Sealed) (sam.Activation, error)
+	// Verify tells, without touching a key, whether Sign would refuse now.
+	Verify(ctx context.Context, r sam.Release) error
 	Sign(ctx context.Context, r sam.Release) ([][]byte, error)
 	Codes
 }
