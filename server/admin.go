@@ -21,10 +21,7 @@ func (s *admin) CreateVouchers(ctx context.Context, r *pb.CreateVouchersRequest)
 	codes, err := s.Vouchers.CreateVouchers(ctx, client(ctx).Name, r.GetRequestId(), enrol.VoucherRequest{
 		Product: r.GetProduct(), Years: uint8(r.GetYears()), Count: int(r.GetCount()), Expires: r.GetExpireTime().AsTime(), //nolint:gosec // at most 5 by the proto
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CreateVouchersResponse{Codes: codes}, nil
+	return &pb.CreateVouchersResponse{Codes: codes}, err
 }
 
 // CreateClient lets an operator make any client but an officer: officers decide what operators may not decide alone.
@@ -39,15 +36,9 @@ func (s *admin) CreateClient(ctx context.Context, r *pb.CreateClientRequest) (*p
 	chain, err := s.ClientIssuer.Issue(ctx, caller.Name, r.GetRequestId(), ClientRequest{
 		Name: r.GetName(), Display: r.GetDisplayName(), Role: RoleName(r.GetRole()), CSR: r.GetCsr(),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CreateClientResponse{CertificateChain: chain}, nil
+	return &pb.CreateClientResponse{CertificateChain: chain}, err
 }
 
 func (s *admin) Unlock(ctx context.Context, r *pb.UnlockRequest) (*pb.UnlockResponse, error) {
-	if err := s.Credentials.Unlock(ctx, client(ctx).Name, r.GetRequestId(), r.GetAccount(), r.GetClient()); err != nil {
-		return nil, err
-	}
-	return &pb.UnlockResponse{}, nil
+	return &pb.UnlockResponse{}, s.Credentials.Unlock(ctx, client(ctx).Name, r.GetRequestId(), r.GetAccount(), r.GetClient())
 }

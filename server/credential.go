@@ -31,10 +31,7 @@ func sees(ctx context.Context) string {
 
 func (s *credentialsService) GetCredential(ctx context.Context, r *pb.GetCredentialRequest) (*pb.GetCredentialResponse, error) {
 	v, err := s.Credentials.Credential(ctx, credential.ID(r.GetCredentialId()), sees(ctx))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetCredentialResponse{Credential: credentialOf(v)}, nil
+	return &pb.GetCredentialResponse{Credential: credentialOf(v)}, err
 }
 
 func (s *credentialsService) ListCredentials(ctx context.Context, r *pb.ListCredentialsRequest) (*pb.ListCredentialsResponse, error) {
@@ -54,27 +51,16 @@ func (s *credentialsService) ListCredentials(ctx context.Context, r *pb.ListCred
 }
 
 func (s *credentialsService) GrantAccess(ctx context.Context, r *pb.GrantAccessRequest) (*pb.GrantAccessResponse, error) {
-	err := s.Credentials.GrantAccess(ctx, client(ctx).Name, r.GetRequestId(), credential.ID(r.GetCredentialId()), r.GetClient())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GrantAccessResponse{}, nil
+	return &pb.GrantAccessResponse{}, s.Credentials.GrantAccess(ctx, client(ctx).Name, r.GetRequestId(), credential.ID(r.GetCredentialId()), r.GetClient())
 }
 
 func (s *credentialsService) WithdrawAccess(ctx context.Context, r *pb.WithdrawAccessRequest) (*pb.WithdrawAccessResponse, error) {
-	err := s.Credentials.WithdrawAccess(ctx, client(ctx).Name, r.GetRequestId(), credential.ID(r.GetCredentialId()), r.GetClient())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.WithdrawAccessResponse{}, nil
+	return &pb.WithdrawAccessResponse{}, s.Credentials.WithdrawAccess(ctx, client(ctx).Name, r.GetRequestId(), credential.ID(r.GetCredentialId()), r.GetClient())
 }
 
 func (s *credentialsService) RevokeCredential(ctx context.Context, r *pb.RevokeCredentialRequest) (*pb.RevokeCredentialResponse, error) {
 	id, reason := credential.ID(r.GetCredentialId()), revocationReason(r.GetReason())
-	if err := s.Credentials.Revoke(ctx, client(ctx).Name, r.GetRequestId(), id, reason); err != nil {
-		return nil, err
-	}
-	return &pb.RevokeCredentialResponse{}, nil
+	return &pb.RevokeCredentialResponse{}, s.Credentials.Revoke(ctx, client(ctx).Name, r.GetRequestId(), id, reason)
 }
 
 // credentialOf turns a view into its message. Pseudonym, phone and enrolment stay inside.

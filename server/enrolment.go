@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// enrolments answers EnrolmentService.
+// enrolments answers EnrolmentService. A response beside an error, here as in the other services, is never sent.
 type enrolments struct {
 	pb.UnsafeEnrolmentServiceServer
 	Enrolments Enrolments
@@ -22,18 +22,12 @@ var _ pb.EnrolmentServiceServer = (*enrolments)(nil)
 
 func (s *enrolments) CreateEnrolment(ctx context.Context, r *pb.CreateEnrolmentRequest) (*pb.CreateEnrolmentResponse, error) {
 	v, err := s.Enrolments.Create(ctx, client(ctx).Name, r.GetRequestId(), r.GetVoucherCode(), r.GetLanguage())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CreateEnrolmentResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.CreateEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) GetEnrolment(ctx context.Context, r *pb.GetEnrolmentRequest) (*pb.GetEnrolmentResponse, error) {
 	v, err := s.Enrolments.Get(ctx, client(ctx).Name, r.GetEnrolmentId())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetEnrolmentResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.GetEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) ListEnrolments(ctx context.Context, r *pb.ListEnrolmentsRequest) (*pb.ListEnrolmentsResponse, error) {
@@ -86,10 +80,7 @@ func (s *enrolments) SetParameters(ctx context.Context, r *pb.SetParametersReque
 	v, err := s.Enrolments.SetParameters(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.Parameters{
 		Years: uint8(p.GetYears()), IdentifierType: identifierType(p.GetIdentifierType()), Algorithm: algorithm(p.GetAlgorithm()), //nolint:gosec // at most 5 by the proto
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pb.SetParametersResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.SetParametersResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) SetPersonalData(ctx context.Context, r *pb.SetPersonalDataRequest) (*pb.SetPersonalDataResponse, error) {
@@ -98,34 +89,22 @@ func (s *enrolments) SetPersonalData(ctx context.Context, r *pb.SetPersonalDataR
 		GivenName: d.GetGivenName(), Surname: d.GetSurname(), LocalName: d.GetLocalName(), Country: d.GetCountry(),
 		Identifier: d.GetIdentifier(), BirthDate: d.GetBirthDate(), Phone: d.GetPhone(),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pb.SetPersonalDataResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.SetPersonalDataResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) SendPhoneCode(ctx context.Context, r *pb.SendPhoneCodeRequest) (*pb.SendPhoneCodeResponse, error) {
 	v, sent, err := s.Enrolments.SendPhoneCode(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.SendPhoneCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, nil
+	return &pb.SendPhoneCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
 }
 
 func (s *enrolments) ConfirmPhone(ctx context.Context, r *pb.ConfirmPhoneRequest) (*pb.ConfirmPhoneResponse, error) {
 	v, err := s.Enrolments.ConfirmPhone(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetCode())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ConfirmPhoneResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.ConfirmPhoneResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) StartIdentityProofing(ctx context.Context, r *pb.StartIdentityProofingRequest) (*pb.StartIdentityProofingResponse, error) {
 	v, err := s.Enrolments.StartIdentityProofing(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetProvider())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.StartIdentityProofingResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.StartIdentityProofingResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) ReportIdentityResult(ctx context.Context, r *pb.ReportIdentityResultRequest) (*pb.ReportIdentityResultResponse, error) {
@@ -138,10 +117,7 @@ func (s *enrolments) ReportIdentityResult(ctx context.Context, r *pb.ReportIdent
 		},
 		BirthDate: d.GetBirthDate(), Phone: d.GetPhone(), Evidence: r.GetEvidence(), CompletedAt: r.GetCompleteTime().AsTime(),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ReportIdentityResultResponse{State: stateOf(v.State)}, nil
+	return &pb.ReportIdentityResultResponse{State: stateOf(v.State)}, err
 }
 
 func (s *enrolments) DownloadAgreement(r *pb.DownloadAgreementRequest, stream grpc.ServerStreamingServer[pb.DownloadAgreementResponse]) error {
@@ -165,26 +141,17 @@ func (s *enrolments) DownloadAgreement(r *pb.DownloadAgreementRequest, stream gr
 
 func (s *enrolments) SendAgreementCode(ctx context.Context, r *pb.SendAgreementCodeRequest) (*pb.SendAgreementCodeResponse, error) {
 	v, sent, err := s.Enrolments.SendAgreementCode(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.SendAgreementCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, nil
+	return &pb.SendAgreementCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
 }
 
 func (s *enrolments) AcceptAgreement(ctx context.Context, r *pb.AcceptAgreementRequest) (*pb.AcceptAgreementResponse, error) {
 	v, err := s.Enrolments.AcceptAgreement(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetAgreementSha256(), r.GetCode())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.AcceptAgreementResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.AcceptAgreementResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) CancelEnrolment(ctx context.Context, r *pb.CancelEnrolmentRequest) (*pb.CancelEnrolmentResponse, error) {
 	v, err := s.Enrolments.Cancel(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CancelEnrolmentResponse{Enrolment: enrolmentOf(v)}, nil
+	return &pb.CancelEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 // enrolmentOf turns a view into its message.

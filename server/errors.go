@@ -214,8 +214,22 @@ func (t translator) reason(err error) Reason {
 		return ReasonDocumentEmpty
 	case is(signer.ErrGone):
 		return ReasonDocumentGone
+	case is(signer.ErrNotPDF):
+		return ReasonNotPDF
+	case is(signer.ErrDamagedPDF):
+		return ReasonPDFDamaged
+	case is(signer.ErrEncryptedPDF):
+		return ReasonPDFEncrypted
+	case is(signer.ErrComplexPDF):
+		return ReasonPDFTooComplex
+	case is(signer.ErrUnsupportedPDF, signer.ErrHybridPDF, signer.ErrXFA):
+		return ReasonPDFUnsupported
+	case is(signer.ErrCertifiedPDF, signer.ErrFieldsLocked):
+		return ReasonPDFLocked
 	case is(signer.ErrInProgress):
 		return ReasonInProgress
+	case is(signer.ErrActivationExpired):
+		return ReasonActivationExpired
 	case is(signer.ErrWithheld):
 		return ReasonWithheld
 	case is(enrol.ErrExpired):

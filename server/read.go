@@ -21,10 +21,7 @@ func (s *authority) GetChain(context.Context, *pb.GetChainRequest) (*pb.GetChain
 
 func (s *authority) GetCrl(ctx context.Context, _ *pb.GetCrlRequest) (*pb.GetCrlResponse, error) {
 	crl, err := s.crl(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetCrlResponse{Crl: crl}, nil
+	return &pb.GetCrlResponse{Crl: crl}, err
 }
 
 // Limits of a page of entries. A page ends early rather than becoming larger.
@@ -43,18 +40,12 @@ var _ pb.AuditServiceServer = (*auditLog)(nil)
 
 func (s *auditLog) GetCheckpoint(ctx context.Context, _ *pb.GetCheckpointRequest) (*pb.GetCheckpointResponse, error) {
 	checkpoint, err := s.Log.Checkpoint(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetCheckpointResponse{Checkpoint: checkpoint}, nil
+	return &pb.GetCheckpointResponse{Checkpoint: checkpoint}, err
 }
 
 func (s *auditLog) GetReceipt(ctx context.Context, r *pb.GetReceiptRequest) (*pb.GetReceiptResponse, error) {
 	receipt, err := s.Log.Receipt(ctx, r.GetIndex())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetReceiptResponse{Receipt: receipt}, nil
+	return &pb.GetReceiptResponse{Receipt: receipt}, err
 }
 
 func (s *auditLog) ListEntries(ctx context.Context, r *pb.ListEntriesRequest) (*pb.ListEntriesResponse, error) {

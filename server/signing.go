@@ -32,52 +32,34 @@ func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSignin
 		c.Items = append(c.Items, item)
 	}
 	v, err := s.Signing.Create(ctx, documentSystem(ctx), r.GetRequestId(), c)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CreateSigningOperationResponse{Operation: operationOf(v)}, nil
+	return &pb.CreateSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
 func (s *signing) SendCode(ctx context.Context, r *pb.SendCodeRequest) (*pb.SendCodeResponse, error) {
 	sent, err := s.Signing.SendCode(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.SendCodeResponse{SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, nil
+	return &pb.SendCodeResponse{SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
 }
 
 // AuthorizeSigningOperation does not hand its request id on: the operation itself is authorised once, and the id of a
 // refused try must not stand in the way of the next.
 func (s *signing) AuthorizeSigningOperation(ctx context.Context, r *pb.AuthorizeSigningOperationRequest) (*pb.AuthorizeSigningOperationResponse, error) {
 	v, err := s.Signing.Authorize(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()), r.GetCode())
-	if err != nil {
-		return nil, err
-	}
-	return &pb.AuthorizeSigningOperationResponse{Operation: operationOf(v)}, nil
+	return &pb.AuthorizeSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
 func (s *signing) GetSigningOperation(ctx context.Context, r *pb.GetSigningOperationRequest) (*pb.GetSigningOperationResponse, error) {
 	v, err := s.Signing.Get(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.GetSigningOperationResponse{Operation: operationOf(v)}, nil
+	return &pb.GetSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
 func (s *signing) CancelSigningOperation(ctx context.Context, r *pb.CancelSigningOperationRequest) (*pb.CancelSigningOperationResponse, error) {
 	v, err := s.Signing.Cancel(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CancelSigningOperationResponse{Operation: operationOf(v)}, nil
+	return &pb.CancelSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
 func (s *signing) CompleteSigningOperation(ctx context.Context, r *pb.CompleteSigningOperationRequest) (*pb.CompleteSigningOperationResponse, error) {
 	v, err := s.Signing.Complete(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.CompleteSigningOperationResponse{Operation: operationOf(v)}, nil
+	return &pb.CompleteSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
 // operationOf turns a view into its message. The tail of a PDF is downloaded, not answered.

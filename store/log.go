@@ -185,7 +185,7 @@ func (r hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 
 // openHeads opens the head file, or makes that of a new log, and refuses a database that is behind it. A database that
 // is ahead was committed just before a crash.
-func (db *DB) openHeads(ctx context.Context, log position) (*audit.HeadFile, error) {
+func (db *DB) openHeads(log position) (*audit.HeadFile, error) {
 	if _, err := os.Lstat(db.config.HeadFile); log.size == 0 && errors.Is(err, fs.ErrNotExist) {
 		heads, err := audit.CreateHeadFile(db.config.HeadFile, db.config.HeadMAC)
 		if err != nil {

@@ -99,7 +99,7 @@ func (db *DB) newWriter(ctx context.Context) (*writer, error) {
 	}
 	var err error
 	if w.log, err = loadPosition(ctx, db.written); err == nil {
-		w.heads, err = db.openHeads(ctx, w.log)
+		w.heads, err = db.openHeads(w.log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.close())

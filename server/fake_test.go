@@ -1,0 +1,263 @@
+package server
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/signer"
+)
+
+// fakes stand for all use cases. before runs first in every method and may fail, block or panic.
+type fakes struct {
+	mu     sync.Mutex
+	before func(ctx context.Context, method string) error
+	calls  []string // "method caller"
+	view   enrol.View
+	limit  int64 // of an upload
+	upload error // how the last upload ended
+	kept   int   // uploads that were kept
+	done   chan struct{}
+	result signer.Artifact
+	issued ClientRequest
+	create signer.CreateRequest
+	report enrol.IdentityResult
+}
+
+func (f *fakes) enter(ctx context.Context, method, caller string) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, method+" "+caller)
+	before := f.before
+	f.mu.Unlock()
+	if before != nil {
+		return before(ctx, method)
+	}
+	return nil
+}
+
+func (f *fakes) on(before func(ctx context.Context, method string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
+}
+
+func (f *fakes) last() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.calls) == 0 {
+		return ""
+	}
+	return f.calls[len(f.calls)-1]
+}
+
+func (f *fakes) setView(v enrol.View) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view = v
+}
+
+func (f *fakes) shown(ctx context.Context, method, caller string) (enrol.View, error) {
+	err := f.enter(ctx, method, caller)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.view, err
+}
+
+// fakeEnrol answers as enrol.Service would.
+type fakeEnrol struct{ *fakes }
+
+var (
+	_ Enrolments  = fakeEnrol{}
+	_ Credentials = fakeEnrol{}
+)
+
+func (f fakeEnrol) Create(ctx context.Context, caller, _, _, _ string) (enrol.View, error) {
+	return f.shown(ctx, "Create", caller)
+}
+
+func (f fakeEnrol) SetParameters(ctx context.Context, caller, _, _ string, _ enrol.Parameters) (enrol.View, error) {
+	return f.shown(ctx, "SetParameters", caller)
+}
+
+func (f fakeEnrol) SetPersonalData(ctx context.Context, caller, _, _ string, _ enrol.PersonalData) (enrol.View, error) {
+	return f.shown(ctx, "SetPersonalData", caller)
+}
+
+func (f fakeEnrol) SendPhoneCode(ctx context.Context, caller, _, _ string) (enrol.View, enrol.CodeSent, error) {
+	v, err := f.shown(ctx, "SendPhoneCode", caller)
+	return v, enrol.CodeSent{Number: 1}, err
+}
+
+func (f fakeEnrol) ConfirmPhone(ctx context.Context, caller, _, _, _ string) (enrol.View, error) {
+	return f.shown(ctx, "ConfirmPhone", caller)
+}
+
+func (f fakeEnrol) StartIdentityProofing(ctx context.Context, caller, _, _, _ string) (enrol.View, error) {
+	return f.shown(ctx, "StartIdentityProofing", caller)
+}
+
+func (f fakeEnrol) ReportIdentityResult(ctx context.Context, caller, _ string, r enrol.IdentityResult) (enrol.View, error) {
+	f.mu.Lock()
+	f.report = r
+	f.mu.Unlock()
+	return f.shown(ctx, "ReportIdentityResult", caller)
+}
+
+func (f fakeEnrol) Agreement(ctx context.Context, caller, _ string) (enrol.AgreementDocument, error) {
+	return enrol.AgreementDocument{PDF: make([]byte, 3*chunkSize+1), SHA256: make([]byte, 32)}, f.enter(ctx, "Agreement", caller)
+}
+
+func (f fakeEnrol) SendAgreementCode(ctx context.Context, caller, _, _ string) (enrol.View, enrol.CodeSent, error) {
+	v, err := f.shown(ctx, "SendAgreementCode", caller)
+	return v, enrol.CodeSent{Number: 1}, err
+}
+
+func (f fakeEnrol) AcceptAgreement(ctx context.Context, caller, _, _ string, _ []byte, _ string) (enrol.View, error) {
+	return f.shown(ctx, "AcceptAgreement", caller)
+}
+
+func (f fakeEnrol) Cancel(ctx context.Context, caller, _, _ string) (enrol.View, error) {
+	return f.shown(ctx, "Cancel", caller)
+}
+
+func (f fakeEnrol) Get(ctx context.Context, caller, _ string) (enrol.View, error) {
+	return f.shown(ctx, "Get", caller)
+}
+
+func (f fakeEnrol) List(ctx context.Context, caller, _ string, limit int) ([]enrol.View, error) {
+	v, err := f.shown(ctx, "List", caller)
+	out := make([]enrol.View, limit)
+	for i := range out {
+		out[i] = v
+	}
+	return out, err
+}
+
+func (f fakeEnrol) CreateVouchers(ctx context.Context, caller, _ string, v enrol.VoucherRequest) ([]string, error) {
+	return make([]string, v.Count), f.enter(ctx, "CreateVouchers", caller)
+}
+
+func (f fakeEnrol) Credential(ctx context.Context, _ credential.ID, client string) (enrol.CredentialView, error) {
+	return enrol.CredentialView{}, f.enter(ctx, "Credential", client)
+}
+
+func (f fakeEnrol) Credentials(ctx context.Context, client string, _ credential.ID, limit int) ([]enrol.CredentialView, error) {
+	return make([]enrol.CredentialView, limit), f.enter(ctx, "Credentials", client)
+}
+
+func (f fakeEnrol) GrantAccess(ctx context.Context, caller, _ string, _ credential.ID, _ string) error {
+	return f.enter(ctx, "GrantAccess", caller)
+}
+
+func (f fakeEnrol) WithdrawAccess(ctx context.Context, caller, _ string, _ credential.ID, _ string) error {
+	return f.enter(ctx, "WithdrawAccess", caller)
+}
+
+func (f fakeEnrol) Revoke(ctx context.Context, caller, _ string, _ credential.ID, _ string) error {
+	return f.enter(ctx, "Revoke", caller)
+}
+
+func (f fakeEnrol) Unlock(ctx context.Context, caller, _, _, _ string) error {
+	return f.enter(ctx, "Unlock", caller)
+}
+
+// fakeSigner answers as signer.Service would.
+type fakeSigner struct{ *fakes }
+
+var _ Signing = fakeSigner{}
+
+// Upload keeps what ends with io.EOF, is not empty and not above the limit.
+func (f fakeSigner) Upload(ctx context.Context, caller signer.Caller, _, name string, r io.Reader) (signer.Document, error) {
+	n, err := io.Copy(io.Discard, io.LimitReader(r, f.limit+1))
+	switch {
+	case err != nil:
+	case n > f.limit:
+		err = &signer.FieldError{Field: "document", Text: "over the limit", Err: signer.ErrTooLarge}
+	case n == 0:
+		err = &signer.FieldError{Field: "document", Text: "no bytes", Err: signer.ErrEmpty}
+	default:
+		err = f.enter(ctx, "Upload", caller.Name)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.upload = err
+	if err == nil {
+		f.kept++
+	}
+	if f.done != nil {
+		close(f.done)
+	}
+	return signer.Document{ID: "doc-1", Name: name, Size: n}, err
+}
+
+func (f fakeSigner) Artifact(ctx context.Context, caller signer.Caller, _ signer.OperationID, _ int, _ bool) (signer.Artifact, error) {
+	return f.result, f.enter(ctx, "Artifact", caller.Name)
+}
+
+func (f fakeSigner) Get(ctx context.Context, caller signer.Caller, _ signer.OperationID) (signer.View, error) {
+	return signer.View{}, f.enter(ctx, "Get", caller.Name+"/"+caller.Registered)
+}
+
+func (f fakeSigner) Create(ctx context.Context, caller signer.Caller, _ string, c signer.CreateRequest) (signer.View, error) {
+	f.mu.Lock()
+	f.create = c
+	f.mu.Unlock()
+	v := signer.View{State: signer.StateSigned}
+	for _, it := range c.Items {
+		v.Items = append(v.Items, signer.ItemView{Format: it.Format, Result: make([]byte, 6000)})
+	}
+	return v, f.enter(ctx, "Create", caller.Name)
+}
+
+func (f fakeSigner) SendCode(ctx context.Context, caller signer.Caller, _ string, _ signer.OperationID) (signer.CodeSent, error) {
+	return signer.CodeSent{Number: 1}, f.enter(ctx, "SendCode", caller.Name)
+}
+
+func (f fakeSigner) Authorize(ctx context.Context, caller signer.Caller, _ signer.OperationID, _ string) (signer.View, error) {
+	return signer.View{}, f.enter(ctx, "Authorize", caller.Name)
+}
+
+func (f fakeSigner) Cancel(ctx context.Context, caller signer.Caller, _ string, _ signer.OperationID) (signer.View, error) {
+	return signer.View{}, f.enter(ctx, "Cancel", caller.Name)
+}
+
+func (f fakeSigner) Complete(ctx context.Context, caller signer.Caller, _ string, _ signer.OperationID) (signer.View, error) {
+	return signer.View{}, f.enter(ctx, "Complete", caller.Name)
+}
+
+// fakeLog has three entries, the second as large as an entry can be.
+type fakeLog struct{ *fakes }
+
+func (f fakeLog) Checkpoint(ctx context.Context) ([]byte, error) {
+	return []byte("checkpoint"), f.enter(ctx, "Checkpoint", "")
+}
+
+func (f fakeLog) Receipt(ctx context.Context, index int64) ([]byte, error) {
+	if index >= 3 {
+		return nil, signer.ErrNotFound
+	}
+	return []byte("receipt"), f.enter(ctx, "Receipt", "")
+}
+
+func (f fakeLog) Entries(ctx context.Context, start int64, limit int) ([][]byte, error) {
+	if start >= 3 {
+		return nil, nil
+	}
+	all := make([][]byte, limit)
+	for i := range all {
+		all[i] = make([]byte, 65535)
+	}
+	return all, f.enter(ctx, "Entries", "")
+}
+
+// fakeIssuer issues a chain of two empty certificates.
+type fakeIssuer struct{ *fakes }
+
+func (f fakeIssuer) Issue(ctx context.Context, caller, _ string, r ClientRequest) ([][]byte, error) {
+	f.mu.Lock()
+	f.issued = r
+	f.mu.Unlock()
+	return [][]byte{{1}, {2}}, f.enter(ctx, "Issue", caller)
+}

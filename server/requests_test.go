@@ -1,0 +1,126 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// method is one method of the proto.
+type method struct {
+	full       string // /ecsigner.v1.X/Y
+	descriptor protoreflect.MethodDescriptor
+	roles      []pb.Role
+}
+
+func methods() []method {
+	var all []method
+	for _, s := range serviceDescriptors() {
+		for i := range s.Methods().Len() {
+			m := s.Methods().Get(i)
+			r, _ := proto.GetExtension(m.Options(), pb.E_Roles).([]pb.Role)
+			all = append(all, method{fmt.Sprintf("/%s/%s", s.FullName(), m.Name()), m, r})
+		}
+	}
+	return all
+}
+
+// response makes an empty message of the type that the method answers with.
+func (m method) response() proto.Message { return message(m.descriptor.Output()) }
+
+func (m method) request() proto.Message { return message(m.descriptor.Input()) }
+
+func message(d protoreflect.MessageDescriptor) proto.Message {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		panic(err)
+	}
+	return t.New().Interface()
+}
+
+// largest returns for every request the largest that the rules of the proto allow.
+func largest() []proto.Message {
+	id, client, hash := strings.Repeat("a", 64), strings.Repeat("c", 64), make([]byte, 32)
+	soon := timestamppb.Now()
+	parameters := &pb.CertificateParameters{
+		Years: 5, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+	}
+	data := &pb.PersonalData{
+		GivenName: strings.Repeat("Ї", 64), Surname: strings.Repeat("Ż", 64), LocalName: strings.Repeat("Ґ", 128), Country: "UA",
+		Identifier: strings.Repeat("9", 32), BirthDate: "1990-02-28", Phone: "+" + strings.Repeat("9", 15),
+	}
+	items := make([]*pb.SigningItemRequest, 100)
+	for i := range items {
+		items[i] = &pb.SigningItemRequest{
+			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
+		}
+	}
+	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
+	return []proto.Message{
+		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk"},
+		&pb.GetEnrolmentRequest{EnrolmentId: id},
+		&pb.ListEnrolmentsRequest{PageSize: 100, PageToken: id},
+		&pb.WatchEnrolmentRequest{EnrolmentId: id, AfterRevision: 1 << 63},
+		&pb.SetParametersRequest{RequestId: requestID, EnrolmentId: id, Parameters: parameters},
+		&pb.SetPersonalDataRequest{RequestId: requestID, EnrolmentId: id, PersonalData: data},
+		&pb.SendPhoneCodeRequest{RequestId: requestID, EnrolmentId: id},
+		&pb.ConfirmPhoneRequest{RequestId: requestID, EnrolmentId: id, Code: "999999999"},
+		&pb.StartIdentityProofingRequest{RequestId: requestID, EnrolmentId: id, Provider: client},
+		&pb.ReportIdentityResultRequest{
+			RequestId: requestID, EnrolmentId: id, Reference: strings.Repeat("r", 128),
+			Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: data,
+			IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: make([]byte, 512<<10), CompleteTime: soon,
+		},
+		&pb.DownloadAgreementRequest{EnrolmentId: id},
+		&pb.SendAgreementCodeRequest{RequestId: requestID, EnrolmentId: id},
+		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999"},
+		&pb.CancelEnrolmentRequest{RequestId: requestID, EnrolmentId: id},
+		&pb.GetCredentialRequest{CredentialId: id},
+		&pb.ListCredentialsRequest{PageSize: 100, PageToken: id},
+		&pb.GrantAccessRequest{RequestId: requestID, CredentialId: id, Client: client},
+		&pb.WithdrawAccessRequest{RequestId: requestID, CredentialId: id, Client: client},
+		&pb.RevokeCredentialRequest{
+			RequestId: requestID, CredentialId: id, Reason: pb.RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN,
+		},
+		&pb.UploadDocumentRequest{Part: &pb.UploadDocumentRequest_Metadata{
+			Metadata: &pb.DocumentMetadata{RequestId: requestID, Name: strings.Repeat("ї", 255)},
+		}},
+		&pb.DownloadArtifactRequest{
+			OperationId: id, Item: 99, Offset: 1<<63 - 1, Content: pb.ArtifactContent_ARTIFACT_CONTENT_TAIL,
+		},
+		&pb.CreateSigningOperationRequest{
+			RequestId: requestID, CredentialId: id, Title: strings.Repeat("Щ", 200), Language: "pl", Items: items,
+		},
+		&pb.SendCodeRequest{RequestId: requestID, OperationId: id},
+		&pb.AuthorizeSigningOperationRequest{RequestId: requestID, OperationId: id, Code: "999999999"},
+		&pb.GetSigningOperationRequest{OperationId: id},
+		&pb.CancelSigningOperationRequest{RequestId: requestID, OperationId: id},
+		&pb.CompleteSigningOperationRequest{RequestId: requestID, OperationId: id},
+		&pb.GetChainRequest{},
+		&pb.GetCrlRequest{},
+		&pb.GetCheckpointRequest{},
+		&pb.GetReceiptRequest{Index: 1<<63 - 1},
+		&pb.ListEntriesRequest{StartIndex: 1<<63 - 1, PageSize: 1000},
+		&pb.CreateVouchersRequest{RequestId: requestID, Product: strings.Repeat("q", 32), Years: 5, Count: 500, ExpireTime: soon},
+		&pb.CreateClientRequest{
+			RequestId: requestID, Name: client, DisplayName: strings.Repeat("Ж", 64), Role: pb.Role_ROLE_AUDITOR,
+			Csr: make([]byte, 16384),
+		},
+		&pb.UnlockRequest{RequestId: requestID, Account: id, Client: client},
+	}
+}
+
+// largestOf returns the largest valid request of a type.
+func largestOf(d protoreflect.MessageDescriptor) proto.Message {
+	for _, m := range largest() {
+		if m.ProtoReflect().Descriptor().FullName() == d.FullName() {
+			return m
+		}
+	}
+	return nil
+}
