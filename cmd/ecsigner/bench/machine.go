@@ -20,7 +20,7 @@ const syncs = 200
 
 // describe says on what the figures were taken. What cannot be found out is left empty.
 func describe(ctx context.Context, program, module, dir string) (Machine, error) {
-	m := Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), Go: runtime.Version(), Module: module}
+	m := Machine{CPU: cpuModel(), Load: load1(), Cores: runtime.NumCPU(), Go: runtime.Version(), Module: module}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return Machine{}, err
@@ -61,6 +61,20 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// load1 returns the load average of the last minute (proc(5)), or 0.
+func load1() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
 }
 
 // filesystem names the common ones; a figure taken on tmpfs says nothing on durable commits.

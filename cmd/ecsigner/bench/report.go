@@ -32,6 +32,7 @@ type Machine struct {
 	OS         string    `json:"os"`
 	CPU        string    `json:"cpu"`
 	Cores      int       `json:"cores"`
+	Load       float64   `json:"load"` // of the last minute before the run: what else the machine was doing
 	Go         string    `json:"go"`
 	Module     string    `json:"module"`      // path of the PKCS#11 library
 	HSMVersion string    `json:"hsm_version"` // of SoftHSM, otherwise empty
@@ -152,7 +153,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) } // Flush tells of errors
 	m, s := r.Machine, r.Settings
 	line("program\t%s, %s", m.Program, m.Go)
-	line("machine\t%s, %d cores, %s", m.CPU, m.Cores, m.OS)
+	line("machine\t%s, %d cores, load %.2f before the run, %s", m.CPU, m.Cores, m.Load, m.OS)
 	line("HSM\t%s %s", m.Module, m.HSMVersion)
 	line("disk\t%s, fdatasync p50 %.2f ms, p99 %.2f ms", m.Filesystem, m.SyncMS.P50, m.SyncMS.P99)
 	line("run\t%.1f s a row, %d persons, %d HSM sessions, %s\n", s.DurationSeconds, s.Persons, s.HSMSessions, s.Format)

@@ -14,7 +14,7 @@ func sampleReport() *Report {
 	r := &Report{
 		Schema: Schema, Started: time.Date(2026, 11, 24, 0, 30, 0, 0, time.UTC),
 		Machine: Machine{
-			Program: "ecsigner v1", OS: "Linux 6.1 amd64", CPU: "Example CPU", Cores: 2, Go: "go1.26", Module: "/usr/lib/softhsm/libsofthsm2.so",
+			Program: "ecsigner v1", OS: "Linux 6.1 amd64", CPU: "Example CPU", Cores: 2, Load: 0.25, Go: "go1.26", Module: "/usr/lib/softhsm/libsofthsm2.so",
 			HSMVersion: "2.6.1", Filesystem: "ext4", SyncMS: Quantiles{0.5, 2},
 		},
 		Settings: Settings{DurationSeconds: 10, Callers: []int{16, 64}, Persons: 64, HSMSessions: 4, Format: "cades-b-b"},
@@ -107,7 +107,7 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"Example CPU, 2 cores", "ext4, fdatasync p50 0.50 ms, p99 2.00 ms", "2.6.1", "19000", "-10.0 %", "16 callers", "0.250", "3000", "18.0/30.0",
+		"Example CPU, 2 cores, load 0.25", "ext4, fdatasync p50 0.50 ms, p99 2.00 ms", "2.6.1", "19000", "-10.0 %", "16 callers", "0.250", "3000", "18.0/30.0",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the tables lack %q:\n%s", want, b.String())

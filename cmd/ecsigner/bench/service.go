@@ -17,8 +17,11 @@ type clients struct {
 	operator, portal, identity, documents *client.Conn
 }
 
-// documentsName is the name of the client that asks for signatures.
-const documentsName = "bench-documents"
+// Names of clients that others are told of: who proves identities, who is granted the credentials.
+const (
+	identityName  = "bench-identity"
+	documentsName = "bench-documents"
+)
 
 // parallelEnrolments keeps the service busy without measuring how it queues.
 const parallelEnrolments = 8
@@ -74,7 +77,7 @@ func (s *server) connect(ctx context.Context) (_ *clients, err error) {
 		conn **client.Conn
 	}{
 		{"bench-portal", pb.Role_ROLE_PORTAL, &c.portal},
-		{"bench-identity", pb.Role_ROLE_IDENTITY, &c.identity},
+		{identityName, pb.Role_ROLE_IDENTITY, &c.identity},
 		{documentsName, pb.Role_ROLE_DOCUMENTS, &c.documents},
 	} {
 		key, csr, err := client.NewKey(add.name)
@@ -150,11 +153,24 @@ type enrolment struct {
 }
 
 func (e *enrolment) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{e.redeem, e.giveData, e.prove, e.accept} {
-		if err := step(ctx); err != nil {
-			return err
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"redeeming a voucher", e.redeem},
+		{"data and phone", e.giveData},
+		{"identity", e.prove},
+		{"agreement", e.accept},
+		{"grant", e.grant},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	return nil
+}
+
+func (e *enrolment) grant(ctx context.Context) error {
 	_, err := e.operator.Credential.GrantAccess(ctx, &pb.GrantAccessRequest{
 		RequestId: client.RequestID(), CredentialId: e.credential, Client: documentsName,
 	})
@@ -212,7 +228,7 @@ func (e *enrolment) giveData(ctx context.Context) error {
 
 func (e *enrolment) prove(ctx context.Context) error {
 	p, err := e.portal.Enrolment.StartIdentityProofing(ctx, &pb.StartIdentityProofingRequest{
-		RequestId: client.RequestID(), EnrolmentId: e.id, Provider: "mobile-app",
+		RequestId: client.RequestID(), EnrolmentId: e.id, Provider: identityName,
 	})
 	if err != nil {
 		return err

@@ -69,8 +69,8 @@ func wantTampered(t testing.TB, err error) {
 // entry is one entry of the operation log.
 type entry map[string]any
 
-// logSize and logFrom read the operation log as an auditor.
-func logSize(i *system.Installation) int64 { return int64(len(logFrom(i, 0))) }
+// logLength and logFrom read the operation log as an auditor.
+func logLength(i *system.Installation) int64 { return int64(len(logFrom(i, 0))) }
 
 func logFrom(i *system.Installation, index int64) []entry {
 	c := i.Client("auditor", pb.Role_ROLE_AUDITOR)
@@ -179,6 +179,16 @@ func (w writer) put(table, id string, r row) {
 		}
 	}
 	w.run("UPDATE "+table+" SET "+strings.Join(set, ", ")+" WHERE id = ?", append(args, id)...)
+}
+
+// replace changes bytes within a column; they must be there.
+func (w writer) replace(table, id, column, from, to string) {
+	w.t.Helper()
+	old := string(w.get(table, id)[column].([]byte))
+	if !strings.Contains(old, from) {
+		w.t.Fatalf("%s %s does not hold %q", table, column, from)
+	}
+	w.put(table, id, row{column: []byte(strings.ReplaceAll(old, from, to))})
 }
 
 // pick returns some columns of a row.

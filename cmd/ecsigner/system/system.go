@@ -100,6 +100,13 @@ func New(t testing.TB, program string, args ...string) *Installation {
 	return i
 }
 
+// Within makes t, a subtest, answer for the installation until it ends.
+func (i *Installation) Within(t testing.TB) {
+	former := i.t
+	i.t = t
+	t.Cleanup(func() { i.t = former })
+}
+
 func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
