@@ -172,7 +172,7 @@ func (c Config) check() error {
 	}
 	for _, f := range c.Faults {
 		if _, ok := f.Reason.answer(); !ok || f.Err == nil {
-			return fmt.Errorf("server: fault %v has the unknown reason %q", f.Err, f.Reason)
+			return fmt.Errorf("server: fault %w has the unknown reason %q", f.Err, f.Reason)
 		}
 	}
 	return nil

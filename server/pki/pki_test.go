@@ -119,7 +119,7 @@ func TestListUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Cache-Control") != "" {
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Cache-Control") != "" {
 		t.Errorf("status %d, headers %v", resp.StatusCode, resp.Header)
 	}
 	if strings.Contains(string(body), "token") {
@@ -132,7 +132,7 @@ func TestListUnavailable(t *testing.T) {
 
 func TestLargeHeaderIsRefused(t *testing.T) {
 	url, client := start(t, nil, io.Discard)
-	r, err := http.NewRequest("GET", url+"/ca/root.cer", nil)
+	r, err := http.NewRequest(http.MethodGet, url+"/ca/root.cer", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

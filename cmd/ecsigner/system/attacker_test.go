@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -218,20 +217,4 @@ func configure(t testing.TB, i *system.Installation, from, to string) (undo func
 	}
 	write(strings.Replace(string(before), from, to, 1))
 	return func() { write(string(before)) }
-}
-
-// await waits until holds.
-func await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
