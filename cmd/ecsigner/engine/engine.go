@@ -156,7 +156,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	memory, limits := otp.NewMemory(), codeLimits(e.config)
 	p, c := e.config.Provider, e.config.Certificates
 	e.enrol, err = enrol.New(enrol.Config{
-		Store: e.db.Enrol(), Trust: e.trust, Authority: e.issuing,
+		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
 		Memory: memory, Limits: limits,
 		Provider: agreement.Provider{
@@ -170,7 +170,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		return err
 	}
 	e.signer, err = signer.New(signer.Config{
-		Store: e.db.Signer(), Spool: e.spool, Trust: e.trust, Memory: memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -187,6 +187,13 @@ func (e *Engine) openServices(ctx context.Context) error {
 // alarm tells the operator of a broken seal or of an issuing that stopped; the operation log has it too.
 func (e *Engine) alarm(ctx context.Context, kind, subject string, err error) {
 	e.logger.ErrorContext(ctx, "ALARM", "kind", kind, "subject", subject, "error", err)
+}
+
+// wake has the sender look at the outbox now. Before the sender exists nothing is sent; it looks when it starts.
+func (e *Engine) wake() {
+	if e.sender != nil {
+		e.sender.Wake()
+	}
 }
 
 // rebuild brings back what only lives in memory: the lowest valid version of every binding, from the log.
