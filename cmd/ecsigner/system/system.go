@@ -137,10 +137,12 @@ func (i *Installation) Run(command string, args ...string) string {
 	return out
 }
 
-// Try is Run for commands that may fail.
+// Try is Run for commands that may fail. One that has not ended after half a minute is killed.
 func (i *Installation) Try(command string, args ...string) (string, error) {
 	i.t.Helper()
-	out, err := exec.Command(i.Program, append(strings.Fields(command), args...)...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(i.Context(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, i.Program, append(strings.Fields(command), args...)...).CombinedOutput()
 	return string(out), err
 }
 
