@@ -208,6 +208,16 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
+// await waits for c to be closed, and fails the test rather than the whole run when it never is.
+func await(t *testing.T, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-within(t).Done():
+		t.Fatal("what is waited for did not happen")
+	}
+}
+
 // reasonOf returns the reason in the ErrorInfo of a status, or "".
 func reasonOf(t *testing.T, err error) Reason {
 	t.Helper()

@@ -19,7 +19,8 @@ type fakes struct {
 	limit  int64 // of an upload
 	upload error // how the last upload ended
 	kept   int   // uploads that were kept
-	done   chan struct{}
+	begun  chan struct{} // closed when an upload begins
+	done   chan struct{} // closed when it has ended
 	result signer.Artifact
 	issued ClientRequest
 	create signer.CreateRequest
@@ -170,6 +171,9 @@ var _ Signing = fakeSigner{}
 
 // Upload keeps what ends with io.EOF, is not empty and not above the limit.
 func (f fakeSigner) Upload(ctx context.Context, caller signer.Caller, _, name string, r io.Reader) (signer.Document, error) {
+	if f.begun != nil {
+		close(f.begun)
+	}
 	n, err := io.Copy(io.Discard, io.LimitReader(r, f.limit+1))
 	switch {
 	case err != nil:

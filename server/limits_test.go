@@ -262,7 +262,7 @@ func TestRateAndCallsInProgress(t *testing.T) {
 			_, err := client.SendCode(within(t), &pb.SendCodeRequest{RequestId: requestID, OperationId: "op-1"})
 			first <- err
 		}()
-		<-entered
+		await(t, entered)
 		_, err := client.GetSigningOperation(within(t), &pb.GetSigningOperationRequest{OperationId: "op-1"})
 		wantReason(t, err, codes.ResourceExhausted, ReasonInFlight)
 		close(leave)

@@ -87,7 +87,7 @@ func TestUploadClientGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := serve(t)
-			e.done = make(chan struct{})
+			e.begun, e.done = make(chan struct{}), make(chan struct{})
 			conn := e.as("dms", pb.Role_ROLE_DOCUMENTS)
 			ctx, cancel := context.WithCancel(within(t))
 			defer cancel()
@@ -100,8 +100,9 @@ func TestUploadClientGone(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			await(t, e.begun) // a call that is cancelled before it arrives never reaches the use case
 			leave(cancel, conn)
-			<-e.done
+			await(t, e.done)
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			if e.upload == nil || errors.Is(e.upload, io.EOF) || e.kept != 0 {
@@ -284,7 +285,7 @@ func TestShutdown(t *testing.T) {
 		_, err := client.SendPhoneCode(ctx, &pb.SendPhoneCodeRequest{RequestId: requestID, EnrolmentId: "enr-1"})
 		call <- err
 	}()
-	<-entered
+	await(t, entered)
 	go func() { down <- e.server.Shutdown(ctx) }()
 	_, err = watch.Recv()
 	wantReason(t, err, codes.Unavailable, ReasonShutdown)
@@ -314,13 +315,13 @@ func TestShutdownIsBounded(t *testing.T) {
 		_, err := client.SendCode(callCtx, &pb.SendCodeRequest{RequestId: requestID, OperationId: "op-1"})
 		call <- err
 	}()
-	<-entered
+	await(t, entered)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if err := e.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	<-cut
+	await(t, cut)
 	if err := <-call; err == nil {
 		t.Error("the call succeeded")
 	}
