@@ -234,7 +234,7 @@ func (s *Service) answer(
 		}
 		out, err := s.try(ctx, r, from, ch, match, c, now)
 		if err != nil {
-			return err
+			return s.integrity(ctx, "challenge", string(ch.ID), err)
 		}
 		s.Memory.Note(ch.ID, out, ch.Expires, now)
 		if out.Result != otp.Accepted {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -92,7 +93,7 @@ func mismatch(row Enrolment, e sam.Enrolment) string {
 // integrity raises the alarm when err means that somebody else wrote to the database; other errors pass unchanged.
 func (s *Service) integrity(ctx context.Context, kind, subject string, err error) error {
 	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, sam.ErrStale) &&
-		!errors.Is(err, credential.ErrEncoding) {
+		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, otp.ErrBehind) {
 		return err
 	}
 	s.Alarm(ctx, kind, subject, err)

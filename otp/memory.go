@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Memory remembers the attempts and the spending of living challenges beside the database, and the stricter of the two
-// counts: a database that is put back while the process runs cannot revive a code. It is safe for concurrent use.
+// Memory remembers the attempts and the spending of living challenges beside the database: one that is put back while
+// the process runs, as a whole or by a row, cannot revive a code. It is safe for concurrent use.
 type Memory struct {
 	mu   sync.Mutex
 	seen map[ID]memory
@@ -44,16 +44,11 @@ func (m *Memory) Note(id ID, o Outcome, expires, now time.Time) {
 	}
 }
 
-// apply makes c as strict as what is remembered.
-func (m *Memory) apply(c *Challenge) {
+// ahead tells whether more is remembered of c than the database holds. What is noted was committed before, so a database
+// that nobody else writes to is never behind.
+func (m *Memory) ahead(c Challenge) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := m.seen[c.ID]
-	if !ok {
-		return
-	}
-	c.Attempts = max(c.Attempts, s.attempts)
-	if c.Spent.IsZero() {
-		c.Spent = s.spent
-	}
+	s := m.seen[c.ID]
+	return s.attempts > c.Attempts || !s.spent.IsZero() && c.Spent.IsZero()
 }

@@ -14,6 +14,10 @@ type ID string
 // ErrNotFound: there is no such challenge.
 var ErrNotFound = errors.New("otp: no such challenge")
 
+// ErrBehind: the database holds fewer attempts of a challenge than this process has committed, or no longer that it is
+// spent. Somebody else wrote to it. Whether the code was right plays no part.
+var ErrBehind = errors.New("otp: attempts of the challenge were set back")
+
 // Challenge is the state of one challenge beside its sealed record.
 type Challenge struct {
 	ID       ID
@@ -99,13 +103,15 @@ const (
 )
 
 // Try counts one attempt and spends the challenge on a match. It must run in one transaction with what the code
-// authorises. A refusal is an outcome, not an error: the count has to be committed.
+// authorises. A refusal is an outcome, not an error: the count has to be committed. Errors: ErrNotFound, ErrBehind.
 func (l Limits) Try(tx Tx, memory *Memory, id ID, match bool, now time.Time) (Outcome, error) {
 	c, err := tx.Challenge(id)
 	if err != nil {
 		return Outcome{}, err
 	}
-	memory.apply(&c)
+	if memory.ahead(c) {
+		return Outcome{}, ErrBehind
+	}
 	lock, err := l.lock(tx, c, now)
 	if err != nil {
 		return Outcome{}, err

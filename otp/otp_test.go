@@ -2,6 +2,7 @@ package otp
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -169,18 +170,24 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestTrustOldDatabaseRevivesNothing puts back the rows from before each try: the memory is the stricter count.
+// TestTrustOldDatabaseRevivesNothing puts back the rows from before a try, and before the spending.
 func TestTrustOldDatabaseRevivesNothing(t *testing.T) {
 	m := NewMemory()
-	for range 3 {
-		try(t, newTx(challenge("c")), m, "c", false, start)
-	}
-	if o := try(t, newTx(challenge("c")), m, "c", true, start); o.Result != Exhausted {
-		t.Errorf("tries were revived: %+v", o)
-	}
-	try(t, newTx(challenge("d")), m, "d", true, start)
-	if o := try(t, newTx(challenge("d")), m, "d", true, start); o.Result != Spent {
-		t.Errorf("a spent code was revived: %+v", o)
+	for _, first := range []bool{false, true} {
+		id := ID(fmt.Sprint(first))
+		tx := newTx(challenge(id))
+		try(t, tx, m, id, first, start)
+		after := tx.challenges[id]
+		for _, match := range []bool{false, true} {
+			tx.challenges[id] = challenge(id)
+			if o, err := DefaultLimits().Try(tx, m, id, match, start); !errors.Is(err, ErrBehind) || o != (Outcome{}) {
+				t.Errorf("after %v, set back and tried with %v: %+v, %v", first, match, o, err)
+			}
+		}
+		tx.challenges[id] = after
+		if o := try(t, tx, m, id, true, start); (o.Result == Accepted) == first {
+			t.Errorf("after %v, put right: %+v", first, o)
+		}
 	}
 }
 
@@ -221,14 +228,15 @@ func TestMemoryConcurrently(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			m.Note("c", Outcome{Result: Rejected, Attempt: i%3 + 1}, start, start)
-			c := challenge("c")
-			m.apply(&c)
+			m.ahead(challenge("c"))
 		})
 	}
 	wg.Wait()
 	c := challenge("c")
-	m.apply(&c)
-	if c.Attempts != 3 {
-		t.Errorf("remembers %d attempts, want 3", c.Attempts)
+	for attempts, want := range []bool{true, true, true, false} {
+		c.Attempts = attempts
+		if m.ahead(c) != want {
+			t.Errorf("of 3 attempts the database holds %d, and is behind: %v", attempts, !want)
+		}
 	}
 }

@@ -222,10 +222,11 @@ func matches(o Operation, sealed sam.Operation) error {
 	return nil
 }
 
-// integrity turns a broken seal into ErrIntegrity and an alarm; other errors pass.
+// integrity turns a broken seal, or attempts set back, into ErrIntegrity and an alarm; other errors pass.
 func (s *Service) integrity(ctx context.Context, kind, subject string, err error) error {
 	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, ErrItems) &&
-		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, sam.ErrStale) && !errors.Is(err, sam.ErrNotAuthorised) {
+		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, sam.ErrStale) && !errors.Is(err, sam.ErrNotAuthorised) &&
+		!errors.Is(err, otp.ErrBehind) {
 		return err
 	}
 	s.Alarm(ctx, kind, subject, err)

@@ -244,7 +244,7 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 		return tx.PutOperation(stored)
 	})
 	if err != nil {
-		return credential.Sealed{}, err
+		return credential.Sealed{}, s.integrity(ctx, "challenge", string(ch.ID), err)
 	}
 	s.Memory.Note(ch.ID, out, ch.Expires, now)
 	if out.Result != otp.Accepted {

@@ -239,21 +239,23 @@ func TestTrustDatabaseWriter(t *testing.T) {
 	}
 }
 
-func TestTrustResetAttemptsCountInMemory(t *testing.T) {
+// Attempts are set back in the database while the process runs, which remembers them.
+func TestTrustAttemptsSetBack(t *testing.T) {
 	w := newWorld(t)
 	v := w.create(1)
 	code := w.code(v.ID)
-	for range 3 {
-		_, _ = w.s.Authorize(ctx, docs, v.ID, wrong(code))
-		id := w.store.state.operations[v.ID].Challenge
-		c := w.store.state.challenges[id]
-		c.Attempts = 0
-		w.store.state.challenges[id] = c
-		clear(w.store.state.locks)
+	_, _ = w.s.Authorize(ctx, docs, v.ID, wrong(code))
+	id := w.store.state.operations[v.ID].Challenge
+	c := w.store.state.challenges[id]
+	c.Attempts = 0
+	w.store.state.challenges[id] = c
+	_, err := w.s.Authorize(ctx, docs, v.ID, code)
+	if !errors.Is(err, signer.ErrIntegrity) || w.device.count() != 0 {
+		t.Errorf("error %v, %d signatures", err, w.device.count())
 	}
-	var e *signer.CodeError
-	if _, err := w.s.Authorize(ctx, docs, v.ID, code); !errors.As(err, &e) || e.Result != otp.Exhausted {
-		t.Errorf("error %v, want exhausted", err)
+	events := w.store.log()
+	if _, ok := events[len(events)-1].(audit.IntegrityAlarm); !ok {
+		t.Errorf("the log ends with %T, not with the alarm", events[len(events)-1])
 	}
 }
 
