@@ -14,6 +14,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
+// MaxCodeLife is the longest life of a one-time code that a configuration may set.
+const MaxCodeLife = 10 * time.Minute
+
 // ErrConfig: the file cannot be read, or a key is unknown, missing or wrong. The text names file, key and remedy.
 var ErrConfig = errors.New("configuration is wrong")
 
@@ -143,7 +146,7 @@ func (c Config) validate() error {
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
-		{c.Codes.Life >= time.Minute && c.Codes.Life <= 10*time.Minute, "codes.life", "1m to 10m"},
+		{c.Codes.Life >= time.Minute && c.Codes.Life <= MaxCodeLife, "codes.life", "1m to 10m"},
 		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
 		{c.Codes.PerRequest >= 1 && c.Codes.PerRequest <= 5, "codes.per_request", "1 to 5"},
 		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},

@@ -45,6 +45,7 @@ type Engine struct {
 
 	device *hsm.Device
 	trust  *sam.Module
+	memory *otp.Memory
 	db     *store.DB
 	spool  *store.Spool
 	tiles  *tiles.Exporter
@@ -153,12 +154,13 @@ func (e *Engine) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	memory, limits := otp.NewMemory(), codeLimits(e.config)
+	limits := codeLimits(e.config)
+	e.memory = otp.NewMemory()
 	p, c := e.config.Provider, e.config.Certificates
 	e.enrol, err = enrol.New(enrol.Config{
 		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
-		Memory: memory, Limits: limits,
+		Memory: e.memory, Limits: limits,
 		Provider: agreement.Provider{
 			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
 			PDSURL: cmp.Or(c.PDS["uk"], c.PDS["en"]),
@@ -170,7 +172,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		return err
 	}
 	e.signer, err = signer.New(signer.Config{
-		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -196,14 +198,28 @@ func (e *Engine) wake() {
 	}
 }
 
-// rebuild brings back what only lives in memory: the lowest valid version of every binding, from the log.
+// rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
+// nothing: the lowest valid version of every binding, and the tries of every challenge that may still live.
 func (e *Engine) rebuild(ctx context.Context) error {
-	return e.db.Events(ctx, func(_ int64, _ time.Time, event audit.Event) error {
-		if b, ok := event.(audit.BindingChanged); ok {
-			e.trust.Raise(credential.ID(b.Credential), b.Version)
+	now := time.Now()
+	return e.db.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
+		switch v := event.(type) {
+		case audit.BindingChanged:
+			e.trust.Raise(credential.ID(v.Credential), v.Version)
+		case audit.CodeRefused:
+			e.remember(v.Challenge, otp.Outcome{Result: otp.Rejected, Attempt: int(v.Attempt)}, at, now) //nolint:gosec // a small count
+		case audit.CodeAccepted:
+			e.remember(v.Challenge, otp.Outcome{Result: otp.Accepted, Attempt: int(v.Attempt)}, at, now) //nolint:gosec // a small count
 		}
 		return nil
 	})
+}
+
+// remember notes a try that the log tells of. No challenge outlives the longest life that the configuration allows.
+func (e *Engine) remember(challenge string, o otp.Outcome, at, now time.Time) {
+	if ends := at.Add(config.MaxCodeLife); now.Before(ends) {
+		e.memory.Note(otp.ID(challenge), o, ends, at)
+	}
 }
 
 func (e *Engine) openServer(ctx context.Context) error {

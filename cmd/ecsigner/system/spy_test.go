@@ -33,9 +33,12 @@ func startSpied(t testing.TB, i *system.Installation) (file string) {
 	file = filepath.Join(t.TempDir(), "spy.log")
 	configure(t, i, "module: "+softHSM, "module: "+spyModule)
 	configure(t, i, "sessions: 4", "sessions: 1")
-	i.Start("PKCS11SPY="+softHSM, "PKCS11SPY_OUTPUT="+file)
+	i.Start(spied(file)...)
 	return file
 }
+
+// spied is the environment in which the spy writes to file.
+func spied(file string) []string { return []string{"PKCS11SPY=" + softHSM, "PKCS11SPY_OUTPUT=" + file} }
 
 // usedKey is one wrapped key that the token unwrapped, and what was done with its handle.
 type usedKey struct {

@@ -188,10 +188,13 @@ func (i *Installation) PID() int { return i.cmd.Process.Pid }
 // Kill ends the server with SIGKILL, if it runs, and waits for its end.
 func (i *Installation) Kill() { i.signal(syscall.SIGKILL) }
 
-// Stop ends the server with SIGTERM and returns its exit code.
+// Stop ends the server with SIGTERM, if it runs, and returns its exit code.
 func (i *Installation) Stop() int {
 	i.t.Helper()
 	cmd := i.cmd
+	if cmd == nil {
+		return 0
+	}
 	i.signal(syscall.SIGTERM)
 	return cmd.ProcessState.ExitCode()
 }
@@ -306,8 +309,8 @@ func Person(n int) *pb.PersonalData {
 	}
 }
 
-// Enrolment leads person n to the step before acceptance and returns the enrolment and the SHA-256 of the agreement.
-func (i *Installation) Enrolment(n int) (id string, agreement []byte) {
+// Proofing leads person n to the proofing of identity and returns the enrolment and the reference of the proofing.
+func (i *Installation) Proofing(n int) (id, reference string) {
 	i.t.Helper()
 	ctx, portal := i.Context(), i.Portal()
 	v, err := i.Operator().Admin.CreateVouchers(ctx, &pb.CreateVouchersRequest{
@@ -336,13 +339,25 @@ func (i *Installation) Enrolment(n int) (id string, agreement []byte) {
 		RequestId: client.RequestID(), EnrolmentId: id, Provider: "identity",
 	})
 	i.must(err)
-	_, err = i.Identity().Enrolment.ReportIdentityResult(ctx, &pb.ReportIdentityResultRequest{
-		RequestId: client.RequestID(), EnrolmentId: id, Reference: p.GetEnrolment().GetProofingReference(),
+	return id, p.GetEnrolment().GetProofingReference()
+}
+
+// Proven is the report that person n is who they say, not yet sent.
+func Proven(n int, id, reference string) *pb.ReportIdentityResultRequest {
+	return &pb.ReportIdentityResultRequest{
+		RequestId: client.RequestID(), EnrolmentId: id, Reference: reference,
 		Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: Person(n),
 		IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: []byte("evidence"), CompleteTime: timestamppb.Now(),
-	})
+	}
+}
+
+// Enrolment leads person n to the step before acceptance and returns the enrolment and the SHA-256 of the agreement.
+func (i *Installation) Enrolment(n int) (id string, agreement []byte) {
+	i.t.Helper()
+	id, reference := i.Proofing(n)
+	_, err := i.Identity().Enrolment.ReportIdentityResult(i.Context(), Proven(n, id, reference))
 	i.must(err)
-	_, pdf, err := portal.Agreement(ctx, id)
+	_, pdf, err := i.Portal().Agreement(i.Context(), id)
 	i.must(err)
 	sum := sha256.Sum256(pdf)
 	return id, sum[:]

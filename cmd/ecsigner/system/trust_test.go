@@ -57,6 +57,13 @@ func (s *stage) victims(credential string, titles ...string) []victim {
 	return all
 }
 
+// restart has the spy go on with its file.
+func (s *stage) restart() {
+	s.t.Helper()
+	s.Stop()
+	s.Start(spied(s.spy)...)
+}
+
 // unwraps counts how often a person's key was used.
 func (s *stage) unwraps() int { return len(usedKeys(s.t, s.spy)) }
 
