@@ -14,6 +14,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,8 +28,9 @@ import (
 var (
 	// ErrSeal: a record was not sealed by this installation, in this epoch where the record is short-lived, or was changed since.
 	ErrSeal = errors.New("sam: seal broken")
-	// ErrStale: the binding is older than one that this process knows to have replaced it.
-	ErrStale = errors.New("sam: binding was replaced by a newer one")
+	// ErrStale: the record is older than what this process knows: a binding that was replaced, an operation as it was
+	// before its signatures were recorded.
+	ErrStale = errors.New("sam: record is older than what is known")
 	// ErrNotAuthorised: the sealed records are genuine but do not authorise what is asked.
 	ErrNotAuthorised = errors.New("sam: not authorised")
 	// ErrExpired: the activation or the operation has ended.
@@ -62,8 +64,9 @@ type Module struct {
 	config Config
 	keys   map[kind][]byte // subkeys of the epoch: in memory only
 
-	mu     sync.Mutex
-	floors map[credential.ID]uint64
+	mu       sync.Mutex
+	floors   map[credential.ID]uint64
+	finished map[string]time.Time // operation: until when its activation would last
 }
 
 // kind separates the domains of seals and subkeys.
@@ -86,7 +89,9 @@ func Open(ctx context.Context, device Device, config Config) (*Module, error) {
 	if config.Installation == "" || config.Digits < 6 || config.Digits > 9 || config.Now == nil {
 		return nil, fmt.Errorf("sam: installation name, clock and 6 to 9 code digits are required (digits: %d)", config.Digits)
 	}
-	m := &Module{device: device, config: config, keys: map[kind][]byte{}, floors: map[credential.ID]uint64{}}
+	m := &Module{
+		device: device, config: config, keys: map[kind][]byte{}, floors: map[credential.ID]uint64{}, finished: map[string]time.Time{},
+	}
 	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool} {
 		epoch := config.Epoch
 		if k == kindHead || k == kindSpool {
@@ -173,6 +178,18 @@ func (m *Module) Raise(id credential.ID, version uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.floors[id] = max(m.floors[id], version)
+}
+
+// Finish makes Sign refuse an operation whose signatures are recorded; until is when its activation ends anyway. It is
+// called after each such record, and at start for those in the operation log, so that rows put back cannot have the same
+// digests signed a second time.
+func (m *Module) Finish(operation string, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.finished[operation] = until
+	if now := m.config.Now(); len(m.finished)%256 == 0 {
+		maps.DeleteFunc(m.finished, func(_ string, until time.Time) bool { return until.Before(now) })
+	}
 }
 
 // SealEnrolment seals the state of an enrolment; it is sealed again at each transition.
@@ -310,6 +327,9 @@ func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.unfinished(ctx, r.Operation); err != nil {
+		return nil, err
+	}
 	signatures, err := m.device.SignWrapped(ctx, b.KEK, r.WrappedKey, string(b.Algorithm), r.Digests)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
@@ -320,7 +340,22 @@ func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
 	return signatures, nil
 }
 
-// Verify tells, without touching a key, whether Sign would refuse now, and why.
+// unfinished refuses an operation that is known to be signed.
+func (m *Module) unfinished(ctx context.Context, operation credential.Sealed) error {
+	o, err := m.OpenOperation(ctx, operation)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.finished[o.ID]; ok {
+		return fmt.Errorf("%w: the signatures of operation %s are recorded", ErrStale, o.ID)
+	}
+	return nil
+}
+
+// Verify tells, without touching a key, whether seals, binding, activation and digests agree, or what does not. That an
+// operation is finished, only Sign looks at: whoever reads rows while another call finishes is late, not an attacker.
 func (m *Module) Verify(ctx context.Context, r Release) error {
 	_, err := m.verified(ctx, r)
 	return err

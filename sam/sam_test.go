@@ -404,3 +404,28 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// TestTrustSignedOnce puts an operation back to before its signatures were recorded: the authorised digests are not
+// signed a second time. Another operation is not concerned.
+func TestTrustSignedOnce(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	w.module.Finish("op-2", w.now.Add(2*time.Minute))
+	if _, err := w.module.Sign(ctx, w.release); err != nil {
+		t.Fatal(err)
+	}
+	w.module.Finish("op-1", w.now.Add(2*time.Minute))
+	if _, err := w.module.Sign(ctx, w.release); !errors.Is(err, ErrStale) {
+		t.Errorf("signed again: %v", err)
+	}
+	for n := range 1000 { // what ended long ago is forgotten, what may still be resumed is not
+		w.now = w.now.Add(time.Millisecond)
+		w.module.Finish(fmt.Sprint("former-", n), w.now.Add(-time.Hour))
+	}
+	if n := len(w.module.finished); n > 258 {
+		t.Errorf("%d operations are remembered", n)
+	}
+	if _, err := w.module.Sign(ctx, w.release); !errors.Is(err, ErrStale) {
+		t.Errorf("signed again: %v", err)
+	}
+}

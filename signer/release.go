@@ -210,7 +210,7 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 		for _, o := range open {
 			outcome := audit.OutcomeExpired
 			if o.State == StateSigning {
-				if now.Before(o.Lease.Add(activationTTL)) {
+				if now.Before(o.Lease.Add(ActivationLife)) {
 					continue
 				}
 				outcome = audit.OutcomeAbandoned

@@ -97,11 +97,13 @@ type Config struct {
 
 // Limits of one operation.
 const (
-	maxItems      = 100
-	maxTitle      = 200              // characters
-	activationTTL = 2 * time.Minute  // of an activation: how long an interrupted operation can be resumed
-	signTimeout   = 25 * time.Second // for the HSM and the record; below the lease
+	maxItems    = 100
+	maxTitle    = 200              // characters
+	signTimeout = 25 * time.Second // for the HSM and the record; below the lease
 )
+
+// ActivationLife is how long an operation that was interrupted after its activation can be resumed.
+const ActivationLife = 2 * time.Minute
 
 // Service is the use case of signing. It is safe for concurrent use.
 type Service struct {

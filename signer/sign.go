@@ -149,6 +149,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	if withheld != "" {
 		return false, fmt.Errorf("%w: %s", ErrWithheld, withheld)
 	}
+	s.Trust.Finish(string(o.ID), s.Now().Add(ActivationLife))
 	failpoint(6)
 
 	// step 7: release. What leaves is read back from the store; asked again, the same bytes leave again.
@@ -208,7 +209,7 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 	now := s.Now().Truncate(time.Microsecond)
 	var activation credential.Sealed
 	if match {
-		activation, err = s.Trust.Activate(ctx, o.Sealed, sealed, []string{credential.FactorSMSCode}, now.Add(activationTTL))
+		activation, err = s.Trust.Activate(ctx, o.Sealed, sealed, []string{credential.FactorSMSCode}, now.Add(ActivationLife))
 		if err != nil {
 			return credential.Sealed{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
 		}

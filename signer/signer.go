@@ -158,6 +158,8 @@ type Activator interface {
 	// Verify tells, without touching a key, whether Sign would refuse now.
 	Verify(ctx context.Context, r sam.Release) error
 	Sign(ctx context.Context, r sam.Release) ([][]byte, error)
+	// Finish makes Sign refuse an operation whose signatures are recorded.
+	Finish(operation string, until time.Time)
 	Codes
 }
 

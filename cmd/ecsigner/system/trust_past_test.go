@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -37,8 +38,8 @@ func (s *stage) putBack(v victim, p past) {
 	s.db.put("challenges", v.challenge, p.challenge)
 }
 
-// TestTrustPastPutBack puts back what was true once, each record with its own good seal: counted tries, a spent code, a
-// credential before its revocation. The engine remembers, and after a restart its log does.
+// TestTrustPastPutBack puts back what was true once, each record with its own good seal: counted tries, a spent code, an
+// operation before it was signed, a credential before its revocation. The engine remembers, and after a restart its log does.
 func TestTrustPastPutBack(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -72,6 +73,10 @@ func TestTrustPastPutBack(t *testing.T) {
 
 		s.putBack(spent, beforeSpent)
 		s.refusedAsTampered(t, spent, "challenge")
+		unsigned := past{maps.Clone(afterSpent.operation), afterSpent.challenge}
+		maps.Copy(unsigned.operation, row{"state": "signing", "lease": int64(0), "signatures": nil, "results": nil, "log_index": int64(0)})
+		s.putBack(spent, unsigned)
+		s.refusedAsTampered(t, spent, "activation")
 		s.putBack(spent, afterSpent)
 
 		s.db.put("credentials", s.two, active)
