@@ -197,10 +197,13 @@ func TestTrustClients(t *testing.T) {
 		t.Errorf("a foreign credential answers %v, an unknown one %v", a, b)
 	}
 	entries := logFrom(i, from)
-	for _, kind := range []string{"signing.requested", "signing.activated", "signing.signed", "identity.result", "code.accepted"} {
+	for _, kind := range []string{"signing.requested", "signing.activated", "signing.signed", "code.accepted"} {
 		if n := count(entries, kind); n != 0 {
 			t.Errorf("the log has %d times %s: %v", n, kind, entries)
 		}
+	}
+	if all, differ := count(entries, "identity.reported"), count(entries, "identity.reported", "outcome", "differs"); all != 2 || differ != 2 {
+		t.Errorf("of %d reports in the log %d say that they differ: %v", all, differ, entries)
 	}
 	if _, err := i.Authorize(o.GetId(), code); err != nil {
 		t.Errorf("its own document system is refused: %v", err)
