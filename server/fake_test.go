@@ -16,9 +16,9 @@ type fakes struct {
 	before func(ctx context.Context, method string) error
 	calls  []string // "method caller"
 	view   enrol.View
-	limit  int64 // of an upload
-	upload error // how the last upload ended
-	kept   int   // uploads that were kept
+	limit  int64         // of an upload
+	upload error         // how the last upload ended
+	kept   int           // uploads that were kept
 	begun  chan struct{} // closed when an upload begins
 	done   chan struct{} // closed when it has ended
 	result signer.Artifact

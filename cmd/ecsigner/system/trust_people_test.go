@@ -91,8 +91,12 @@ func TestTrustEnrolmentWriter(t *testing.T) {
 			i.Within(t)
 			from := logLength(i)
 			all := [][2]string{
-				{"enrolments", unproven.id}, {"enrolments", negative.id}, {"enrolments", one.id}, {"enrolments", two.id},
-				{"challenges", challenge(one)}, {"challenges", challenge(two)},
+				{"enrolments", unproven.id},
+				{"enrolments", negative.id},
+				{"enrolments", one.id},
+				{"enrolments", two.id},
+				{"challenges", challenge(one)},
+				{"challenges", challenge(two)},
 			}
 			before := make([]row, len(all))
 			for n, p := range all {
