@@ -282,14 +282,16 @@ func (t translator) reason(err error) Reason {
 
 // below finds the reason of what the use cases hand through.
 func (t translator) below(err error, is func(...error) bool) Reason {
+	// Before its cause: a full disk, found at the commit, leaves the caller another thing to do than one found before.
+	if is(signer.ErrOutcomeUnknown, enrol.ErrOutcomeUnknown) {
+		return ReasonOutcomeUnknown
+	}
 	for _, f := range t.faults {
 		if is(f.Err) {
 			return f.Reason
 		}
 	}
 	switch {
-	case is(signer.ErrOutcomeUnknown, enrol.ErrOutcomeUnknown):
-		return ReasonOutcomeUnknown
 	case is(signer.ErrNotFound, enrol.ErrNotFound):
 		return ReasonNotFound
 	case is(signer.ErrConflict, enrol.ErrConflict):
