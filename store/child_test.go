@@ -282,6 +282,7 @@ func failCommits() {
 		return err
 	}
 	die(put(1, 10))
+	die(db.Healthy(context.Background()))
 	journal, err := os.Stat(filepath.Join(os.Getenv(dirEnv), "ecsigner.db-wal"))
 	die(err)
 	var limit syscall.Rlimit
@@ -293,7 +294,7 @@ func failCommits() {
 	first, second := put(2, 8<<20), put(3, 200_000)
 	die(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
 	third := put(4, 10)
-	for _, err := range []error{first, second, third} {
+	for _, err := range []error{first, second, third, db.Healthy(context.Background())} {
 		fmt.Println(
 			errors.Is(err, store.ErrDatabase), errors.Is(err, signer.ErrOutcomeUnknown) && errors.Is(err, enrol.ErrOutcomeUnknown),
 			errors.Is(err, store.ErrStopped))
@@ -323,6 +324,7 @@ func TestFailedCommitStopsTheWriter(t *testing.T) {
 		"true false false", // a failed statement: nothing happened, and the writer goes on
 		"true true false",  // a failed COMMIT
 		"true false true",  // whatever comes after it
+		"true false true",  // and that is how it says it is
 		"1 false", "2 true", "", "4 true",
 	}
 	for i := range want {

@@ -47,7 +47,7 @@ var (
 	// ErrDatabase: SQLite or the disk under it failed.
 	ErrDatabase = errors.New("store: the database failed; check the disk")
 	// ErrStopped: an earlier commit failed, and nothing is written until the store is opened again.
-	ErrStopped = errors.New("store: stopped after a failed commit; open the store again")
+	ErrStopped = errors.New("store: stopped after a failed commit; restart the service once the disk is well")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store: closed")
 	// ErrHead: the head of the log could not be signed, which the events of this unit of work need.
