@@ -1,0 +1,300 @@
+package system_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
+	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// disk is the disk under the database of a server: it can be told to fail.
+type disk struct {
+	t       testing.TB
+	control string
+	library string
+}
+
+func newDisk(t testing.TB) disk {
+	t.Helper()
+	d := disk{t, filepath.Join(t.TempDir(), "disk"), filepath.Join(t.TempDir(), "baddisk.so")}
+	if out, err := exec.Command("cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", d.library, "testdata/baddisk.c").CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, out)
+	}
+	d.well()
+	return d
+}
+
+// env is what a server on this disk is started with.
+func (d disk) env() []string { return []string{"LD_PRELOAD=" + d.library, "BADDISK=" + d.control} }
+
+// well: everything is written.
+func (d disk) well() { d.set(-1, 0, 0) }
+
+// fails: after so many commits, what is written (write) or made durable (sync) fails with this error; 0 is none.
+func (d disk) fails(commits int, write, sync syscall.Errno) { d.set(int32(commits), int32(write), int32(sync)) }
+
+func (d disk) set(numbers ...int32) {
+	d.t.Helper()
+	f, err := os.OpenFile(d.control, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		err = binary.Write(f, binary.NativeEndian, numbers)
+		_ = f.Close()
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// diskFailure is one way in which the disk fails during a signature.
+type diskFailure struct {
+	name        string
+	write, sync syscall.Errno
+	at          string // the commit that fails: of "create", of the "activation", of the "record"
+	stop        func(t *testing.T, i *system.Installation)
+	says        string // in the server's log
+	left        string // events right after the restart
+	resumed     bool
+	signed      int // times that the key signed the item, in the end
+}
+
+func diskFailures() []diskFailure {
+	const (
+		requested = "SigningRequested CodeRequested"
+		activated = requested + " CodeAccepted SigningActivated"
+	)
+	kill := func(_ *testing.T, i *system.Installation) { i.Kill() }
+	stop := func(t *testing.T, i *system.Installation) {
+		if code := i.Stop(); code == 0 {
+			t.Error("a server that could not record its stop ended with code 0")
+		}
+	}
+	full, lost := "the disk is full", "the database failed; check the disk"
+	return []diskFailure{
+		// What could not be written did not happen.
+		{"full at create", syscall.ENOSPC, 0, "create", stop, full, "", false, 1},
+		{"full at activation", syscall.ENOSPC, 0, "activation", kill, full, requested, false, 1},
+		{"full at record", syscall.ENOSPC, 0, "record", stop, full, activated, true, 2},
+		{"read-only at record", syscall.EROFS, 0, "record", kill, lost, activated, true, 2},
+		// What was written but not made durable may have happened: here the power did not fail.
+		{"sync fails at create", 0, syscall.EIO, "create", kill, lost, requested, false, 1},
+		{"sync fails at activation", 0, syscall.EIO, "activation", kill, lost, activated, true, 1},
+		{"sync fails at record", 0, syscall.EIO, "record", kill, lost, activated + " SigningSigned", false, 1},
+	}
+}
+
+// TestDiskFails lets the disk under the database fail at each commit of a signature. Nothing is released, nothing more
+// is written until the restart; then the same requests go on from what was recorded, and the key signed as often as the
+// log allows.
+func TestDiskFails(t *testing.T) {
+	t.Parallel()
+	i, d := system.New(t, build.Program(t, failpoints)), newDisk(t)
+	_ = startSpied(t, i)
+	credential := i.Credential(1)
+	objects := tokenObjects(t, i)
+	endRun(t, i)
+	for _, f := range diskFailures() {
+		t.Run(f.name, func(t *testing.T) {
+			i.Within(t)
+			s := &failing{i: i, disk: d, spy: filepath.Join(t.TempDir(), "spy"), credential: credential}
+			s.run(t, f)
+			endRun(t, i)
+			if now := tokenObjects(t, i); len(now) != len(objects) {
+				t.Errorf("the token holds %d objects, were %d", len(now), len(objects))
+			}
+		})
+	}
+}
+
+// failing is one signature on a failing disk.
+type failing struct {
+	i          *system.Installation
+	disk       disk
+	spy        string
+	credential string
+	request    *pb.CreateSigningOperationRequest
+}
+
+func (s *failing) start() {
+	s.i.Start(append(s.disk.env(), "PKCS11SPY="+softHSM, "PKCS11SPY_OUTPUT="+s.spy)...)
+}
+
+func (s *failing) create(t *testing.T) (*pb.SigningOperation, error) {
+	a, err := s.i.Documents().Signing.CreateSigningOperation(t.Context(), s.request)
+	return a.GetOperation(), err
+}
+
+func (s *failing) run(t *testing.T, f diskFailure) {
+	s.request = hashes(s.credential, f.name, f.name)
+	digest := s.request.GetItems()[0].GetSha256()
+	s.start()
+	vkey, certificate := public(t, s.i, s.credential)
+	mark := logSize(t, s.i)
+
+	var o *pb.SigningOperation
+	var code string
+	var err error
+	if f.at == "create" {
+		s.disk.fails(0, f.write, f.sync)
+		o, err = s.create(t)
+	} else {
+		if o, err = s.create(t); err != nil {
+			t.Fatal(err)
+		}
+		code = s.i.Code("sign", "“"+f.name+"”")
+		s.settled(t)
+		s.disk.fails(map[string]int{"activation": 0, "record": 1}[f.at], f.write, f.sync)
+		o, err = s.i.Authorize(o.GetId(), code)
+	}
+	wantRefusal(t, err, codes.Unavailable, "OUTCOME_UNKNOWN", "")
+	if len(o.GetItems()) != 0 {
+		t.Errorf("the answer is %v", o)
+	}
+	if !strings.Contains(s.i.Stderr.String(), f.says) {
+		t.Errorf("the server does not say that %s", f.says)
+	}
+	s.standsStill(t, f, code)
+
+	f.stop(t, s.i)
+	s.disk.well()
+	s.start()
+	if left := kinds(t, s.i, mark); left != f.left {
+		t.Errorf("the failure left %q in the log, want %q", left, f.left)
+	}
+	o, err = s.create(t)
+	if err != nil {
+		t.Fatalf("repeating the request: %v", err)
+	}
+	if code == "" {
+		code = s.i.Code("sign", "“"+f.name+"”")
+	}
+	o, err = resumed(t, s.i, o.GetId(), code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge(t, vkey, certificate, o)
+	if again, err := s.i.Authorize(o.GetId(), ""); err != nil || !proto.Equal(again, o) {
+		t.Errorf("fetched again: %v, %v", again, err)
+	}
+	s.complete(t, f, mark, digest)
+}
+
+// standsStill: the disk is bad. Whatever has to be written is refused, also when the disk is well again, and nothing is
+// shown of a signature.
+func (s *failing) standsStill(t *testing.T, f diskFailure, code string) {
+	t.Helper()
+	for _, well := range []bool{false, true} {
+		if well {
+			s.disk.well()
+		}
+		o, err := s.create(t)
+		if f.at == "create" {
+			wantRefusal(t, err, codes.Unavailable, "STORE_UNAVAILABLE", "")
+		} else {
+			if err != nil { // it was answered before: reading needs no disk
+				t.Errorf("the created operation cannot be read: %v", err)
+			}
+			if len(o.GetItems()[0].GetSignature()) != 0 || len(o.GetReceipt()) != 0 {
+				t.Errorf("released without evidence: %v", o)
+			}
+			if _, err = s.i.Authorize(o.GetId(), code); err == nil {
+				t.Error("authorised without a log")
+			}
+		}
+		_, err = s.i.Documents().Signing.CreateSigningOperation(t.Context(), hashes(s.credential, "another", "another"))
+		wantRefusal(t, err, codes.Unavailable, "STORE_UNAVAILABLE", "")
+		h, err := healthpb.NewHealthClient(s.i.Documents()).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "store"})
+		if err != nil || h.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("health says %v, %v", h.GetStatus(), err)
+		}
+	}
+}
+
+// complete counts what happened to the operation in all.
+func (s *failing) complete(t *testing.T, f diskFailure, mark int64, digest []byte) {
+	t.Helper()
+	entries := logFrom(s.i, mark)
+	want := map[string]int{
+		"signing.requested": 1, "code.requested": 1, "code.accepted": 1, "signing.activated": 1, "signing.signed": 1,
+		"signing.resumed": 0, "code.refused": 0, "signing.withheld": 0, "integrity.alarm": 0,
+	}
+	if f.resumed {
+		want["signing.resumed"] = 1
+	}
+	for kind, n := range want {
+		if got := count(entries, kind); got != n {
+			t.Errorf("%d entries %s, want %d", got, kind, n)
+		}
+	}
+	if n := signedDigests(t, s.spy)[string(digest)]; n != f.signed {
+		t.Errorf("the key signed %d times, want %d", n, f.signed)
+	}
+}
+
+// settled waits until no message waits to be sent: nobody else writes to the database then.
+func (s *failing) settled(t *testing.T) {
+	t.Helper()
+	db := newWriter(t, s.i)
+	defer func() { _ = db.Close() }()
+	await(t, "all messages are sent", func() bool {
+		var waiting int
+		if err := db.QueryRow("SELECT COUNT(*) FROM outbox").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		return waiting == 0
+	})
+}
+
+// await waits until something is so.
+func await(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !so() {
+		select {
+		case <-t.Context().Done():
+		case <-time.After(2 * time.Millisecond):
+		}
+		if t.Context().Err() != nil || time.Now().After(deadline) {
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
+// hashes asks for bare signatures over the hashes of texts.
+func hashes(credential, title string, texts ...string) *pb.CreateSigningOperationRequest {
+	r := &pb.CreateSigningOperationRequest{RequestId: client.RequestID(), CredentialId: credential, Title: title, Language: "en"}
+	for _, text := range texts {
+		sum := sha256.Sum256([]byte(text))
+		r.Items = append(r.Items, &pb.SigningItemRequest{Source: &pb.SigningItemRequest_Sha256{Sha256: sum[:]}, Format: raw})
+	}
+	return r
+}
+
+// signedDigests counts, in the spy's files, how often the token signed each digest.
+func signedDigests(t testing.TB, files ...string) map[string]int {
+	t.Helper()
+	signed := map[string]int{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for call := range strings.SplitSeq(string(text), "\n\n") {
+			if strings.Contains(call, ": C_Sign\n") && strings.Contains(call, "Returned:  0 CKR_OK") {
+				signed[string(dump(t, call, "pData"))]++
+			}
+		}
+	}
+	return signed
+}
