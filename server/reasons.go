@@ -175,7 +175,7 @@ var answers = [...]answer{
 	{ReasonPDFLocked, codes.FailedPrecondition, "The PDF allows no further signature.", "Sign the version before it was certified or locked.", 0},
 
 	{ReasonDevice, codes.Unavailable, "The HSM does not answer.", "Try again; the operator sees the cause.", 5 * time.Second},
-	{ReasonStore, codes.Unavailable, "The database cannot be written.", "Try again; the operator sees the cause.", 5 * time.Second},
+	{ReasonStore, codes.Unavailable, "The service cannot write to its database or disk.", "Try again; the operator sees the cause.", 5 * time.Second},
 	{ReasonClock, codes.Unavailable, "The service's clock stands before its last log entry.", "Try again; the operator has to set the clock right.", 5 * time.Second},
 	{ReasonHeadPending, codes.Unavailable, "No signed head covers this entry yet.", "Try again shortly.", time.Second},
 }

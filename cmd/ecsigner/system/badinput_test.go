@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,20 @@ func TestServeRefuses(t *testing.T) {
 			}
 			write(t, i.Path("data", "db", "ecsigner.db"), strings.Repeat("this is no database ", 500), 0o600)
 		}, "store:"},
+		{"directory that cannot be written", func(t *testing.T) {
+			if err := os.Mkdir(i.Path("data"), 0o500); err != nil {
+				t.Fatal(err)
+			}
+			unprivileged(t, i)
+		}, "store: the database cannot be written; check the owner"},
+		{"full disk", func(t *testing.T) {
+			d := newDisk(t)
+			d.fails(0, syscall.ENOSPC, 0)
+			for _, variable := range d.env() {
+				name, value, _ := strings.Cut(variable, "=")
+				t.Setenv(name, value)
+			}
+		}, "store: the disk is full; free some space"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Cleanup(func() {
@@ -74,6 +89,19 @@ func TestServeRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unprivileged has the program run without the power of root to write everywhere, until the test ends.
+func unprivileged(t *testing.T, i *system.Installation) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	script := filepath.Join(t.TempDir(), "ecsigner")
+	write(t, script, "#!/bin/sh\nexec setpriv --inh-caps=-dac_override --bounding-set=-dac_override "+i.Program+` "$@"`, 0o700)
+	former := i.Program
+	t.Cleanup(func() { i.Program = former })
+	i.Program = script
 }
 
 func write(t *testing.T, path, content string, mode os.FileMode) {

@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
@@ -43,7 +45,9 @@ func (d disk) env() []string { return []string{"LD_PRELOAD=" + d.library, "BADDI
 func (d disk) well() { d.set(-1, 0, 0) }
 
 // fails: after so many commits, what is written (write) or made durable (sync) fails with this error; 0 is none.
-func (d disk) fails(commits int, write, sync syscall.Errno) { d.set(int32(commits), int32(write), int32(sync)) }
+func (d disk) fails(commits int, write, sync syscall.Errno) {
+	d.set(int32(commits), int32(write), int32(sync))
+}
 
 func (d disk) set(numbers ...int32) {
 	d.t.Helper()
@@ -153,7 +157,7 @@ func (s *failing) run(t *testing.T, f diskFailure) {
 			t.Fatal(err)
 		}
 		code = s.i.Code("sign", "“"+f.name+"”")
-		s.settled(t)
+		settled(t, s.i)
 		s.disk.fails(map[string]int{"activation": 0, "record": 1}[f.at], f.write, f.sync)
 		o, err = s.i.Authorize(o.GetId(), code)
 	}
@@ -243,9 +247,9 @@ func (s *failing) complete(t *testing.T, f diskFailure, mark int64, digest []byt
 }
 
 // settled waits until no message waits to be sent: nobody else writes to the database then.
-func (s *failing) settled(t *testing.T) {
+func settled(t testing.TB, i *system.Installation) {
 	t.Helper()
-	db := newWriter(t, s.i)
+	db := newWriter(t, i)
 	defer func() { _ = db.Close() }()
 	await(t, "all messages are sent", func() bool {
 		var waiting int
@@ -297,4 +301,130 @@ func signedDigests(t testing.TB, files ...string) map[string]int {
 		}
 	}
 	return signed
+}
+
+// TestDatabaseLocked: another program holds the write lock of the database for longer than the engine waits. Nothing
+// happens meanwhile, reading goes on, and the same calls succeed afterwards.
+func TestDatabaseLocked(t *testing.T) {
+	t.Parallel()
+	i := system.New(t, build.Program(t))
+	i.Start()
+	credential := i.Credential(1)
+	vkey, certificate := public(t, i, credential)
+	o, code := i.Operation(credential, "locked out", raw, "document")
+	settled(t, i)
+	mark := logSize(t, i)
+	request := hashes(credential, "created later", "document")
+	calls := []func() error{
+		func() error {
+			_, err := i.Documents().Signing.CreateSigningOperation(i.Context(), request)
+			return err
+		},
+		func() error {
+			_, err := i.Authorize(o.GetId(), code)
+			return err
+		},
+	}
+
+	lock, err := newWriter(t, i).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range parallel(len(calls), func(k int) error { return calls[k]() }) {
+		wantRefusal(t, err, codes.Unavailable, "STORE_UNAVAILABLE", "")
+	}
+	a, err := i.Documents().Signing.GetSigningOperation(i.Context(), &pb.GetSigningOperationRequest{OperationId: o.GetId()})
+	if err != nil || !proto.Equal(a.GetOperation(), o) {
+		t.Errorf("while the database is locked: %v, %v; was %v", a.GetOperation(), err, o)
+	}
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("once the lock is released: %v", err)
+		}
+	}
+	o, err = i.Authorize(o.GetId(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge(t, vkey, certificate, o)
+	want := "SigningRequested CodeRequested CodeAccepted SigningActivated SigningSigned"
+	if told := kinds(t, i, mark); told != want {
+		t.Errorf("the log tells %q, want %q", told, want)
+	}
+	endRun(t, i)
+}
+
+// TestSpoolFull uploads a document larger than a file of the server may become. It is refused and nothing is kept;
+// signing goes on, and the same document is taken when there is room.
+func TestSpoolFull(t *testing.T) {
+	t.Parallel()
+	i := system.New(t, build.Program(t))
+	i.Start()
+	credential := i.Credential(1)
+	const room, size = 8 << 20, 9 << 20 // the database and its journal stay below
+	document := bytes.Repeat([]byte("document"), size/8)
+	upload := func() (*pb.Document, error) {
+		return i.Documents().Upload(i.Context(), "large.pdf", bytes.NewReader(document), func(int64) {})
+	}
+	spooled := func() int {
+		files, err := filepath.Glob(i.Path("data", "spool", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	var former unix.Rlimit
+	if err := unix.Prlimit(i.PID(), unix.RLIMIT_FSIZE, nil, &former); err != nil {
+		t.Fatal(err)
+	}
+	lower := unix.Rlimit{Cur: room, Max: former.Max}
+	if err := unix.Prlimit(i.PID(), unix.RLIMIT_FSIZE, &lower, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := upload()
+	wantRefusal(t, err, codes.Unavailable, "STORE_UNAVAILABLE", "")
+	await(t, "nothing of the document is kept", func() bool { return spooled() == 0 })
+	o, code := i.Operation(credential, "meanwhile", raw, "document")
+	if _, err := i.Authorize(o.GetId(), code); err != nil {
+		t.Errorf("signing a hash while the spool is full: %v", err)
+	}
+	if err := unix.Prlimit(i.PID(), unix.RLIMIT_FSIZE, &former, nil); err != nil {
+		t.Fatal(err)
+	}
+	d, err := upload()
+	sum := sha256.Sum256(document)
+	if err != nil || !bytes.Equal(d.GetSha256(), sum[:]) || spooled() != 1 {
+		t.Errorf("with room again: %v, %v, %d files", d, err, spooled())
+	}
+	endRun(t, i)
+}
+
+// TestFirstStartOnBadDisk lets the disk fail at each commit with which the first start makes the database. What is left
+// is never in the way of the next start.
+func TestFirstStartOnBadDisk(t *testing.T) {
+	t.Parallel()
+	i, d := system.New(t, build.Program(t)), newDisk(t)
+	for commits := 0; ; commits++ {
+		if err := os.RemoveAll(i.Path("data")); err != nil {
+			t.Fatal(err)
+		}
+		d.fails(commits, syscall.ENOSPC, syscall.EIO)
+		i.TryStart(d.env()...)
+		failed := i.Stop() != 0
+		d.well()
+		i.Start()
+		if code := i.Stop(); code != 0 {
+			t.Errorf("after a failure at commit %d the next server ended with code %d", commits, code)
+		}
+		switch {
+		case !failed && commits < 5:
+			t.Fatalf("no failure although only %d commits succeed", commits)
+		case !failed:
+			return
+		}
+	}
 }
