@@ -173,6 +173,7 @@ func (i *Installation) TryStart(env ...string) string {
 	if err := cmd.Start(); err != nil {
 		i.t.Fatal(err)
 	}
+	defer time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }).Stop() // then it prints no line
 	line, _ := bufio.NewReader(out).ReadString('\n')
 	i.cmd, i.ended = cmd, make(chan struct{})
 	go func(ended chan struct{}) {
@@ -188,7 +189,7 @@ func (i *Installation) PID() int { return i.cmd.Process.Pid }
 // Kill ends the server with SIGKILL, if it runs, and waits for its end.
 func (i *Installation) Kill() { i.signal(syscall.SIGKILL) }
 
-// Stop ends the server with SIGTERM, if it runs, and returns its exit code.
+// Stop ends the server with SIGTERM, if it runs, and returns its exit code: -1 when it had to be killed after a minute.
 func (i *Installation) Stop() int {
 	i.t.Helper()
 	cmd := i.cmd
@@ -204,6 +205,7 @@ func (i *Installation) signal(s syscall.Signal) {
 		return
 	}
 	_ = i.cmd.Process.Signal(s) // it may have ended by itself
+	defer time.AfterFunc(time.Minute, func() { _ = i.cmd.Process.Kill() }).Stop()
 	<-i.ended
 	i.cmd = nil
 }
