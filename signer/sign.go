@@ -224,6 +224,9 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 		if stored.State != StateRequested || stored.Challenge != ch.ID {
 			return errMoved
 		}
+		if code == "" { // asks for what was authorised before; a caller that lost an answer must not use up the tries
+			return &FieldError{"code", "the operation still waits for its code", ErrInput}
+		}
 		if err := unchanged(tx, caller, u, ch); err != nil {
 			return err
 		}

@@ -103,6 +103,9 @@ func TestWrongCodes(t *testing.T) {
 	w := newWorld(t)
 	v := w.create(1)
 	right := w.code(v.ID)
+	if _, err := w.s.Authorize(ctx, docs, v.ID, ""); !errors.Is(err, signer.ErrInput) {
+		t.Errorf("no code: error %v, want %v", err, signer.ErrInput) // and no try: three are left
+	}
 	for left := 2; left >= 0; left-- {
 		_, err := w.s.Authorize(ctx, docs, v.ID, wrong(right))
 		var c *signer.CodeError

@@ -760,7 +760,8 @@ type AuthorizeSigningOperationRequest struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the operation.
 	OperationId string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
-	// The code as the signatory typed it: digits only. Empty to fetch or resume what was authorised before.
+	// The code as the signatory typed it: digits only. Empty to fetch or resume what was authorised before; if nothing
+	// was, that is refused and is no try.
 	Code          string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
