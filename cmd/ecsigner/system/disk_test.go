@@ -144,7 +144,7 @@ func (s *failing) run(t *testing.T, f diskFailure) {
 	digest := s.request.GetItems()[0].GetSha256()
 	s.start()
 	vkey, certificate := public(t, s.i, s.credential)
-	mark := logSize(t, s.i)
+	mark, said := logSize(t, s.i), len(s.i.Stderr.String())
 
 	var o *pb.SigningOperation
 	var code string
@@ -165,9 +165,7 @@ func (s *failing) run(t *testing.T, f diskFailure) {
 	if len(o.GetItems()) != 0 {
 		t.Errorf("the answer is %v", o)
 	}
-	if !strings.Contains(s.i.Stderr.String(), f.says) {
-		t.Errorf("the server does not say that %s", f.says)
-	}
+	await(t, "the server says: "+f.says, func() bool { return strings.Contains(s.i.Stderr.String()[said:], f.says) })
 	s.standsStill(t, f, code)
 
 	f.stop(t, s.i)
