@@ -44,8 +44,9 @@ generate: ## make the generated code anew
 generate-check: generate ## fail when the committed generated code is out of date
 	git diff --exit-code -- proto store/sqlc
 
-readme: build ## run the commands of the README
+readme: build ## run the commands of README and operations
 	.ci/readme README.md
+	.ci/readme docs/operations.md
 
 bench: build ## measure: raw HSM, and authorised signatures through the whole service
 	bin/ecsigner bench
