@@ -16,7 +16,8 @@ func benchCommand() *cobra.Command {
 itself, then serves the installation in a process of its own, enrols persons and measures authorised signatures: created,
 authorised with the code, released with a receipt, over mutual TLS. At the end the HSM is measured once more, so that a
 drift of the machine shows. docs/benchmarks.md explains the figures and the JSON report.`,
-		Args: cobra.NoArgs,
+		Example: "  ecsigner bench --duration 30s --callers 16,64 --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Program, err = os.Executable(); err != nil {
 				return err

@@ -45,6 +45,9 @@ func explain(err error) string {
 
 // with runs f with a connection of the profile in dir.
 func with(dir string, f func(*client.Conn) error) error {
+	if dir == "" {
+		return errors.New("who calls? name the client's profile directory with --client or in ECSIGNER_CLIENT")
+	}
 	c, err := client.Dial(dir)
 	if err != nil {
 		return err
@@ -54,17 +57,20 @@ func with(dir string, f func(*client.Conn) error) error {
 
 // profile adds the flag that names the client's profile directory.
 func profile(c *cobra.Command, dir *string) {
-	c.Flags().StringVar(dir, "client", os.Getenv("ECSIGNER_CLIENT"), "profile directory of this client (or ECSIGNER_CLIENT)")
+	c.Flags().StringVar(dir, "client", os.Getenv("ECSIGNER_CLIENT"), "profile directory of this client, by default that in ECSIGNER_CLIENT")
 	_ = c.MarkFlagDirname("client")
 }
 
 func voucherCommand() *cobra.Command {
-	c := &cobra.Command{Use: "voucher", Short: "Vouchers, each of which pays for one certificate"}
 	var dir, product string
 	var years, count uint32
 	var days int
 	create := &cobra.Command{
-		Use: "create", Short: "Create vouchers and print their codes, which are shown this once", Args: cobra.NoArgs,
+		Use: "create", Short: "Create vouchers and print their codes, which are shown this once",
+		Long: `create makes vouchers and prints the code of each on a line of its own. The engine keeps only hashes: what is lost
+here is lost. The client must be an operator.`,
+		Example: "  ecsigner voucher create --years 2 --count 10 --days 90",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(dir, func(c *client.Conn) error {
 				r, err := c.Admin.CreateVouchers(cmd.Context(), &pb.CreateVouchersRequest{
@@ -79,19 +85,26 @@ func voucherCommand() *cobra.Command {
 		},
 	}
 	profile(create, &dir)
-	create.Flags().StringVar(&product, "product", "qes", "product that the voucher pays for")
+	create.Flags().StringVar(&product, "product", "qes", "identifier of what was sold; it stands in the log")
 	create.Flags().Uint32Var(&years, "years", 1, "longest validity of the certificate: 1, 2 or 3 years")
-	create.Flags().Uint32Var(&count, "count", 1, "how many vouchers")
+	create.Flags().Uint32Var(&count, "count", 1, "how many vouchers, at most 1000")
 	create.Flags().IntVar(&days, "days", 365, "days until an unused voucher expires")
-	c.AddCommand(create)
-	return c
+	return group("voucher", "Vouchers, each of which pays for one certificate", create)
 }
 
 func clientCommand() *cobra.Command {
-	c := &cobra.Command{Use: "client", Short: "Clients of the service: portals, document systems, auditors"}
 	var dir, role, display, out string
 	add := &cobra.Command{
-		Use: "add NAME", Short: "Add a client: makes a profile directory with its key and certificate", Args: cobra.ExactArgs(1),
+		Use: "add NAME", Short: "Add a client: makes a profile directory with its key and certificate",
+		Long: `add draws a key, has the engine certify it for NAME and one role, and writes a profile directory, which the client
+needs to connect. The certificate lasts a year; add the same name again, into a new directory, before it ends. The
+calling client must be an operator; only an officer can add officers.
+
+  portal      carries persons through enrolment        auditor   reads the operation log
+  identity    reports results of identity proofing     operator  vouchers, clients, grants, revocation, unlocking
+  documents   has documents and hashes signed          officer   revocation, officers`,
+		Example: `  ecsigner client add contracts --role documents --display "Contracts Ltd" --out clients/contracts`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, ok := pb.Role_value["ROLE_"+strings.ToUpper(role)]
 			if !ok || r == 0 {
@@ -125,19 +138,21 @@ func clientCommand() *cobra.Command {
 		},
 	}
 	profile(add, &dir)
-	add.Flags().StringVar(&role, "role", "documents", "portal, documents, identity, auditor, operator or officer")
-	add.Flags().StringVar(&display, "display", "", "name that persons are shown (default: NAME)")
-	add.Flags().StringVar(&out, "out", "", "profile directory to make")
+	add.Flags().StringVar(&role, "role", "documents", "what the client may do: one of the roles above")
+	add.Flags().StringVar(&display, "display", "", "name that persons are shown on their phones (default NAME)")
+	add.Flags().StringVar(&out, "out", "", "profile directory to make (required)")
 	_ = add.MarkFlagRequired("out")
-	c.AddCommand(add)
-	return c
+	return group("client", "Clients of the service: portals, document systems, auditors", add)
 }
 
 func credentialCommand() *cobra.Command {
-	c := &cobra.Command{Use: "credential", Short: "Credentials: a person's key, certificate and who may ask for signatures"}
 	var dir, name string
 	grant := &cobra.Command{
-		Use: "grant CREDENTIAL", Short: "Let a document system ask for signatures with a credential", Args: cobra.ExactArgs(1),
+		Use: "grant CREDENTIAL", Short: "Let a document system ask for signatures with a credential",
+		Long: `grant lets a document system ask for signatures with a credential. Each signature still needs the person's code.
+Granting twice changes nothing. The client must be an operator.`,
+		Example: "  ecsigner credential grant CREDENTIAL --to contracts",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(dir, func(c *client.Conn) error {
 				_, err := c.Credential.GrantAccess(cmd.Context(), &pb.GrantAccessRequest{
@@ -151,11 +166,15 @@ func credentialCommand() *cobra.Command {
 		},
 	}
 	profile(grant, &dir)
-	grant.Flags().StringVar(&name, "to", "", "name of the document system")
+	grant.Flags().StringVar(&name, "to", "", "name of the document system (required)")
 	_ = grant.MarkFlagRequired("to")
 	var listDir string
 	list := &cobra.Command{
-		Use: "list", Short: "List the credentials that this client may see", Args: cobra.NoArgs,
+		Use: "list", Short: "List the credentials that this client may see",
+		Long: `list prints id, status and last day of the first 100 credentials: for a document system of those that it was granted,
+for an operator or officer of all.`,
+		Example: "  ecsigner credential list",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(listDir, func(c *client.Conn) error {
 				r, err := c.Credential.ListCredentials(cmd.Context(), &pb.ListCredentialsRequest{PageSize: 100})
@@ -169,8 +188,7 @@ func credentialCommand() *cobra.Command {
 		},
 	}
 	profile(list, &listDir)
-	c.AddCommand(grant, list)
-	return c
+	return group("credential", "Credentials: a person's key, certificate and who may ask for signatures", grant, list)
 }
 
 func signCommand() *cobra.Command {
@@ -178,8 +196,10 @@ func signCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "sign FILE", Short: "Sign a PDF as a document system: uploads it, asks for the code, saves the signed file",
 		Long: `sign uploads FILE, has the engine send a code to the person's phone, asks for that code on the terminal (or
-reads it from standard input), and writes the signed PDF and the receipt of the operation log beside it.`,
-		Args: cobra.ExactArgs(1),
+reads it from standard input), and writes the signed PDF and, beside it with the ending .tlog-proof, the receipt of the
+operation log. After a wrong code it asks again while tries are left. The client must be a document system with a grant.`,
+		Example: `  ecsigner sign contract.pdf --credential CREDENTIAL --title "Contract No. 17" --language pl`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s := signing{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), progress: cmd.ErrOrStderr(), file: args[0], target: out}
 			if out == "" {
@@ -192,10 +212,10 @@ reads it from standard input), and writes the signed PDF and the receipt of the 
 		},
 	}
 	profile(c, &dir)
-	c.Flags().StringVar(&credential, "credential", "", "id of the credential (see: ecsigner credential list)")
-	c.Flags().StringVar(&title, "title", "", "title that the person is shown (default: the file's name)")
+	c.Flags().StringVar(&credential, "credential", "", "id of the credential, as credential list prints it (required)")
+	c.Flags().StringVar(&title, "title", "", "title that the person is shown (default the file's name)")
 	c.Flags().StringVar(&language, "language", "uk", "language of the text to the phone: uk, pl or en")
-	c.Flags().StringVarP(&out, "out", "o", "", "where to write the signed PDF (default: FILE with .signed.pdf)")
+	c.Flags().StringVarP(&out, "out", "o", "", "where to write the signed PDF (default FILE with the ending .signed.pdf)")
 	_ = c.MarkFlagRequired("credential")
 	return c
 }

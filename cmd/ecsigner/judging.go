@@ -25,8 +25,12 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify FILE...", Short: "Verify signed PDFs, detached signatures (.p7s) and certificates (.cer)",
 		Long: `verify reads each FILE with our own strict reader and asks digitorus/pdfsign and go.mozilla.org/pkcs7 for a second and a
-third opinion. Certificates (.cer, with --config) are judged by our own rules and by zlint; name the certificate first
-and then its issuers up to the root.`,
+third opinion; without --root it says nothing about who issued the certificate. A detached signature (.p7s) needs
+--content. Certificates (.cer, .crt, .pem) need --config and are judged by our own rules and by zlint; name the
+certificate first and then its issuers up to the root.`,
+		Example: `  ecsigner verify --root root.cer contract.signed.pdf
+  ecsigner verify --root root.cer --content order.csv order.csv.p7s
+  ecsigner verify --config ecsigner.yaml pki/issuing.cer pki/root.cer`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			var anchor *x509.Certificate
@@ -54,8 +58,8 @@ and then its issuers up to the root.`,
 			return errors.Join(errs...)
 		},
 	}
-	c.Flags().StringVar(&root, "root", "", "certificate of the root that must have issued the chain")
-	c.Flags().StringVar(&content, "content", "", "signed file of a detached signature")
+	c.Flags().StringVar(&root, "root", "", "certificate, DER or PEM, of the root that must have issued the chain")
+	c.Flags().StringVar(&content, "content", "", "file that the detached signature is over")
 	c.Flags().StringVar(&cfg, "config", "", "ecsigner.yaml of the installation whose profile certificates must follow")
 	return c
 }
@@ -109,14 +113,15 @@ func lintCertificate(cfg, path string, issuers []string, out io.Writer) error {
 }
 
 func auditCommand() *cobra.Command {
-	c := &cobra.Command{Use: "audit", Short: "The operation log"}
 	var key string
 	v := &cobra.Command{
 		Use: "verify DIR", Short: "Verify a published log and its receipts offline, trusting only the log's key",
 		Long: `verify rebuilds the Merkle tree in DIR from its entries, compares every tile and the signed checkpoint with it, reads
 every entry, checks the rules between entries (no signature without an activation, …) and verifies the receipts in
-DIR/receipts. KEY is the log's public key as a verifier key (log.vkey), kept apart from the log.`,
-		Args: cobra.ExactArgs(1),
+DIR/receipts. The key is pki/log.vkey of the installation; keep it apart from the log. Each finding is a line; the exit
+code is 0 only when there is none.`,
+		Example: "  ecsigner audit verify --key log.vkey log",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			vkey, err := os.ReadFile(key)
 			if err != nil {
@@ -130,10 +135,9 @@ DIR/receipts. KEY is the log's public key as a verifier key (log.vkey), kept apa
 			return err
 		},
 	}
-	v.Flags().StringVar(&key, "key", "", "file with the log's verifier key")
+	v.Flags().StringVar(&key, "key", "", "file with the public key of the log (required)")
 	_ = v.MarkFlagRequired("key")
-	c.AddCommand(v)
-	return c
+	return group("audit", "The operation log", v)
 }
 
 func printReport(out io.Writer, r tiles.Report) {

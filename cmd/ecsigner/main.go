@@ -39,7 +39,11 @@ func root() *cobra.Command {
 		Long: `ecsigner keeps every person's signing key in an HSM, issues certificates from an embedded CA, and
 releases a signature only after the one-time code sent to the person's phone was verified.
 
-Start with "ecsigner demo": it shows the whole way from a voucher to a signed PDF.`,
+Start with "ecsigner demo": it shows the whole way from a voucher to a signed PDF. Operators then need init, serve,
+client, voucher and credential; document systems sign; everybody can use verify and audit.
+
+Commands of clients find the server and their key in a profile directory, which --client or the environment variable
+ECSIGNER_CLIENT names. The exit code is 0 when all went well, else 1 with one sentence on standard error.`,
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -48,5 +52,15 @@ Start with "ecsigner demo": it shows the whole way from a voucher to a signed PD
 	c.SetVersionTemplate("ecsigner {{.Version}}\n")
 	c.AddCommand(initCommand(), serveCommand(), demoCommand(), benchCommand(), voucherCommand(), clientCommand(),
 		credentialCommand(), signCommand(), verifyCommand(), auditCommand())
+	return c
+}
+
+// group is a command that only holds others. A name that none of them has is an error, not a page of help.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(commands...)
 	return c
 }

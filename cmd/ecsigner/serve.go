@@ -23,8 +23,10 @@ func initCommand() *cobra.Command {
 		Long: `init makes a new installation in an empty directory. PINs are drawn at random into files that only their owner can
 read; the environment variable ECSIGNER_PIN replaces the user PIN's file. An existing installation is never touched.
 
-The installation is a test: SoftHSM holds the keys and the CA's names start with TEST.`,
-		Args: cobra.NoArgs,
+The installation is a test: SoftHSM holds the keys, the CA's names start with TEST, and the server's certificate is for
+localhost and 127.0.0.1. Each key of the configuration, ecsigner.yaml, is explained there.`,
+		Example: "  ecsigner init --dir /var/lib/ecsigner/my --name acme",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := noCoreDumps(); err != nil {
 				return err
@@ -33,12 +35,12 @@ The installation is a test: SoftHSM holds the keys and the CA's names start with
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&dir, "dir", "", "directory to make")
-	f.StringVar(&v.Installation, "name", "demo", "name of the installation, part of every seal")
+	f.StringVar(&dir, "dir", "", "directory to make (required)")
+	f.StringVar(&v.Installation, "name", "demo", "name of the installation, part of every seal: it never changes")
 	f.StringVar(&v.Listen, "listen", "127.0.0.1:7443", "address for gRPC")
 	f.StringVar(&v.PKIListen, "pki-listen", "127.0.0.1:7080", "address for CA certificates and revocation lists over HTTP")
 	f.StringVar(&v.Module, "module", "/usr/lib/softhsm/libsofthsm2.so", "PKCS#11 library")
-	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make")
+	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make in a free slot")
 	f.IntVar(&v.Digits, "digits", 6, "digits of a one-time code, 6 to 9")
 	f.Float64Var(&v.Rate, "rate", 500, "calls a second for each client")
 	_ = c.MarkFlagRequired("dir")
@@ -48,7 +50,15 @@ The installation is a test: SoftHSM holds the keys and the CA's names start with
 func serveCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "serve", Short: "Serve an installation until SIGTERM", Args: cobra.NoArgs,
+		Use: "serve", Short: "Serve an installation until SIGTERM",
+		Long: `serve opens the HSM and the database, checks the operation log against its head file, completes interrupted issuing,
+and answers clients over gRPC and the public over HTTP. It says so in one line on standard output; its log goes to
+standard error, one JSON object a line. SIGTERM and SIGINT end it: calls under way may finish, the log is published.
+
+The environment variable ECSIGNER_PIN goes before the PIN file of the configuration. docs/operations.md explains the
+lines of the log.`,
+		Example: "  ecsigner serve --config /var/lib/ecsigner/my/ecsigner.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := noCoreDumps(); err != nil {
 				return err
@@ -68,7 +78,7 @@ func serveCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&file, "config", "", "the installation's ecsigner.yaml")
+	c.Flags().StringVar(&file, "config", "", "ecsigner.yaml of the installation (required)")
 	_ = c.MarkFlagRequired("config")
 	return c
 }
@@ -89,8 +99,10 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show the whole way from a voucher to a signed PDF, judged by independent programs",
 		Long: `demo sets up a test installation in a temporary directory, serves it, and is portal, identity provider, document
-system and person in turn, over the real interface. At the end independent programs judge the results.`,
-		Args: cobra.NoArgs,
+system and person in turn, over the real interface. At the end independent programs judge the results. Nothing stays
+but what --out keeps. Without --file it signs the contract of the source tree and must be started there.`,
+		Example: "  ecsigner demo --out out",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			program, err := os.Executable()
 			if err != nil {
@@ -110,7 +122,7 @@ system and person in turn, over the real interface. At the end independent progr
 			return demo.Run(cmd.Context(), demo.Options{Program: program, Out: out, File: file, Writer: cmd.OutOrStdout()})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "empty directory in which the results stay")
+	c.Flags().StringVar(&out, "out", "", "new or empty directory in which the results stay (default none)")
 	c.Flags().StringVar(&file, "file", "testdata/contract/contract.pdf", "PDF to sign")
 	return c
 }
