@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -15,7 +17,8 @@ import (
 // ErrObsolete: nobody waits for this message any more; it is dropped.
 var ErrObsolete = errors.New("sms: message is obsolete")
 
-// Sender moves messages from the outbox to the provider. One Sender serves one outbox.
+// Sender moves messages from the outbox to the provider, several at a time: one text that the provider is slow with holds
+// up no other person's. One Sender serves one outbox.
 type Sender struct {
 	Queue     Queue
 	Provider  Provider
@@ -24,12 +27,20 @@ type Sender struct {
 	// Failed is told of each failure with the message's id. The text never reaches it.
 	Failed func(id string, err error)
 
-	wake chan struct{}
+	wake  chan struct{}
+	slots chan struct{} // one for each message on its way
+
+	mu     sync.Mutex
+	flying map[string]bool // messages on their way
+	flight sync.WaitGroup
 }
 
 // NewSender returns a sender that Run drives.
 func NewSender(q Queue, p Provider, c map[Kind]Composer, now func() time.Time, failed func(string, error)) *Sender {
-	return &Sender{Queue: q, Provider: p, Composers: c, Now: now, Failed: failed, wake: make(chan struct{}, 1)}
+	return &Sender{
+		Queue: q, Provider: p, Composers: c, Now: now, Failed: failed,
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, parallel), flying: map[string]bool{},
+	}
 }
 
 // Wake asks for a look at the outbox now. It never blocks.
@@ -41,20 +52,23 @@ func (s *Sender) Wake() {
 }
 
 const (
-	batch    = 64
-	idle     = time.Second
-	maxTries = 8
-	maxPause = time.Minute
+	parallel    = 32
+	batch       = 2 * parallel // more than can be on their way: a look always sees those that wait
+	idle        = time.Second
+	sendTimeout = 30 * time.Second
+	maxTries    = 8
+	maxPause    = time.Minute
 )
 
-// Run sends until ctx ends.
+// Run sends until ctx ends, and returns when nothing is on its way any more.
 func (s *Sender) Run(ctx context.Context) {
+	defer s.flight.Wait()
 	for ctx.Err() == nil {
-		n, err := s.Flush(ctx)
+		more, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.Failed("", err)
 		}
-		if n == batch && err == nil {
+		if more && err == nil {
 			continue
 		}
 		t := time.NewTimer(idle)
@@ -67,18 +81,42 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// Flush sends what is due now and returns how many messages it looked at.
-func (s *Sender) Flush(ctx context.Context) (int, error) {
+// look starts what is due now, as slots become free, and tells whether there may be more.
+func (s *Sender) look(ctx context.Context) (more bool, err error) {
+	// What is on its way before the outbox is read may be removed from it while it is read: it is not started again.
+	s.mu.Lock()
+	before := maps.Clone(s.flying)
+	s.mu.Unlock()
 	due, err := s.Queue.Due(ctx, s.Now(), batch)
 	if err != nil {
-		return 0, fmt.Errorf("reading the outbox: %w", err)
+		return false, fmt.Errorf("reading the outbox: %w", err)
 	}
 	for _, m := range due {
-		if err := s.one(ctx, m); err != nil {
-			return 0, err
+		if before[m.ID] {
+			continue
 		}
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+		s.mu.Lock()
+		s.flying[m.ID] = true
+		s.mu.Unlock()
+		s.flight.Go(func() { s.fly(ctx, m) })
 	}
-	return len(due), nil
+	return len(due) == batch, nil
+}
+
+// fly brings one message to its end, for this time.
+func (s *Sender) fly(ctx context.Context, m Message) {
+	if err := s.one(ctx, m); err != nil && ctx.Err() == nil {
+		s.Failed(m.ID, err)
+	}
+	s.mu.Lock()
+	delete(s.flying, m.ID)
+	s.mu.Unlock()
+	<-s.slots
 }
 
 // one sends one message. A delivery that fails is tried again later, with growing pauses; the code in the text stays
@@ -109,6 +147,8 @@ func (s *Sender) deliver(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
 	return s.Provider.Send(ctx, m.ID, m.Kind, text)
 }
 
