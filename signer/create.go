@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -249,7 +250,11 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, it *I
 	if err != nil {
 		return err
 	}
-	it.Digest, it.DTBSR = d.SHA256, p.DTBSR()
+	// What the phone shows is the digest of the very bytes that are signed; the row beside them is under no seal.
+	if !bytes.Equal(p.OriginalDigest(), d.SHA256) {
+		return s.integrity(ctx, "document", d.ID, fmt.Errorf("%w: the document is not the one whose digest is stored", sam.ErrSeal))
+	}
+	it.Digest, it.DTBSR = p.OriginalDigest(), p.DTBSR()
 	it.Prepared, err = p.MarshalBinary()
 	return err
 }

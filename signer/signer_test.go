@@ -15,6 +15,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
 var ctx = context.Background()
@@ -239,6 +240,26 @@ func TestTrustDatabaseWriter(t *testing.T) {
 				t.Errorf("the log ends with %T, not with the alarm", events[len(events)-1])
 			}
 		})
+	}
+}
+
+// The digest that the phone would show stands in an unsealed row. Whoever changes it shows nothing: the bytes decide.
+func TestTrustDocumentDigestChanged(t *testing.T) {
+	w := newWorld(t)
+	d, err := w.s.Upload(ctx, docs, "upload", "a.pdf", bytes.NewReader(pdftest.Signable()[0].Data))
+	w.must(err)
+	request := signer.CreateRequest{
+		Credential: cred, Title: "Договір", Language: "uk", Items: []signer.ItemRequest{{Document: d.ID, Format: signer.PAdESBB}},
+	}
+	v, err := w.s.Create(ctx, docs, "before", request)
+	if err != nil || !bytes.Equal(v.Items[0].Digest, d.SHA256) {
+		t.Fatalf("%v, shown %x, want %x", err, v.Items, d.SHA256)
+	}
+	row := w.store.state.documents[d.ID]
+	row.SHA256 = make([]byte, sha256.Size)
+	w.store.state.documents[d.ID] = row
+	if _, err := w.s.Create(ctx, docs, "after", request); !errors.Is(err, signer.ErrIntegrity) || len(w.alarms) != 1 {
+		t.Errorf("error %v, alarms %v", err, w.alarms)
 	}
 }
 

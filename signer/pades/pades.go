@@ -98,6 +98,10 @@ func (p *Prepared) DTBSR() []byte { return hashOf(p.algorithm.Hash(), p.attribut
 // DocumentDigest returns the digest over the ByteRange: the whole finished file but the CMS.
 func (p *Prepared) DocumentDigest() []byte { return bytes.Clone(p.digest) }
 
+// OriginalDigest returns the digest of the file that Prepare read, with the algorithm's hash: what the signatory is shown.
+// It is no part of the encoded state.
+func (p *Prepared) OriginalDigest() []byte { return bytes.Clone(p.original) }
+
 // Algorithm returns the algorithm of the signature.
 func (p *Prepared) Algorithm() cades.Algorithm { return p.algorithm }
 

@@ -49,7 +49,7 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Prepar
 	if err := p.layOut(doc, form, name, o); err != nil {
 		return nil, err
 	}
-	if p.digest, err = p.digestOriginal(ctx, r); err != nil {
+	if err := p.hash(ctx, r); err != nil {
 		return nil, err
 	}
 	p.attributes, err = cades.SignedAttributes(cades.PAdES, cades.Attributes{
@@ -261,13 +261,16 @@ func restrictions(doc *pdf.Document, params pdf.Value) error {
 	return nil
 }
 
-// digestOriginal hashes the original and the revision around the CMS, which is the ByteRange of the finished file.
-func (p *Prepared) digestOriginal(ctx context.Context, r io.ReaderAt) ([]byte, error) {
+// hash reads the original once, for its own digest and for that over the ByteRange of the finished file, which is the
+// original and the revision around the CMS.
+func (p *Prepared) hash(ctx context.Context, r io.ReaderAt) error {
 	w := p.algorithm.Hash().New()
 	if err := hashRange(ctx, w, r, 0, p.baseSize); err != nil {
-		return nil, err
+		return err
 	}
+	p.original = w.Sum(nil)
 	w.Write(p.head) // a hash never returns an error
 	w.Write(p.foot)
-	return w.Sum(nil), nil
+	p.digest = w.Sum(nil)
+	return nil
 }

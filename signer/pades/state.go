@@ -16,6 +16,7 @@ type Prepared struct {
 	head, foot []byte          // the revision before and after the CMS with its angle brackets
 	reserve    int             // bytes of CMS that fit
 	algorithm  cades.Algorithm // its hash made digest
+	original   []byte          // digest of the original; not encoded
 	digest     []byte          // over the ByteRange
 	attributes []byte          // signed attributes, DER SET OF
 	chain      [][]byte        // DER, signer first

@@ -3,6 +3,7 @@ package pades_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -28,6 +29,9 @@ func state(tb testing.TB, in []byte) (*pades.Prepared, []byte) {
 func TestStateRoundTrip(t *testing.T) {
 	for _, s := range pdftest.Signable() {
 		p, b := state(t, s.Data)
+		if sum := sha256.Sum256(s.Data); !bytes.Equal(p.OriginalDigest(), sum[:]) {
+			t.Errorf("%s: the original's digest is %x, not %x", s.Name, p.OriginalDigest(), sum)
+		}
 		var q pades.Prepared
 		if err := q.UnmarshalBinary(b); err != nil {
 			t.Fatalf("%s: %v", s.Name, err)
