@@ -28,7 +28,7 @@ test: packages ## all tests under the race detector; with CI=true nothing may be
 	.ci/test
 
 lint: ## format, static checks, proto rules and compatibility
-	go mod tidy -diff
+	$(GO) mod tidy -diff
 	@test -z "$$($$(.ci/tool gofumpt) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$'))" || \
 		{ echo 'not gofumpt-formatted (make fmt mends it):'; $$(.ci/tool gofumpt) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$'); exit 1; }
 	$$(.ci/tool golangci-lint) run ./...

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/sam"
 )
 
 // crlRecheck is how long a list is served before the store is asked again whether another process revoked something:
@@ -20,11 +23,14 @@ type revocationList struct {
 	checked time.Time // when the store was last asked; zero: ask now
 }
 
-// expireCRL has the next CRL call look at the store.
-func (s *Service) expireCRL() {
+// Revoked says that the certificate with this serial number was revoked: no list without it is made from now on. It is
+// called after each revocation, and at start for those in the operation log, so that a database put back cannot make a
+// revoked certificate look good.
+func (s *Service) Revoked(serial string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.crl.checked = time.Time{}
+	s.revoked[serial] = true
+	s.crl.checked = time.Time{} // the next call looks at the store
 }
 
 // CRL returns the current revocation list in DER. It is made again once half its life is over and after a revocation.
@@ -64,11 +70,16 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 		return revocationList{}, err
 	}
 	issuer := string(s.Authority.Certificate().RawSubject)
+	missing := maps.Clone(s.revoked)
 	entries := 0
 	for _, c := range revoked {
+		delete(missing, c.Serial)
 		if string(c.Issuer) == issuer {
 			entries++
 		}
+	}
+	for serial := range missing {
+		return revocationList{}, s.integrity(ctx, "certificate", serial, fmt.Errorf("%w: the certificate is revoked no more", sam.ErrSeal))
 	}
 	l := s.crl
 	if l.list != nil && !l.ageing(now) && len(l.list.RevokedCertificateEntries) == entries {

@@ -262,7 +262,7 @@ func (s *Service) revoke(ctx context.Context, r request, id credential.ID, becau
 		return err
 	}
 	s.Trust.Raise(id, b.Version)
-	s.expireCRL()
+	s.Revoked(row.Serial)
 	return nil
 }
 

@@ -178,7 +178,7 @@ func TestRevocationList(t *testing.T) {
 	}
 }
 
-// A revocation is deleted from the database: no list without it is signed.
+// A revocation is deleted from the database: no list without it is signed, whether or not this process made one before.
 func TestTrustRevocationCannotVanish(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -196,6 +196,12 @@ func TestTrustRevocationCannotVanish(t *testing.T) {
 	after, err := w.CRL(ctx)
 	if err != nil || string(after) != string(before) || len(w.alarmed()) == 0 {
 		t.Errorf("%v, alarms %v", err, w.alarmed())
+	}
+	again, err := enrol.New(w.Config)
+	w.must(err)
+	again.Revoked(p.view.Serial) // as the log tells at start
+	if _, err := again.CRL(ctx); !errors.Is(err, enrol.ErrIntegrity) || w.store.count("integrity.alarm") == 0 {
+		t.Errorf("after a restart: %v", err)
 	}
 }
 

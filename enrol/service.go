@@ -91,8 +91,9 @@ type Service struct {
 	Config
 	flight singleflight.Group // of issuing, by enrolment: one process makes one key
 
-	mu  sync.Mutex
-	crl revocationList // newest that this process made
+	mu      sync.Mutex
+	crl     revocationList  // newest that this process made
+	revoked map[string]bool // serial numbers that every list must hold
 }
 
 // New checks the wiring.
@@ -108,7 +109,7 @@ func New(c Config) (*Service, error) {
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c}, nil
+	return &Service{Config: c, revoked: map[string]bool{}}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.

@@ -199,14 +199,16 @@ func (e *Engine) wake() {
 }
 
 // rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
-// nothing: the lowest valid version of every binding, what was signed under an activation that may still last, and the
-// tries of every challenge that may still live.
+// nothing: the lowest valid version of every binding, every revocation, what was signed under an activation that may
+// still last, and the tries of every challenge that may still live.
 func (e *Engine) rebuild(ctx context.Context) error {
 	now := time.Now()
 	return e.db.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
 		switch v := event.(type) {
 		case audit.BindingChanged:
 			e.trust.Raise(credential.ID(v.Credential), v.Version)
+		case audit.CertificateRevoked:
+			e.enrol.Revoked(v.Serial)
 		case audit.SigningSigned:
 			if until := at.Add(signer.ActivationLife); now.Before(until) {
 				e.trust.Finish(v.Operation, until)
