@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,26 +17,49 @@ import (
 )
 
 func initCommand() *cobra.Command {
-	var dir string
+	var dir, file string
+	var show bool
 	v := config.Values{}
 	c := &cobra.Command{
 		Use: "init", Short: "Make a new installation: configuration, token, keys, certification authorities, first operator",
 		Long: `init makes a new installation in an empty directory. PINs are drawn at random into files that only their owner can
 read; the environment variable ECSIGNER_PIN replaces the user PIN's file. An existing installation is never touched.
 
-The installation is a test: SoftHSM holds the keys, the CA's names start with TEST, and the server's certificate is for
-localhost and 127.0.0.1. Each key of the configuration, ecsigner.yaml, is explained there.`,
+The provider, the CA's names, policies and URLs, and the server's names go into certificates that init makes. To choose
+them, write the configuration first, change it, and give it to init:
+
+  ecsigner init --show --name acme >acme.yaml
+  ecsigner init --dir /var/lib/ecsigner/acme --config acme.yaml
+
+Without --config they are those of an example. Each key is explained in the file.`,
 		Example: "  ecsigner init --dir /var/lib/ecsigner/my --name acme",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := config.Template(v)
+			if err != nil {
+				return err
+			}
+			if show {
+				_, err := io.WriteString(cmd.OutOrStdout(), text)
+				return err
+			}
+			if file != "" {
+				b, err := os.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				text = string(b)
+			}
 			if err := noCoreDumps(); err != nil {
 				return err
 			}
-			return engine.Init(cmd.Context(), dir, v, time.Now(), func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) })
+			return engine.Init(cmd.Context(), dir, text, time.Now(), func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) })
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&dir, "dir", "", "directory to make (required)")
+	f.StringVar(&dir, "dir", "", "directory to make (required, or --show)")
+	f.StringVar(&file, "config", "", "configuration to begin with, instead of the example and the values below")
+	f.BoolVar(&show, "show", false, "only write the configuration to standard output")
 	f.StringVar(&v.Installation, "name", "demo", "name of the installation, part of every seal: it never changes")
 	f.StringVar(&v.Listen, "listen", "127.0.0.1:7443", "address for gRPC")
 	f.StringVar(&v.PKIListen, "pki-listen", "127.0.0.1:7080", "address for CA certificates and revocation lists over HTTP")
@@ -43,7 +67,11 @@ localhost and 127.0.0.1. Each key of the configuration, ecsigner.yaml, is explai
 	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make in a free slot")
 	f.IntVar(&v.Digits, "digits", 6, "digits of a one-time code, 6 to 9")
 	f.Float64Var(&v.Rate, "rate", 500, "calls a second for each client")
-	_ = c.MarkFlagRequired("dir")
+	c.MarkFlagsOneRequired("dir", "show")
+	c.MarkFlagsMutuallyExclusive("dir", "show")
+	for _, value := range []string{"name", "listen", "pki-listen", "module", "token", "digits", "rate"} {
+		c.MarkFlagsMutuallyExclusive("config", value)
+	}
 	return c
 }
 

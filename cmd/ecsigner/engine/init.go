@@ -55,9 +55,9 @@ const (
 	yearsTLS     = 1
 )
 
-// Init makes a new installation in dir: configuration, PINs, token, keys, certification authorities, the server's and
-// the first operator's certificate. It tells each step to say. On failure nothing is left in dir.
-func Init(ctx context.Context, dir string, v config.Values, now time.Time, say func(string)) (err error) {
+// Init makes a new installation in dir from the text of its configuration: PINs, token, keys, certification authorities,
+// the server's and the first operator's certificate. It tells each step to say. On failure nothing is left in dir.
+func Init(ctx context.Context, dir, text string, now time.Time, say func(string)) (err error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("%s: %w; choose a new one", dir, ErrExists)
 	}
@@ -72,7 +72,7 @@ func Init(ctx context.Context, dir string, v config.Values, now time.Time, say f
 			err = errors.Join(err, clear(dir))
 		}
 	}()
-	cfg, err := writeFiles(dir, v)
+	cfg, err := writeFiles(dir, text)
 	if err != nil {
 		return err
 	}
@@ -113,20 +113,27 @@ func clear(dir string) error {
 }
 
 // writeFiles makes the configuration, the PINs and SoftHSM's own configuration.
-func writeFiles(dir string, v config.Values) (config.Config, error) {
-	text, err := config.Template(v)
+func writeFiles(dir, text string) (config.Config, error) {
+	cfg, err := config.Parse([]byte(text))
 	if err != nil {
 		return config.Config{}, err
 	}
+	for _, f := range []struct{ key, path string }{
+		{"hsm.pin_file", cfg.HSM.PINFile}, {"hsm.softhsm_conf", cfg.HSM.SoftHSMConf}, {"data", cfg.Data},
+	} {
+		if !filepath.IsLocal(f.path) {
+			return config.Config{}, fmt.Errorf("%w: %s must be a path below the new directory, for init makes it", config.ErrConfig, f.key)
+		}
+	}
 	files := map[string]string{
 		FileConfig:               text,
-		"softhsm/softhsm2.conf":  "directories.tokendir = " + filepath.Join(dir, "softhsm", "tokens") + "\nobjectstore.backend = file\nlog.level = ERROR\n",
-		"secrets/user.pin":       newPIN(),
+		cfg.HSM.SoftHSMConf:      "directories.tokendir = " + filepath.Join(dir, "softhsm", "tokens") + "\nobjectstore.backend = file\nlog.level = ERROR\n",
+		cfg.HSM.PINFile:          newPIN(),
 		"secrets/so.pin":         newPIN(),
 		"softhsm/tokens/.ignore": "",
 	}
 	if pin := os.Getenv("ECSIGNER_PIN"); pin != "" {
-		delete(files, "secrets/user.pin") // given from outside, kept outside
+		delete(files, cfg.HSM.PINFile) // given from outside, kept outside
 	}
 	for name, content := range files {
 		path := filepath.Join(dir, name)
