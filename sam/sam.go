@@ -6,6 +6,7 @@
 package sam
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/hmac"
@@ -66,7 +67,8 @@ type Module struct {
 
 	mu       sync.Mutex
 	floors   map[credential.ID]uint64
-	finished map[string]time.Time // operation: until when its activation would last
+	finished map[string]time.Time         // operation: until when its activation would last
+	macs     map[[sha256.Size]byte][]byte // by the hash of the message: what the device said
 }
 
 // kind separates the domains of seals and subkeys.
@@ -91,6 +93,7 @@ func Open(ctx context.Context, device Device, config Config) (*Module, error) {
 	}
 	m := &Module{
 		device: device, config: config, keys: map[kind][]byte{}, floors: map[credential.ID]uint64{}, finished: map[string]time.Time{},
+		macs: map[[sha256.Size]byte][]byte{},
 	}
 	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool} {
 		epoch := config.Epoch
@@ -126,7 +129,33 @@ func (m *Module) mac(ctx context.Context, k kind, record []byte) ([]byte, error)
 		h.Write(m.message(k, record))
 		return h.Sum(nil), nil
 	}
-	return m.device.MAC(ctx, m.message(k, record))
+	return m.deviceMAC(ctx, m.message(k, record))
+}
+
+// maxMACs bounds what is remembered: some 15 MB.
+const maxMACs = 100_000
+
+// deviceMAC asks the device once for each message. A binding is opened four times for every signature, and a network HSM
+// makes a round trip of each; what it said of the same bytes a moment ago it would say again.
+func (m *Module) deviceMAC(ctx context.Context, message []byte) ([]byte, error) {
+	sum := sha256.Sum256(message)
+	m.mu.Lock()
+	mac, ok := m.macs[sum]
+	m.mu.Unlock()
+	if ok {
+		return bytes.Clone(mac), nil
+	}
+	mac, err := m.device.MAC(ctx, message)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.macs) >= maxMACs {
+		clear(m.macs)
+	}
+	m.macs[sum] = bytes.Clone(mac)
+	return mac, nil
 }
 
 func (m *Module) seal(ctx context.Context, k kind, r interface{ MarshalBinary() ([]byte, error) }) (credential.Sealed, error) {

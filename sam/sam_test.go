@@ -23,6 +23,7 @@ type device struct {
 	key     []byte
 	keys    map[string]*ecdsa.PrivateKey
 	signed  int
+	macs    int
 	failMAC bool
 }
 
@@ -34,6 +35,7 @@ func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
 	if d.failMAC {
 		return nil, errors.New("device is gone")
 	}
+	d.macs++
 	h := hmac.New(sha256.New, d.key)
 	h.Write(data)
 	return h.Sum(nil), nil
@@ -343,12 +345,47 @@ func TestTrustNoKeyWithoutProofAndAgreement(t *testing.T) {
 
 func TestLostDeviceRefuses(t *testing.T) {
 	w := newWorld(t)
+	w.module = w.open("test installation", 1) // remembers nothing
 	w.device.failMAC = true
 	if _, err := w.module.Sign(context.Background(), w.release); err == nil || errors.Is(err, ErrSeal) {
 		t.Errorf("error %v, want the device's", err)
 	}
 	if _, err := Open(context.Background(), w.device, Config{Installation: "i", Digits: 6, Now: time.Now}); err == nil {
 		t.Error("opened without subkeys")
+	}
+}
+
+// The device is asked once for each record, however often its seal is checked; a wrong seal is wrong each time, and what
+// the device did not answer is asked again.
+func TestDeviceIsAskedOnce(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	w.module = w.open("test installation", 1)
+	forged := w.release.Binding
+	forged.Seal = make([]byte, len(forged.Seal))
+	w.device.failMAC = true
+	if _, err := w.module.OpenBinding(ctx, w.release.Binding); err == nil || errors.Is(err, ErrSeal) {
+		t.Errorf("without the device: %v", err)
+	}
+	w.device.failMAC, w.device.macs = false, 0
+	for range 3 {
+		if _, err := w.module.OpenBinding(ctx, w.release.Binding); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.module.OpenBinding(ctx, forged); !errors.Is(err, ErrSeal) {
+			t.Errorf("forged: %v", err)
+		}
+	}
+	if w.device.macs != 1 {
+		t.Errorf("the device was asked %d times", w.device.macs)
+	}
+	for n := range maxMACs + 10 {
+		if _, err := w.module.deviceMAC(ctx, fmt.Append(nil, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.module.macs); n > maxMACs {
+		t.Errorf("%d answers are remembered", n)
 	}
 }
 
