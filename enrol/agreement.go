@@ -2,12 +2,12 @@ package enrol
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca"
@@ -61,8 +61,10 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 		return nil, "", err
 	}
 	n := request.Natural
+	provider := s.Provider
+	provider.PDSURL = cmp.Or(s.PDS[row.Language], s.PDS["en"])
 	d := agreement.Data{
-		Number: e.ID, Language: agreementLanguage(row.Language), At: now, Provider: s.Provider, Terms: s.Terms,
+		Number: e.ID, Language: row.Language, At: now, Provider: provider, Terms: s.Terms,
 		Subject: agreement.Subject{
 			GivenName: n.GivenName, Surname: n.Surname, CommonName: n.CommonName(), LocalName: e.Person.LocalName,
 			Country: n.Country, SerialNumber: n.Identifier.String(),
@@ -78,15 +80,6 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 		return nil, "", fmt.Errorf("making the agreement: %w", err)
 	}
 	return document, d.Language, nil
-}
-
-// agreementLanguage is the person's, or the first that the agreement is offered in.
-func agreementLanguage(language string) string {
-	offered := agreement.Languages()
-	if slices.Contains(offered, language) {
-		return language
-	}
-	return offered[0]
 }
 
 // keyName is how people write the type of a key.

@@ -7,6 +7,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +23,31 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
+
+// The agreement is in the person's language, with the disclosure statement in it where there is one.
+func TestAgreementInThePersonsLanguage(t *testing.T) {
+	t.Parallel()
+	for language, wants := range map[string][]string{
+		"uk": {"ДОГОВІР", "https://pki.example.com/pds_en.pdf"},
+		"pl": {"UMOWA", "https://pki.example.com/pds_pl.pdf"},
+		"en": {"AGREEMENT", "https://pki.example.com/pds_en.pdf"},
+	} {
+		w := newWorld(t)
+		w.language = language
+		p := w.reach(enrol.StateProven)
+		a, err := w.Agreement(context.Background(), portal, p.id)
+		w.must(err)
+		path := filepath.Join(t.TempDir(), "agreement.pdf")
+		w.must(os.WriteFile(path, a.PDF, 0o600))
+		text, err := exec.Command("pdftotext", "-layout", path, "-").Output()
+		w.must(err)
+		for _, want := range append(wants, "TINUA-"+data().Identifier) {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s: the agreement does not hold %q:\n%s", language, want, text)
+			}
+		}
+	}
+}
 
 func TestFromVoucherToCredential(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,8 @@ type Config struct {
 	Seal      SealKey
 	Memory    *otp.Memory
 	Limits    otp.Limits
-	Provider  agreement.Provider // who issues, as the agreement names it
+	Provider  agreement.Provider // who issues, as the agreement names it; its PDSURL is taken from PDS
+	PDS       map[string]string  // URL of the PKI disclosure statement by language; en stands for those that are missing
 	Terms     agreement.Terms    // what the person accepts
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance

@@ -11,12 +11,10 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 )
-
-// languages of the texts to the person.
-func languages() []string { return []string{"uk", "pl", "en"} }
 
 // Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. Errors:
 // ErrVoucherCode (mistyped), ErrVoucher, ErrVoucherUsed, ErrVoucherExpired, ErrLanguage.
@@ -25,8 +23,8 @@ func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, la
 	if err != nil {
 		return View{}, err
 	}
-	if !slices.Contains(languages(), language) {
-		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages(), ", "))}
+	if languages := agreement.Languages(); !slices.Contains(languages, language) {
+		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
 	}
 	hash := digest([]byte(code))
 	r, err := newRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)

@@ -1,6 +1,7 @@
 package enrol_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -87,6 +88,7 @@ func (k serviceKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 // world is an installation around one service.
 type world struct {
 	testing.TB
+	language string // of persons, uk unless it says another
 	*enrol.Service
 	store  *fakeStore
 	device *device
@@ -123,6 +125,7 @@ func newWorld(t testing.TB) *world {
 	w.store = newStore(t, w.now)
 	w.config = enrol.Config{
 		Store: w.store, Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
+		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
 		Life: 30 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Alarm: func(_ context.Context, kind, subject string, err error) {
 			w.mu.Lock()
@@ -198,7 +201,7 @@ func (w *world) authorities() {
 func testProvider() agreement.Provider {
 	return agreement.Provider{
 		Name: "Example QTSP", RegistrationID: "VATPL-5260250274", Address: "ul. Przykładowa 1, 00-001 Warszawa",
-		PolicyOID: "1.2.616.1.999999.1.1", PDSURL: "https://pki.example.com/pds_en.pdf",
+		PolicyOID: "1.2.616.1.999999.1.1",
 	}
 }
 
@@ -251,7 +254,7 @@ func (p *person) got(v enrol.View, err error) {
 func (w *world) reach(state enrol.State) *person {
 	w.Helper()
 	ctx := context.Background()
-	v, err := w.Create(ctx, portal, w.request(), w.voucher(), "uk")
+	v, err := w.Create(ctx, portal, w.request(), w.voucher(), cmp.Or(w.language, "uk"))
 	w.must(err)
 	p := &person{world: w, id: v.ID, view: v}
 	for _, step := range []func(){

@@ -55,7 +55,7 @@ func (s *sheet) title(d Data) {
 	s.y += 2
 	at := d.At.UTC()
 	day := fmt.Sprintf(s.t.date, at.Day(), s.t.months[at.Month()-1], at.Year())
-	s.textCentre(s.y, body().b(), "№ "+d.Number)
+	s.textCentre(s.y, body().b(), s.t.number+" "+d.Number)
 	s.y += body().h()
 	s.textCentre(s.y, small(), s.t.dated+" "+day+", "+at.Format("15:04:05")+" UTC")
 	s.y += small().h() + 3

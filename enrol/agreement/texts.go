@@ -12,6 +12,7 @@ type texts struct {
 	testMark string // the same, in one word, across the page
 
 	// Labels.
+	number                          string // before the agreement's number
 	document, dated, version, page  string // page has two %d: this one and how many
 	provider, signatory             string // role of the party
 	registration, address           string
@@ -45,12 +46,12 @@ type section struct {
 }
 
 // Languages lists what Data.Language may be.
-func Languages() []string { return []string{"uk"} }
+func Languages() []string { return []string{"uk", "pl", "en"} }
 
 // textsIn returns the texts of a language that Languages names.
 func textsIn(language string) (texts, bool) {
 	all := map[string]func() texts{
-		"uk": ukrainian,
+		"uk": ukrainian, "pl": polish, "en": english,
 	}
 	if f, ok := all[language]; ok {
 		return f(), true

@@ -2,6 +2,8 @@ package agreement
 
 import (
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,3 +69,35 @@ func TestUkrainianYears(t *testing.T) {
 		}
 	}
 }
+
+func TestPolishYears(t *testing.T) {
+	for n, want := range map[int]string{
+		1: "1 rok", 2: "2 lata", 4: "4 lata", 5: "5 lat", 11: "11 lat", 12: "12 lat", 20: "20 lat", 21: "21 lat", 22: "22 lata", 112: "112 lat",
+	} {
+		if got := polishYears(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+// Every language has the same clauses and the same values in them, so that nobody agrees to more or less than others.
+func TestLanguagesSayTheSame(t *testing.T) {
+	shape := func(language string) (all []string) {
+		texts, _ := textsIn(language)
+		for _, s := range texts.sections {
+			for _, clause := range s.clauses {
+				all = append(all, strings.Join(placeholders.FindAllString(clause, -1), " "))
+			}
+			all = append(all, "section")
+		}
+		return all
+	}
+	want := shape("uk")
+	for _, language := range Languages() {
+		if got := shape(language); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", language, got, want)
+		}
+	}
+}
+
+var placeholders = regexp.MustCompile(`\{[a-z_]+\}`)

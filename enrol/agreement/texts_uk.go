@@ -16,6 +16,7 @@ func ukrainian() texts {
 		test:     "ТЕСТ — юридичної сили не має",
 		testMark: "ТЕСТ",
 
+		number:   "№",
 		document: "Договір №", dated: "Складено", version: "Редакція тексту", page: "Сторінка %d з %d",
 		provider: "НАДАВАЧ", signatory: "ПІДПИСУВАЧ",
 		registration: "Реєстраційний ідентифікатор", address: "Адреса",

@@ -3,7 +3,6 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -163,8 +162,8 @@ func (e *Engine) openServices(ctx context.Context) error {
 		Memory: e.memory, Limits: limits,
 		Provider: agreement.Provider{
 			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
-			PDSURL: cmp.Or(c.PDS["uk"], c.PDS["en"]),
 		},
+		PDS:      c.PDS,
 		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
