@@ -51,6 +51,7 @@ type translator struct {
 	faults []Fault
 	logger *slog.Logger
 	now    func() time.Time
+	called func(Call)
 }
 
 // call is one call in progress.
@@ -75,6 +76,7 @@ func (t translator) end(c *call, req any, err error) error {
 		attrs = append(attrs, slog.String("request", printable(r.GetRequestId())))
 	}
 	if err == nil {
+		t.called(Call{Method: c.method, Took: t.now().Sub(c.began)})
 		t.logger.LogAttrs(c.ctx, slog.LevelDebug, "call", attrs...)
 		return nil
 	}
@@ -83,6 +85,7 @@ func (t translator) end(c *call, req any, err error) error {
 	if !ok {
 		a, _ = ReasonInternal.answer()
 	}
+	t.called(Call{Method: c.method, Reason: a.reason, Took: t.now().Sub(c.began)})
 	level := slog.LevelInfo
 	switch a.code {
 	case codes.Internal, codes.Unavailable, codes.DataLoss:

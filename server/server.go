@@ -31,7 +31,7 @@ const (
 	chunkSize  = 64 << 10 // of what is streamed to a client
 )
 
-// Config wires a Server. All fields but Faults are required.
+// Config wires a Server. All fields but Faults and Called are required.
 type Config struct {
 	Certificate tls.Certificate // of the server, with its chain
 	Clients     *x509.CertPool  // the CAs that issue client certificates; no others count
@@ -50,6 +50,15 @@ type Config struct {
 	Faults []Fault
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Called is told of every call that ended. It must not block; nil: nobody is.
+	Called func(Call)
+}
+
+// Call is what may be counted of a call: nothing of a person, and as few values as there are methods and reasons.
+type Call struct {
+	Method string // full name, as gRPC writes it
+	Reason Reason // "" when it was answered
+	Took   time.Duration
 }
 
 // Limits of clients. All are for one client name, whatever the number of its connections.
@@ -91,13 +100,16 @@ func New(c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if c.Called == nil {
+		c.Called = func(Call) {}
+	}
 	s := &Server{config: c, stopping: make(chan struct{})}
 	validator, err := newValidator()
 	if err != nil {
 		return nil, err
 	}
 	s.gates = &gates{
-		translator: translator{faults: c.Faults, logger: c.Logger, now: c.Now},
+		translator: translator{faults: c.Faults, logger: c.Logger, now: c.Now, called: c.Called},
 		validator:  validator, limits: c.Limits, clients: map[string]*quota{},
 	}
 	s.grpc = grpc.NewServer(

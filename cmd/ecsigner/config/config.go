@@ -32,6 +32,7 @@ type Config struct {
 	Provider     Provider     `yaml:"provider"`
 	Certificates Certificates `yaml:"certificates"`
 	PKI          PKI          `yaml:"pki"`
+	Metrics      Metrics      `yaml:"metrics"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Limits       Limits       `yaml:"limits"`
@@ -77,6 +78,11 @@ type Certificates struct {
 type PKI struct {
 	Listen string `yaml:"listen"`
 	URL    string `yaml:"url"`
+}
+
+// Metrics says where Prometheus metrics are served; empty: nowhere.
+type Metrics struct {
+	Listen string `yaml:"listen"`
 }
 
 // Codes sets the limits of one-time codes.

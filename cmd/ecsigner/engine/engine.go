@@ -61,6 +61,8 @@ type Engine struct {
 
 	grpcListener, httpListener net.Listener
 	http                       *pki.Server
+	metrics                    *metrics     // nil unless configured
+	metricsListener            net.Listener // the same
 	workers                    sync.WaitGroup
 }
 
@@ -242,12 +244,18 @@ func (e *Engine) openServer(ctx context.Context) error {
 	limits := server.DefaultLimits()
 	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
 	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
+	checks := []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}}
+	var called func(server.Call)
+	if e.config.Metrics.Listen != "" {
+		e.metrics = newMetrics(e.version)
+		e.metrics.watch(checks)
+		called = e.metrics.called
+	}
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}},
-		Faults: faults(), Logger: e.logger, Now: time.Now,
+		Health: checks, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
@@ -259,6 +267,14 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 	}
 	if e.httpListener, err = lc.Listen(ctx, "tcp", e.config.PKI.Listen); err != nil {
 		return fmt.Errorf("pki.listen: %w; is another process using it?", err)
+	}
+	if e.metrics != nil {
+		if e.metricsListener, err = lc.Listen(ctx, "tcp", e.config.Metrics.Listen); err != nil {
+			return fmt.Errorf("metrics.listen: %w; is another process using it?", err)
+		}
+		if e.metrics.next, err = e.db.Size(ctx); err != nil {
+			return err
+		}
 	}
 	e.http, err = e.publication()
 	return err
@@ -288,6 +304,11 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
 	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
+	if e.metrics != nil {
+		watched := e.metrics.server(e.logger)
+		e.workers.Go(func() { _ = watched.Serve(e.metricsListener) }) // its end is not the end of the service
+		context.AfterFunc(work, func() { _ = watched.Close() })
+	}
 	ready()
 	var err error
 	select {
@@ -315,8 +336,10 @@ func (e *Engine) close() error {
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}
-	if e.httpListener != nil {
-		_ = e.httpListener.Close()
+	for _, l := range []net.Listener{e.httpListener, e.metricsListener} {
+		if l != nil {
+			_ = l.Close()
+		}
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
@@ -356,6 +379,9 @@ func (e *Engine) tick(ctx context.Context) {
 			return
 		case <-second.C:
 			_, err = e.tiles.Export(ctx, e.db)
+			if e.metrics != nil {
+				err = errors.Join(err, e.metrics.follow(ctx, e.db))
+			}
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
 			_, swept := e.signer.Sweep(ctx)
