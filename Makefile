@@ -27,6 +27,9 @@ test: packages ## all tests under the race detector; with CI=true nothing may be
 	$(GO) vet ./...
 	.ci/test
 
+interop: packages ## tests with judges and clients from PyPI, installed once
+	.ci/interop
+
 lint: ## format, static checks, proto rules and compatibility
 	$(GO) mod tidy -diff
 	@test -z "$$($$(.ci/tool gofumpt) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$'))" || \

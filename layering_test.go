@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/client": {"proto/"},
 	"cmd/ecsigner/demo":   {"proto/", "cmd/ecsigner/client"},
 	"cmd/ecsigner/system": {"proto/", "cmd/ecsigner/client"},
+	"examples/go":         {"proto/"},
 	"cmd/ecsigner/bench":  {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
 	"cmd/ecsigner/verify": {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 }
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 var only = map[string][]string{
 	"github.com/miekg/pkcs11":      {"hsm", "hsm/hsmtest"},
 	"C":                            {"hsm"},
-	"google.golang.org/grpc":       {"server", "proto/", "cmd/ecsigner", "cmd/ecsigner/"},
+	"google.golang.org/grpc":       {"server", "proto/", "cmd/ecsigner", "cmd/ecsigner/", "examples/go"},
 	"database/sql":                 {"store", "store/"},
 	"github.com/mattn/go-sqlite3":  {"store"},
 	"github.com/digitorus/pdfsign": {"cmd/ecsigner/verify"},
