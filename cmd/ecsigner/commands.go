@@ -145,52 +145,6 @@ calling client must be an operator; only an officer can add officers.
 	return group("client", "Clients of the service: portals, document systems, auditors", add)
 }
 
-func credentialCommand() *cobra.Command {
-	var dir, name string
-	grant := &cobra.Command{
-		Use: "grant CREDENTIAL", Short: "Let a document system ask for signatures with a credential",
-		Long: `grant lets a document system ask for signatures with a credential. Each signature still needs the person's code.
-Granting twice changes nothing. The client must be an operator.`,
-		Example: "  ecsigner credential grant CREDENTIAL --to contracts",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(dir, func(c *client.Conn) error {
-				_, err := c.Credential.GrantAccess(cmd.Context(), &pb.GrantAccessRequest{
-					RequestId: client.RequestID(), CredentialId: args[0], Client: name,
-				})
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s may use %s\n", name, args[0])
-				}
-				return err
-			})
-		},
-	}
-	profile(grant, &dir)
-	grant.Flags().StringVar(&name, "to", "", "name of the document system (required)")
-	_ = grant.MarkFlagRequired("to")
-	var listDir string
-	list := &cobra.Command{
-		Use: "list", Short: "List the credentials that this client may see",
-		Long: `list prints id, status and last day of the first 100 credentials: for a document system of those that it was granted,
-for an operator or officer of all.`,
-		Example: "  ecsigner credential list",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(listDir, func(c *client.Conn) error {
-				r, err := c.Credential.ListCredentials(cmd.Context(), &pb.ListCredentialsRequest{PageSize: 100})
-				for _, k := range r.GetCredentials() {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  valid to %s\n", k.GetId(),
-						strings.ToLower(strings.TrimPrefix(k.GetStatus().String(), "CREDENTIAL_STATUS_")),
-						k.GetValidToTime().AsTime().Format(time.DateOnly))
-				}
-				return err
-			})
-		},
-	}
-	profile(list, &listDir)
-	return group("credential", "Credentials: a person's key, certificate and who may ask for signatures", grant, list)
-}
-
 func signCommand() *cobra.Command {
 	var dir, credential, title, out, language string
 	c := &cobra.Command{
