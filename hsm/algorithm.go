@@ -5,9 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"slices"
+	"strings"
 
 	"github.com/miekg/pkcs11"
 )
@@ -20,18 +23,42 @@ const (
 	ECDSAP384 = "ecdsa-p384"
 	// Ed25519 is pure Ed25519 (RFC 8032), for service keys alone: it signs messages, not digests.
 	Ed25519 = "ed25519"
+
+	// RSA3072 is a signatory's key, which makes signatures by either of the next two.
+	RSA3072 = "rsa-3072"
+	// RSAPKCS1 is RSASSA-PKCS1-v1_5 over SHA-256 digests.
+	RSAPKCS1 = "rsa-pkcs1-sha256"
+	// RSAPSS is RSASSA-PSS over SHA-256 digests with MGF1 of SHA-256 and a salt of 32 bytes.
+	RSAPSS = "rsa-pss-sha256"
 )
+
+// rsaBytes is the length of the modulus, and of a signature, of an RSA3072 key.
+const rsaBytes = 3072 / 8
 
 // algorithm is what the token needs to know about a kind of key.
 type algorithm struct {
 	name     string
 	generate uint           // mechanism that makes the pair
 	keyType  uint           // CKA_KEY_TYPE
-	params   []byte         // CKA_EC_PARAMS, DER
-	sign     uint           // mechanism that signs
+	params   []byte         // CKA_EC_PARAMS, DER; nil for RSA
+	sign     uint           // mechanism that signs; 0 for RSA3072, which names a key and no signature
+	pss      []byte         // parameter of the mechanism
+	prefix   []byte         // of the digest before it is signed
 	hash     crypto.Hash    // of the digests to be signed; 0 for a message
-	curve    elliptic.Curve // nil for Ed25519
+	curve    elliptic.Curve // nil for Ed25519 and RSA
 }
+
+// digestInfoSHA256 is the DER of a DigestInfo up to the digest (RFC 8017, section 9.2, note 1): CKM_RSA_PKCS
+// pads what it is given, so the encoding around the digest is ours.
+func digestInfoSHA256() []byte {
+	return []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+}
+
+func rsaAlgorithm(name string) *algorithm {
+	return &algorithm{name: name, generate: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, keyType: pkcs11.CKK_RSA, hash: crypto.SHA256}
+}
+
+func (a *algorithm) isRSA() bool { return a.keyType == pkcs11.CKK_RSA }
 
 // The mechanisms of Ed25519, PKCS #11 v3.0, sections 2.3.5 and 2.3.14; the binding knows v2.40.
 const (
@@ -60,20 +87,43 @@ func algorithmNamed(name string) (*algorithm, error) {
 			name: name, generate: ckmECEdwardsKeyPairGen, keyType: ckkECEdwards, sign: ckmEdDSA,
 			params: []byte{0x06, 0x03, 0x2b, 0x65, 0x70}, // 1.3.101.112
 		}, nil
+	case RSA3072:
+		return rsaAlgorithm(name), nil
+	case RSAPKCS1:
+		a := rsaAlgorithm(name)
+		a.sign, a.prefix = pkcs11.CKM_RSA_PKCS, digestInfoSHA256()
+		return a, nil
+	case RSAPSS:
+		a := rsaAlgorithm(name)
+		a.sign = pkcs11.CKM_RSA_PKCS_PSS
+		a.pss = pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, uint(crypto.SHA256.Size()))
+		return a, nil
 	}
-	return nil, fmt.Errorf("%w: %q is not offered; use %s or %s (service keys also %s)", ErrAlgorithm, name, ECDSAP256, ECDSAP384, Ed25519)
+	return nil, fmt.Errorf("%w: %q is not offered", ErrAlgorithm, name)
 }
 
-// signatoryAlgorithm is algorithmNamed for the keys of signatories, which sign digests.
-func signatoryAlgorithm(name string) (*algorithm, error) {
-	a, err := algorithmNamed(name)
-	if err == nil && a.hash == 0 {
-		return nil, fmt.Errorf("%w: %q signs messages, a signatory's key signs digests; use %s or %s", ErrAlgorithm, name, ECDSAP256, ECDSAP384)
+// named is algorithmNamed for one use, which is that of the names given.
+func named(name, use string, names ...string) (*algorithm, error) {
+	if !slices.Contains(names, name) {
+		return nil, fmt.Errorf("%w: %q is not offered for %s; use %s", ErrAlgorithm, name, use, strings.Join(names, ", "))
 	}
-	return a, err
+	return algorithmNamed(name)
 }
 
-// algorithmOf finds the algorithm by a public key's CKA_EC_PARAMS.
+func serviceKey(name string) (*algorithm, error) {
+	return named(name, "service keys", ECDSAP256, ECDSAP384, Ed25519)
+}
+
+func signatoryKey(name string) (*algorithm, error) {
+	return named(name, "signatories' keys", ECDSAP256, ECDSAP384, RSA3072)
+}
+
+// signatorySignature finds how a signatory's key signs digests. An EC key has one way, of its own name.
+func signatorySignature(name string) (*algorithm, error) {
+	return named(name, "signatories' signatures", ECDSAP256, ECDSAP384, RSAPKCS1, RSAPSS)
+}
+
+// algorithmOf finds the algorithm of a service key by its CKA_EC_PARAMS.
 func algorithmOf(params []byte) (*algorithm, error) {
 	for _, name := range []string{ECDSAP256, ECDSAP384, Ed25519} {
 		if a, err := algorithmNamed(name); err == nil && string(a.params) == string(params) {
@@ -116,9 +166,24 @@ func (a *algorithm) public(point []byte) (crypto.PublicKey, error) {
 	return key, nil
 }
 
-// encode turns what C_Sign returned into the signature's usual form: for ECDSA r and s as the DER
+// publicRSA decodes CKA_MODULUS and CKA_PUBLIC_EXPONENT. Nothing but what was asked for is a key of ours.
+func publicRSA(modulus, exponent []byte) (crypto.PublicKey, error) {
+	n, e := new(big.Int).SetBytes(modulus), new(big.Int).SetBytes(exponent)
+	if n.BitLen() != 8*rsaBytes || n.Bit(0) == 0 || e.Cmp(big.NewInt(65537)) != 0 {
+		return nil, fmt.Errorf("%w: the device returned an RSA key of %d bits with exponent %v", ErrUnsupported, n.BitLen(), e)
+	}
+	return &rsa.PublicKey{N: n, E: 65537}, nil
+}
+
+// encode turns what C_Sign returned into the signature's usual form: for RSA as it is; for ECDSA r and s as the DER
 // Ecdsa-Sig-Value of RFC 3279, section 2.2.3 (PKCS #11 returns them side by side).
 func (a *algorithm) encode(raw []byte) ([]byte, error) {
+	if a.isRSA() {
+		if len(raw) != rsaBytes {
+			return nil, fmt.Errorf("%w: the device returned an RSA signature of %d bytes", ErrUnsupported, len(raw))
+		}
+		return raw, nil
+	}
 	if a.curve == nil {
 		if len(raw) != ed25519.SignatureSize {
 			return nil, fmt.Errorf("%w: the device returned an Ed25519 signature of %d bytes", ErrUnsupported, len(raw))

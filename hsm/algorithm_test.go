@@ -50,8 +50,12 @@ func TestEncode(t *testing.T) {
 			}
 		}
 	}
-	if _, err := hsm.Encode(hsm.Ed25519, make([]byte, 63)); !errors.Is(err, hsm.ErrUnsupported) {
-		t.Error(err)
+	for name, size := range map[string]int{hsm.Ed25519: 64, hsm.RSAPKCS1: 384, hsm.RSAPSS: 384} {
+		for _, n := range []int{0, size - 1, size + 1} {
+			if _, err := hsm.Encode(name, make([]byte, n)); !errors.Is(err, hsm.ErrUnsupported) {
+				t.Errorf("%s of %d bytes: %v", name, n, err)
+			}
+		}
 	}
 }
 

@@ -191,7 +191,7 @@ func (d *Device) RaiseEpoch(ctx context.Context) (uint64, error) {
 // CreateServiceKey makes a permanent key pair (algorithm ECDSAP256, ECDSAP384 or Ed25519) whose private
 // part is not extractable, and returns the public key. Errors: ErrExists, ErrAlgorithm, ErrUnavailable.
 func (d *Device) CreateServiceKey(ctx context.Context, label, name string) (crypto.PublicKey, error) {
-	a, err := algorithmNamed(name)
+	a, err := serviceKey(name)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,12 @@ func (a *algorithm) privateTemplate(token, extractable bool, more ...any) []*pkc
 }
 
 func (a *algorithm) publicTemplate(token bool, more ...any) []*pkcs11.Attribute {
+	if a.isRSA() {
+		more = append(more, pkcs11.CKA_MODULUS_BITS, 8*rsaBytes, pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})
+	} else {
+		more = append(more, pkcs11.CKA_EC_PARAMS, a.params)
+	}
 	return attributes(append(more,
-		pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY, pkcs11.CKA_KEY_TYPE, a.keyType, pkcs11.CKA_EC_PARAMS, a.params,
+		pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY, pkcs11.CKA_KEY_TYPE, a.keyType,
 		pkcs11.CKA_TOKEN, token, pkcs11.CKA_PRIVATE, false, pkcs11.CKA_MODIFIABLE, false, pkcs11.CKA_VERIFY, true)...)
 }

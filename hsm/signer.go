@@ -41,7 +41,7 @@ func (d *Device) Signer(ctx context.Context, label string) (crypto.Signer, error
 	})
 }
 
-// publicKey reads a public key object.
+// publicKey reads the public key object of a service key.
 func (c *call) publicKey(h pkcs11.ObjectHandle) (*algorithm, crypto.PublicKey, error) {
 	values, err := c.values(h, pkcs11.CKA_EC_PARAMS, pkcs11.CKA_EC_POINT)
 	if err != nil {
@@ -53,6 +53,19 @@ func (c *call) publicKey(h pkcs11.ObjectHandle) (*algorithm, crypto.PublicKey, e
 	}
 	public, err := a.public(values[1])
 	return a, public, err
+}
+
+// publicKeyOf reads the public key object of a key made as a.
+func (c *call) publicKeyOf(a *algorithm, h pkcs11.ObjectHandle) (crypto.PublicKey, error) {
+	if !a.isRSA() {
+		_, public, err := c.publicKey(h)
+		return public, err
+	}
+	values, err := c.values(h, pkcs11.CKA_MODULUS, pkcs11.CKA_PUBLIC_EXPONENT)
+	if err != nil {
+		return nil, err
+	}
+	return publicRSA(values[0], values[1])
 }
 
 func (s *signer) Public() crypto.PublicKey { return s.public }
@@ -92,11 +105,11 @@ func hashName(h crypto.Hash) string {
 
 // sign makes one signature. Once C_Sign has been called nothing repeats it, as it may have made one.
 func (c *call) sign(a *algorithm, key pkcs11.ObjectHandle, data []byte) ([]byte, error) {
-	if err := c.k.SignInit(c.s, mechanism(a.sign), key); err != nil {
+	if err := c.k.SignInit(c.s, []*pkcs11.Mechanism{pkcs11.NewMechanism(a.sign, a.pss)}, key); err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 	c.final = true
-	raw, err := c.k.Sign(c.s, data)
+	raw, err := c.k.Sign(c.s, slices.Concat(a.prefix, data))
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -76,7 +77,7 @@ func (c *call) generateKEK(id string) (pkcs11.ObjectHandle, error) {
 
 // probeKEK tries what the unwrap template must forbid. Some devices accept the attribute and ignore it.
 func (c *call) probeKEK(h pkcs11.ObjectHandle, mech []*pkcs11.Mechanism) error {
-	a, err := signatoryAlgorithm(ECDSAP256)
+	a, err := signatoryKey(ECDSAP256)
 	if err != nil {
 		return err
 	}
@@ -110,12 +111,12 @@ func (c *call) probeKEK(h pkcs11.ObjectHandle, mech []*pkcs11.Mechanism) error {
 	return nil
 }
 
-// GenerateKey makes a signatory's key pair (algorithm ECDSAP256 or ECDSAP384) and returns the private key
+// GenerateKey makes a signatory's key pair (ECDSAP256, ECDSAP384 or RSA3072) and returns the private key
 // wrapped under the newest KEK (PKCS #8 under RFC 5649), that KEK's id, and the public key. Nothing of it
 // stays on the token. The wrapped key has been unwrapped once, so it is known to work.
 // Errors: ErrAlgorithm, ErrAbsent (no KEK), ErrUnsupported, ErrUnavailable.
 func (d *Device) GenerateKey(ctx context.Context, name string) (wrapped []byte, kek string, public crypto.PublicKey, err error) {
-	a, err := signatoryAlgorithm(name)
+	a, err := signatoryKey(name)
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -166,16 +167,18 @@ func (c *call) generateWrapped(a *algorithm, kek pkcs11.ObjectHandle, mech []*pk
 	if err != nil {
 		return nil, nil, fmt.Errorf("wrapping a signatory's key: %w", err)
 	}
-	_, public, err := c.publicKey(pub)
+	public, err := c.publicKeyOf(a, pub)
 	return wrapped, public, err
 }
 
 // SignWrapped unwraps a signatory's key as a session object that cannot be read, signs every digest in
-// order with one C_Sign each, and destroys the object. Signatures are DER (RFC 3279). On an error no
-// signature is returned and none is tried again, though the device may have made some.
+// order with one C_Sign each, and destroys the object. The name is that of the signature: ECDSAP256 and
+// ECDSAP384 for keys of that name, RSAPKCS1 or RSAPSS for an RSA3072 key. ECDSA signatures are DER (RFC
+// 3279), RSA signatures the plain bytes of RFC 8017. On an error no signature is returned and none is
+// tried again, though the device may have made some.
 // Errors: ErrAlgorithm, ErrDigest, ErrAbsent (no such KEK), ErrWrappedKey, ErrUnavailable.
 func (d *Device) SignWrapped(ctx context.Context, kek string, wrapped []byte, name string, digests [][]byte) ([][]byte, error) {
-	a, err := signatoryAlgorithm(name)
+	a, err := signatorySignature(name)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +227,7 @@ func (d *Device) SignWrapped(ctx context.Context, kek string, wrapped []byte, na
 
 // unwrap restores a wrapped key as a session object.
 func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, mech []*pkcs11.Mechanism, wrapped []byte) (pkcs11.ObjectHandle, error) {
-	if len(wrapped) < 24 || len(wrapped)%8 != 0 { // RFC 5649, section 4.1; shorter holds no EC key
+	if len(wrapped) < 24 || len(wrapped)%8 != 0 { // RFC 5649, section 4.1; shorter holds no private key
 		return 0, fmt.Errorf("%w: %d bytes are no wrapped key", ErrWrappedKey, len(wrapped))
 	}
 	h, err := c.k.UnwrapKey(c.s, mech, kek, wrapped, a.privateTemplate(false, false))
@@ -244,14 +247,18 @@ func (c *call) unwrap(a *algorithm, kek pkcs11.ObjectHandle, mech []*pkcs11.Mech
 
 // guarded refuses an unwrapped private key that could be read, or is not of the algorithm.
 func (c *call) guarded(key pkcs11.ObjectHandle, a *algorithm) error {
-	values, err := c.values(key, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE, pkcs11.CKA_EC_PARAMS)
+	kind := uint(pkcs11.CKA_EC_PARAMS)
+	if a.isRSA() {
+		kind = pkcs11.CKA_MODULUS
+	}
+	values, err := c.values(key, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE, kind)
 	if err != nil {
 		return err
 	}
 	if string(values[0]) != "\x01" || string(values[1]) != "\x00" {
 		return fmt.Errorf("%w: token %q unwrapped a key that could be read", ErrUnsupported, c.label)
 	}
-	if string(values[2]) != string(a.params) {
+	if a.isRSA() && new(big.Int).SetBytes(values[2]).BitLen() != 8*rsaBytes || !a.isRSA() && string(values[2]) != string(a.params) {
 		return fmt.Errorf("%w: it is no key for %s", ErrWrappedKey, a.name)
 	}
 	return nil

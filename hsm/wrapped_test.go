@@ -2,8 +2,10 @@ package hsm_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,8 +86,17 @@ func unwrapTemplate(changes ...*pkcs11.Attribute) []*pkcs11.Attribute {
 
 // TestTheft: who holds the PIN and the database cannot read a signatory's key.
 func TestTheft(t *testing.T) {
+	for name, keyType := range map[string]uint{hsm.ECDSAP256: pkcs11.CKK_EC, hsm.RSA3072: pkcs11.CKK_RSA} {
+		t.Run(name, func(t *testing.T) { tryTheft(t, name, attr(pkcs11.CKA_KEY_TYPE, keyType)) })
+	}
+}
+
+func tryTheft(t *testing.T, algorithm string, keyType *pkcs11.Attribute) {
+	unwrapTemplate := func(changes ...*pkcs11.Attribute) []*pkcs11.Attribute {
+		return unwrapTemplate(append([]*pkcs11.Attribute{keyType}, changes...)...)
+	}
 	d := hsmtest.New(t)
-	wrapped, _, _, err := d.GenerateKey(context.Background(), hsm.ECDSAP256)
+	wrapped, _, _, err := d.GenerateKey(context.Background(), algorithm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +177,8 @@ func TestTheft(t *testing.T) {
 		"unwrapped key: set EXTRACTABLE":   set(key, attr(pkcs11.CKA_EXTRACTABLE, true)),
 		"unwrapped key: copy readable":     copied(key, attr(pkcs11.CKA_SENSITIVE, false)),
 		"unwrapped key: copy, extractable": copied(key, attr(pkcs11.CKA_EXTRACTABLE, true)),
+		"unwrapped key: read RSA's d":      value(key, pkcs11.CKA_PRIVATE_EXPONENT),
+		"unwrapped key: read RSA's p":      value(key, pkcs11.CKA_PRIME_1),
 		"unwrapped key: wrap it":           wrapUnder(key),
 		"seal key: read":                   value(seal, pkcs11.CKA_VALUE),
 		"seal key: copy":                   copied(seal, attr(pkcs11.CKA_TOKEN, false)),
@@ -222,15 +235,21 @@ func TestWrappedKeyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rsaKey, _, _, err := d.GenerateKey(ctx, hsm.RSA3072)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := d.CreateKEK(ctx, "kek-2025-9"); err != nil {
 		t.Fatal(err)
 	}
+	rsa2048 := wrapRSA(t, d, kek, 2048)
 	type blob struct {
 		name, kek string
 		bytes     []byte
 	}
 	bad := []blob{
 		{"other curve", kek, other},
+		{"RSA", kek, rsaKey},
 		{"other KEK", "kek-2025-9", wrapped},
 		{"empty", kek, nil},
 		{"one block", kek, wrapped[:8]},
@@ -262,6 +281,23 @@ func TestWrappedKeyRefused(t *testing.T) {
 		if _, err := d.SignWrapped(ctx, kek, wrapped, hsm.ECDSAP256, ds); !errors.Is(err, hsm.ErrDigest) {
 			t.Errorf("digests %v: %v", ds, err)
 		}
+	}
+	for _, name := range []string{hsm.RSAPKCS1, hsm.RSAPSS} {
+		if _, _, _, err := d.GenerateKey(ctx, name); !errors.Is(err, hsm.ErrAlgorithm) {
+			t.Errorf("a key of type %s: %v", name, err)
+		}
+		if _, err := d.CreateServiceKey(ctx, name, name); !errors.Is(err, hsm.ErrAlgorithm) {
+			t.Errorf("a service key of type %s: %v", name, err)
+		}
+		if _, err := d.SignWrapped(ctx, kek, wrapped, name, digests(1)); !errors.Is(err, hsm.ErrWrappedKey) {
+			t.Errorf("%s with an EC key: %v", name, err)
+		}
+		if _, err := d.SignWrapped(ctx, kek, rsa2048, name, digests(1)); !errors.Is(err, hsm.ErrWrappedKey) {
+			t.Errorf("%s with a key of 2048 bits: %v", name, err)
+		}
+	}
+	if _, err := d.SignWrapped(ctx, kek, rsaKey, hsm.RSA3072, digests(1)); !errors.Is(err, hsm.ErrAlgorithm) {
+		t.Errorf("a signature without a scheme: %v", err)
 	}
 	for _, name := range []string{"", "rsa-2048", hsm.Ed25519} {
 		_, _, _, genErr := d.GenerateKey(ctx, name)
@@ -300,6 +336,58 @@ func wrapSecret(t testing.TB, d *hsm.Device, kek string) []byte {
 		t.Fatal(err)
 	}
 	return wrapped
+}
+
+// wrapRSA makes an RSA key of any length and wraps it under the KEK.
+func wrapRSA(t testing.TB, d *hsm.Device, kek string, bits int) []byte {
+	t.Helper()
+	h := newHolder(t, d)
+	_, key, err := h.GenerateKeyPair(h.s, mechanism(pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, nil),
+		[]*pkcs11.Attribute{attr(pkcs11.CKA_MODULUS_BITS, bits), attr(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})},
+		[]*pkcs11.Attribute{attr(pkcs11.CKA_TOKEN, false), attr(pkcs11.CKA_EXTRACTABLE, true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := h.WrapKey(h.s, wrapPad(), h.find(t, attr(pkcs11.CKA_LABEL, kek))[0], key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrapped
+}
+
+// TestRSA: one key makes signatures of both kinds, and neither passes for the other.
+func TestRSA(t *testing.T) {
+	d := hsmtest.New(t)
+	ctx := context.Background()
+	wrapped, kek, public, err := d.GenerateKey(ctx, hsm.RSA3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := public.(*rsa.PublicKey)
+	if key.N.BitLen() != 3072 || key.E != 65537 {
+		t.Fatalf("%d bits, exponent %d", key.N.BitLen(), key.E)
+	}
+	salt := &rsa.PSSOptions{SaltLength: 32}
+	ds := digests(3)
+	for _, name := range []string{hsm.RSAPKCS1, hsm.RSAPSS} {
+		sigs, err := d.SignWrapped(ctx, kek, wrapped, name, ds)
+		if err != nil || len(sigs) != len(ds) {
+			t.Fatalf("%s: %d signatures, %v", name, len(sigs), err)
+		}
+		for i, sig := range sigs {
+			pkcs1 := rsa.VerifyPKCS1v15(key, crypto.SHA256, ds[i], sig) == nil
+			pss := rsa.VerifyPSS(key, crypto.SHA256, ds[i], sig, salt) == nil
+			if pkcs1 != (name == hsm.RSAPKCS1) || pss != (name == hsm.RSAPSS) {
+				t.Errorf("%s, signature %d: valid as PKCS#1 %v, as PSS %v", name, i, pkcs1, pss)
+			}
+		}
+		if _, err := d.SignWrapped(ctx, kek, wrapped, name, [][]byte{make([]byte, 48)}); !errors.Is(err, hsm.ErrDigest) {
+			t.Errorf("%s of a SHA-384 digest: %v", name, err)
+		}
+	}
+	if _, err := d.SignWrapped(ctx, kek, wrapped, hsm.ECDSAP256, ds); !errors.Is(err, hsm.ErrWrappedKey) {
+		t.Errorf("ECDSA with an RSA key: %v", err)
+	}
 }
 
 func TestNewestKEK(t *testing.T) {
