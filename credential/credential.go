@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -29,15 +30,42 @@ const (
 // Valid reports whether s is one of the states above.
 func (s Status) Valid() bool { return s == Active || s == Suspended || s == Revoked }
 
-// Algorithm names the key type of a credential together with its signature scheme.
+// Algorithm names the type of a credential's key. The binding holds it.
 type Algorithm string
 
-// ECDSAP256 is ECDSA on curve P-256 with SHA-256; signatures are DER (RFC 3279 Ecdsa-Sig-Value).
-const ECDSAP256 Algorithm = "ecdsa-p256"
+// The types of keys.
+const (
+	ECDSAP256 Algorithm = "ecdsa-p256" // curve P-256
+	RSA3072   Algorithm = "rsa-3072"   // modulus of 3072 bits, exponent 65537
+)
 
-// DigestSize is the length in bytes of the DTBS/R that a key of this algorithm signs, or 0 if the algorithm is unknown.
+// Scheme names how a key signs. It is chosen for each operation and authorised with it.
+type Scheme string
+
+// The schemes, all with SHA-256. The first has the name of its key, as operations had before there was a choice.
+const (
+	ECDSASHA256 Scheme = "ecdsa-p256"       // signatures are DER (RFC 3279 Ecdsa-Sig-Value)
+	RSAPSS      Scheme = "rsa-pss-sha256"   // RSASSA-PSS, MGF1 with SHA-256, salt of 32 bytes
+	RSAPKCS1    Scheme = "rsa-pkcs1-sha256" // RSASSA-PKCS1-v1_5, for validators that know no PSS
+)
+
+// Schemes are those that a key of this type may sign with, the default first; none if the type is unknown.
+func (a Algorithm) Schemes() []Scheme {
+	switch a {
+	case ECDSAP256:
+		return []Scheme{ECDSASHA256}
+	case RSA3072:
+		return []Scheme{RSAPSS, RSAPKCS1}
+	}
+	return nil
+}
+
+// Allows reports whether a key of this type may sign with s.
+func (a Algorithm) Allows(s Scheme) bool { return slices.Contains(a.Schemes(), s) }
+
+// DigestSize is the length in bytes of the DTBS/R that a key of this type signs, or 0 if the type is unknown.
 func (a Algorithm) DigestSize() int {
-	if a == ECDSAP256 {
+	if len(a.Schemes()) > 0 {
 		return 32
 	}
 	return 0

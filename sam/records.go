@@ -38,7 +38,7 @@ type Operation struct {
 	Caller         string // client that asked
 	Credential     credential.ID
 	BindingVersion uint64
-	Algorithm      credential.Algorithm
+	Algorithm      credential.Scheme
 	Digests        [][]byte // DTBS/R in order
 	Title          string   // shown
 	CallerName     string   // shown: the caller's registered name
@@ -186,7 +186,7 @@ func (o *Operation) UnmarshalBinary(data []byte) error {
 	format := d.String()
 	*o = Operation{
 		ID: d.String(), Caller: d.String(), Credential: credential.ID(d.String()), BindingVersion: d.Uint64(),
-		Algorithm: credential.Algorithm(d.String()), Digests: d.List(), Title: d.String(), CallerName: d.String(),
+		Algorithm: credential.Scheme(d.String()), Digests: d.List(), Title: d.String(), CallerName: d.String(),
 		Language: d.String(), Documents: d.List(), Details: d.Bytes(), Expires: d.Time(),
 	}
 	return finish(d, o, data, format, "ecsigner operation v1")

@@ -352,14 +352,14 @@ type Release struct {
 // this operation, that the operation is for this binding, and that digests are exactly the authorised ones in order;
 // only then the key is unwrapped. It returns one signature for each digest.
 func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
-	b, err := m.verified(ctx, r)
+	b, o, err := m.verified(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.unfinished(ctx, r.Operation); err != nil {
+	if err := m.unfinished(o.ID); err != nil {
 		return nil, err
 	}
-	signatures, err := m.device.SignWrapped(ctx, b.KEK, r.WrappedKey, string(b.Algorithm), r.Digests)
+	signatures, err := m.device.SignWrapped(ctx, b.KEK, r.WrappedKey, string(o.Algorithm), r.Digests)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
@@ -370,15 +370,11 @@ func (m *Module) Sign(ctx context.Context, r Release) ([][]byte, error) {
 }
 
 // unfinished refuses an operation that is known to be signed.
-func (m *Module) unfinished(ctx context.Context, operation credential.Sealed) error {
-	o, err := m.OpenOperation(ctx, operation)
-	if err != nil {
-		return err
-	}
+func (m *Module) unfinished(operation string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.finished[o.ID]; ok {
-		return fmt.Errorf("%w: the signatures of operation %s are recorded", ErrStale, o.ID)
+	if _, ok := m.finished[operation]; ok {
+		return fmt.Errorf("%w: the signatures of operation %s are recorded", ErrStale, operation)
 	}
 	return nil
 }
@@ -386,25 +382,25 @@ func (m *Module) unfinished(ctx context.Context, operation credential.Sealed) er
 // Verify tells, without touching a key, whether seals, binding, activation and digests agree, or what does not. That an
 // operation is finished, only Sign looks at: whoever reads rows while another call finishes is late, not an attacker.
 func (m *Module) Verify(ctx context.Context, r Release) error {
-	_, err := m.verified(ctx, r)
+	_, _, err := m.verified(ctx, r)
 	return err
 }
 
-// verified opens the binding and checks everything that has to hold before its key is unwrapped.
-func (m *Module) verified(ctx context.Context, r Release) (credential.Binding, error) {
+// verified opens binding and operation and checks everything that has to hold before the key is unwrapped.
+func (m *Module) verified(ctx context.Context, r Release) (credential.Binding, Operation, error) {
 	b, err := m.OpenBinding(ctx, r.Binding)
 	if err != nil {
-		return credential.Binding{}, err
+		return credential.Binding{}, Operation{}, err
 	}
-	return b, m.check(ctx, b, r)
+	o, err := m.OpenOperation(ctx, r.Operation)
+	if err != nil {
+		return credential.Binding{}, Operation{}, err
+	}
+	return b, o, m.check(ctx, b, o, r)
 }
 
 // check holds the sealed records against each other. Each condition names the row of a database writer's attack.
-func (m *Module) check(ctx context.Context, b credential.Binding, r Release) error {
-	o, err := m.OpenOperation(ctx, r.Operation)
-	if err != nil {
-		return err
-	}
+func (m *Module) check(ctx context.Context, b credential.Binding, o Operation, r Release) error {
 	c, err := m.OpenChallenge(ctx, r.Challenge)
 	if err != nil {
 		return err
@@ -424,7 +420,7 @@ func (m *Module) check(ctx context.Context, b credential.Binding, r Release) err
 	}{
 		{b.Status == credential.Active, "credential is not active"},
 		{o.Credential == b.ID && o.BindingVersion == b.Version, "operation is for another binding"},
-		{o.Algorithm == b.Algorithm, "operation is for another algorithm"},
+		{b.Algorithm.Allows(o.Algorithm), "operation is for another algorithm"},
 		{hmac.Equal(wrapped[:], b.WrappedKey), "wrapped key is not the bound one"},
 		{c.Purpose == PurposeSign && hmac.Equal(c.Subject, r.Operation.Seal), "challenge is for another operation"},
 		{hmac.Equal(c.Phone, b.Phone), "challenge went to another phone"},

@@ -22,6 +22,7 @@ import (
 type device struct {
 	key     []byte
 	keys    map[string]*ecdsa.PrivateKey
+	asked   string // algorithm of the last signatures
 	signed  int
 	macs    int
 	failMAC bool
@@ -51,7 +52,8 @@ func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.Pu
 	return []byte(w), "kek-1", &k.PublicKey, nil
 }
 
-func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ string, digests [][]byte) ([][]byte, error) {
+func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, algorithm string, digests [][]byte) ([][]byte, error) {
+	d.asked = algorithm
 	var out [][]byte
 	for _, g := range digests {
 		d.signed++
@@ -92,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	}
 	d1, d2 := sha256.Sum256([]byte("one")), sha256.Sum256([]byte("two"))
 	w.op = Operation{
-		ID: "op-1", Caller: "docs", Credential: "cred-1", BindingVersion: 3, Algorithm: credential.ECDSAP256,
+		ID: "op-1", Caller: "docs", Credential: "cred-1", BindingVersion: 3, Algorithm: credential.ECDSASHA256,
 		Digests: [][]byte{d1[:], d2[:]}, Title: "Договір", CallerName: "Docs Ltd", Language: "uk",
 		Documents: [][]byte{d1[:], d2[:]}, Details: []byte("details"), Expires: w.now.Add(10 * time.Minute),
 	}
@@ -205,6 +207,33 @@ func TestTrustDatabaseWriterCannotSign(t *testing.T) {
 		{"code sent to another phone", func(w *world) {
 			w.seal(w.binding, w.op, Challenge{ID: "x", Purpose: PurposeSign, Subject: w.release.Operation.Seal, Phone: []byte("other")}, w.now.Add(time.Minute))
 		}, ErrNotAuthorised},
+		{"scheme changed in the record", func(w *world) {
+			w.chooseRSA(credential.RSAPSS)
+			o := w.op
+			o.Algorithm = credential.RSAPKCS1
+			var err error
+			w.release.Operation.Record, err = o.MarshalBinary()
+			must(w.t, err)
+		}, ErrSeal},
+		{"operation put in whole, with another scheme", func(w *world) {
+			w.chooseRSA(credential.RSAPSS)
+			o := w.op
+			o.Algorithm = credential.RSAPKCS1
+			var err error
+			w.release.Operation, err = w.module.SealOperation(context.Background(), o)
+			must(w.t, err)
+		}, ErrNotAuthorised},
+		{"scheme of another type of key", func(w *world) {
+			o := w.op
+			o.Algorithm = credential.RSAPSS
+			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"no scheme", func(w *world) {
+			o := w.op
+			o.Algorithm = ""
+			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"name of a type of key as scheme", func(w *world) { w.chooseRSA(credential.Scheme(credential.RSA3072)) }, ErrNotAuthorised},
 		{"activation made up", func(w *world) { w.release.Activation.Seal = make([]byte, 32) }, ErrSeal},
 		{"activation absent", func(w *world) { w.release.Activation = credential.Sealed{} }, ErrSeal},
 		{"activation prolonged", func(w *world) { w.now = w.now.Add(3 * time.Minute) }, ErrExpired},
@@ -223,6 +252,26 @@ func TestTrustDatabaseWriterCannotSign(t *testing.T) {
 				t.Error("the key was used")
 			}
 		})
+	}
+}
+
+// chooseRSA makes the credential's key RSA and the operation one of this scheme.
+func (w *world) chooseRSA(s credential.Scheme) {
+	w.binding.Algorithm, w.op.Algorithm = credential.RSA3072, s
+	w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
+}
+
+// TestSignUsesTheAuthorisedScheme: the device is asked for what the operation says, for every scheme there is.
+func TestSignUsesTheAuthorisedScheme(t *testing.T) {
+	for _, key := range []credential.Algorithm{credential.ECDSAP256, credential.RSA3072} {
+		for _, scheme := range key.Schemes() {
+			w := newWorld(t)
+			w.binding.Algorithm, w.op.Algorithm = key, scheme
+			w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
+			if _, err := w.module.Sign(context.Background(), w.release); err != nil || w.device.asked != string(scheme) {
+				t.Errorf("%s: the device was asked for %q, %v", scheme, w.device.asked, err)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -24,8 +25,9 @@ import (
 // CreateRequest asks for signatures over documents or hashes with one credential.
 type CreateRequest struct {
 	Credential credential.ID
-	Title      string // shown to the person
-	Language   string // of the text to the person: uk, pl or en
+	Title      string            // shown to the person
+	Language   string            // of the text to the person: uk, pl or en
+	Algorithm  credential.Scheme // of the signatures; empty is the default of the key
 	Items      []ItemRequest
 }
 
@@ -127,7 +129,10 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if err != nil {
 		return View{}, err
 	}
-	items, err := s.prepare(ctx, caller, u, c.Items)
+	if c.Algorithm, err = u.scheme(c.Algorithm); err != nil {
+		return View{}, err
+	}
+	items, err := s.prepare(ctx, caller, u, algorithmOf(c.Algorithm), c.Items)
 	if err != nil {
 		return View{}, err
 	}
@@ -149,7 +154,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 		}
 		tx.Append(audit.SigningRequested{
 			Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
-			Algorithm: string(u.binding.Algorithm), DTBSR: digests(items), Documents: documents(items),
+			Algorithm: string(c.Algorithm), DTBSR: digests(items), Documents: documents(items),
 		})
 		if err := tx.PutOperation(o); err != nil {
 			return err
@@ -173,6 +178,9 @@ func (c CreateRequest) fingerprint() []byte {
 	parts := []string{"create", string(c.Credential), c.Title, c.Language}
 	for _, it := range c.Items {
 		parts = append(parts, it.Document, string(it.Hash), string(it.Format))
+	}
+	if c.Algorithm != "" { // a fourth part behind items of three: no other body has this fingerprint
+		parts = append(parts, string(c.Algorithm))
 	}
 	return fingerprint(parts...)
 }
@@ -209,21 +217,33 @@ func (c CreateRequest) validate() error {
 	return nil
 }
 
+// scheme returns the wanted scheme if the key allows it, and the key's default where none is wanted.
+func (u usable) scheme(wanted credential.Scheme) (credential.Scheme, error) {
+	offered := u.binding.Algorithm.Schemes()
+	if wanted == "" {
+		return offered[0], nil // a binding has a known algorithm, or it cannot be decoded
+	}
+	if !slices.Contains(offered, wanted) {
+		return "", &FieldError{"algorithm", fmt.Sprintf("the credential's key is %s; use one of %q", u.binding.Algorithm, offered), ErrInput}
+	}
+	return wanted, nil
+}
+
 // prepare builds the DTBS/R of every item.
-func (s *Service) prepare(ctx context.Context, caller Caller, u usable, requests []ItemRequest) ([]Item, error) {
+func (s *Service) prepare(ctx context.Context, caller Caller, u usable, algorithm cades.Algorithm, requests []ItemRequest) ([]Item, error) {
 	items := make([]Item, len(requests))
 	for i, r := range requests {
 		it := Item{Format: r.Format, Document: r.Document, Digest: r.Hash}
 		var err error
 		switch r.Format {
 		case PAdESBB:
-			err = s.preparePDF(ctx, caller, u, &it)
+			err = s.preparePDF(ctx, caller, u, algorithm, &it)
 			if err != nil {
 				return nil, &FieldError{fmt.Sprintf("items[%d].document", i), err.Error(), err}
 			}
 		case CAdESBB:
 			it.Prepared, err = cades.SignedAttributes(cades.CAdES, cades.Attributes{
-				Algorithm: cades.ECDSAWithSHA256, Certificate: u.record.Chain[0], ContentDigest: r.Hash, SigningTime: s.Now(),
+				Algorithm: algorithm, Certificate: u.record.Chain[0], ContentDigest: r.Hash, SigningTime: s.Now(),
 			})
 			if err != nil {
 				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)
@@ -238,14 +258,14 @@ func (s *Service) prepare(ctx context.Context, caller Caller, u usable, requests
 	return items, nil
 }
 
-func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, it *Item) error {
+func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algorithm cades.Algorithm, it *Item) error {
 	d, f, err := s.document(ctx, caller, it.Document)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
 	p, err := pades.Prepare(ctx, f, f.Size(), pades.Options{
-		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: cades.ECDSAWithSHA256,
+		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm,
 	})
 	if err != nil {
 		return err
@@ -292,7 +312,7 @@ func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateR
 	}
 	details := sha256.Sum256(o.Items)
 	o.Sealed, err = s.Trust.SealOperation(ctx, sam.Operation{
-		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: u.binding.Algorithm,
+		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: c.Algorithm,
 		Digests: digests(items), Title: c.Title, CallerName: caller.Registered, Language: c.Language,
 		Documents: documents(items), Details: details[:], Expires: o.Expires,
 	})

@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -226,7 +227,7 @@ func get[K comparable, V any](m map[K]V, k K, absent error) (V, error) {
 // device is the HSM in software; it counts signatures by wrapped key and can fail or wait.
 type device struct {
 	mu     sync.Mutex
-	keys   map[string]*ecdsa.PrivateKey
+	keys   map[string]crypto.Signer
 	signed map[string]int
 	before func() error
 	spoil  bool
@@ -238,17 +239,30 @@ func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.PublicKey, error) {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// rsaKey is made once: it takes long.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) })
+
+func (d *device) GenerateKey(_ context.Context, algorithm string) ([]byte, string, crypto.PublicKey, error) {
+	var k crypto.Signer
+	var err error
+	if algorithm == "rsa-3072" {
+		k, err = rsaKey()
+	} else {
+		k, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	if err != nil {
 		return nil, "", nil, err
 	}
 	w := fmt.Sprintf("wrapped-%d", len(d.keys))
 	d.keys[w] = k
-	return []byte(w), "kek", &k.PublicKey, nil
+	return []byte(w), "kek", k.Public(), nil
 }
 
-func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ string, digests [][]byte) ([][]byte, error) {
+func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, algorithm string, digests [][]byte) ([][]byte, error) {
+	var opts crypto.SignerOpts = crypto.SHA256
+	if algorithm == "rsa-pss-sha256" {
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	}
 	if d.before != nil {
 		if err := d.before(); err != nil {
 			return nil, err
@@ -259,7 +273,7 @@ func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ stri
 	var out [][]byte
 	for _, g := range digests {
 		d.signed[string(wrapped)]++
-		s, err := ecdsa.SignASN1(rand.Reader, d.keys[string(wrapped)], g)
+		s, err := d.keys[string(wrapped)].Sign(rand.Reader, g, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -274,7 +288,11 @@ func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ stri
 func (d *device) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.signed["wrapped-0"]
+	n := 0
+	for _, signed := range d.signed {
+		n += signed
+	}
+	return n
 }
 
 // spool keeps documents in memory.
@@ -347,7 +365,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, store: newStore(t), spool: &spool{files: map[string][]byte{}}, now: now0,
-		device: &device{keys: map[string]*ecdsa.PrivateKey{}, signed: map[string]int{}},
+		device: &device{keys: map[string]crypto.Signer{}, signed: map[string]int{}},
 	}
 	w.restart(1)
 	w.addCredential(cred)
@@ -388,15 +406,17 @@ func (w *world) restart(epoch uint64) {
 	}
 }
 
-func (w *world) addCredential(id credential.ID) {
+func (w *world) addCredential(id credential.ID) { w.addCredentialOf(id, credential.ECDSAP256) }
+
+func (w *world) addCredentialOf(id credential.ID, algorithm credential.Algorithm) {
 	w.t.Helper()
 	ctx := context.Background()
-	wrapped, kek, public, err := w.device.GenerateKey(ctx, "ecdsa-p256")
+	wrapped, kek, public, err := w.device.GenerateKey(ctx, string(algorithm))
 	w.must(err)
 	der := w.certificate(public)
 	hash := func(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
 	b := credential.Binding{
-		ID: id, Signatory: "sig-1", Algorithm: credential.ECDSAP256, SPKI: hash(der), Certificate: hash(der), WrappedKey: hash(wrapped),
+		ID: id, Signatory: "sig-1", Algorithm: algorithm, SPKI: hash(der), Certificate: hash(der), WrappedKey: hash(wrapped),
 		KEK: kek, Phone: sam.PhoneCommitment([]byte("salt"), phone), Factors: []string{credential.FactorSMSCode}, SCAL: credential.SCAL1,
 		Status: credential.Active, Version: 1,
 	}

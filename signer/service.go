@@ -130,6 +130,7 @@ type View struct {
 	Credential credential.ID
 	Title      string
 	Language   string
+	Algorithm  credential.Scheme // empty like Title once the epoch of a finished operation is over
 	Created    time.Time
 	Expires    time.Time
 	Items      []ItemView
@@ -142,7 +143,7 @@ type ItemView struct {
 	Document  string
 	Digest    []byte // SHA-256 of the document, or the given hash
 	DTBSR     []byte
-	Signature []byte // DER for ECDSA
+	Signature []byte // DER for ECDSA, plain bytes for RSA
 	Result    []byte // raw signature, CMS, or the bytes to append to the PDF
 }
 
@@ -193,7 +194,7 @@ func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 		if err := matches(o, sealed); err != nil {
 			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
 		}
-		v.Title, v.Language = sealed.Title, sealed.Language
+		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
 	default:

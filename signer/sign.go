@@ -3,7 +3,6 @@ package signer
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -132,10 +131,11 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	failpoint(4)
 
 	// step 5: check. A module that signs wrongly is found before anything is recorded.
-	if err := verify(u, items, signatures); err != nil {
+	algorithm := algorithmOf(sealed.Algorithm)
+	if err := verify(u, algorithm, items, signatures); err != nil {
 		return false, err
 	}
-	results, err := assemble(u, items, signatures)
+	results, err := assemble(u, algorithm, items, signatures)
 	if err != nil {
 		return false, err
 	}
@@ -346,22 +346,31 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable, items []It
 	return sealed, nil
 }
 
-// verify checks every signature with the certificate's public key.
-func verify(u usable, items []Item, signatures [][]byte) error {
-	key, ok := u.leaf.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return fmt.Errorf("signer: certificate of %s holds no ECDSA key", u.binding.ID)
+// algorithmOf is a scheme as CMS names it; none for one that is unknown.
+func algorithmOf(s credential.Scheme) cades.Algorithm {
+	switch s {
+	case credential.ECDSASHA256:
+		return cades.ECDSAWithSHA256
+	case credential.RSAPSS:
+		return cades.PSSWithSHA256
+	case credential.RSAPKCS1:
+		return cades.RSAWithSHA256
 	}
+	return 0
+}
+
+// verify checks every signature with the certificate's public key and by the algorithm that was authorised.
+func verify(u usable, algorithm cades.Algorithm, items []Item, signatures [][]byte) error {
 	for i, it := range items {
-		if !ecdsa.VerifyASN1(key, it.DTBSR, signatures[i]) {
-			return fmt.Errorf("signer: the HSM's signature %d of credential %s does not verify; nothing was released", i, u.binding.ID)
+		if err := algorithm.Verify(u.leaf.PublicKey, it.DTBSR, signatures[i]); err != nil {
+			return fmt.Errorf("signer: the HSM's signature %d of credential %s does not verify; nothing was released: %w", i, u.binding.ID, err)
 		}
 	}
 	return nil
 }
 
 // assemble makes the finished result of every item.
-func assemble(u usable, items []Item, signatures [][]byte) ([][]byte, error) {
+func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]byte) ([][]byte, error) {
 	results := make([][]byte, len(items))
 	for i, it := range items {
 		var err error
@@ -373,7 +382,7 @@ func assemble(u usable, items []Item, signatures [][]byte) ([][]byte, error) {
 			}
 		case CAdESBB:
 			results[i], err = cades.Assemble(cades.Parts{
-				Algorithm: cades.ECDSAWithSHA256, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
+				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
 			})
 		case Raw:
 			results[i] = signatures[i]

@@ -132,8 +132,8 @@ func (a Algorithm) signatureSize(pub crypto.PublicKey) int {
 	return 0
 }
 
-// verify checks sig over digest.
-func (a Algorithm) verify(pub crypto.PublicKey, digest, sig []byte) error {
+// Verify checks a signature value over a digest: ErrSignature if it is not valid, ErrInput if the key does not fit.
+func (a Algorithm) Verify(pub crypto.PublicKey, digest, sig []byte) error {
 	if err := a.fits(pub); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func Assemble(p Parts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Algorithm.verify(leaf.PublicKey, digest(p.Algorithm.Hash(), p.SignedAttributes), p.Signature); err != nil {
+	if err := p.Algorithm.Verify(leaf.PublicKey, digest(p.Algorithm.Hash(), p.SignedAttributes), p.Signature); err != nil {
 		return nil, err
 	}
 	return p.encode(leaf)

@@ -307,7 +307,7 @@ func (a attributes) namesCertificate(der []byte) bool {
 // content, made with s.Algorithm.Hash. It judges no chain, no validity period and no revocation.
 // Errors: ErrDigest, ErrSignature.
 func (s *Signature) Verify(contentDigest []byte) error {
-	err := s.Algorithm.verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value)
+	err := s.Algorithm.Verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value)
 	if errors.Is(err, ErrInput) {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
