@@ -16,6 +16,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -120,11 +121,17 @@ func crlURL(cfg Config, issuer *x509.Certificate) string {
 	return cfg.CRLBase + "/" + FileName(issuer) + ".crl"
 }
 
-// checkKey holds the curves a profile allows.
+// checkKey holds the keys a profile allows.
 func checkKey(profile Profile, pub crypto.PublicKey) error {
+	if key, ok := pub.(*rsa.PublicKey); ok && profile.rules().rsa {
+		if key.N.BitLen() < 3072 || key.N.BitLen() > 4096 || key.E != 65537 {
+			return fmt.Errorf("%w: %s takes RSA of 3072 to 4096 bits with exponent 65537, not %d bits with %d", ErrKey, profile, key.N.BitLen(), key.E)
+		}
+		return nil
+	}
 	key, ok := pub.(*ecdsa.PublicKey)
 	if !ok {
-		return fmt.Errorf("%w: %s takes EC keys, not %T", ErrKey, profile, pub)
+		return fmt.Errorf("%w: %s does not take a %T", ErrKey, profile, pub)
 	}
 	for _, curve := range profile.rules().curves {
 		if key.Curve == curve {

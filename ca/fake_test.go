@@ -6,8 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"io"
+	"sync"
 	"testing"
 	"time"
 )
@@ -41,6 +43,18 @@ func newKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 	}
 	return key
 }
+
+// rsaKey is an RSA key of 3072 bits, made once: it takes long.
+func rsaKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := sharedRSAKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+var sharedRSAKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) })
 
 // spyKey counts what the CA key signs.
 type spyKey struct {

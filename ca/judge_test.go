@@ -42,6 +42,9 @@ func TestOpenSSLJudges(t *testing.T) {
 	h, tx := build(t, testConfig()), newTx()
 	person := h.issue(t, tx, h.issuing, personRequest(t, "person"))
 	other := h.issue(t, tx, h.issuing, personRequest(t, "other"))
+	rsaRequest := personRequest(t, "rsa")
+	rsaRequest.PublicKey = rsaKey(t).Public()
+	rsaPerson := h.issue(t, tx, h.issuing, rsaRequest)
 	client := Request{
 		ID: "cli", Person: "cli", Profile: TLSClient, DNSNames: []string{"portal"}, Role: "portal", Display: "Портал",
 		PublicKey: newKey(t, elliptic.P256()).Public(), NotBefore: start(), Years: 1,
@@ -62,6 +65,7 @@ func TestOpenSSLJudges(t *testing.T) {
 	rootCRL := pemFile(t, "carl.pem", "X509 CRL", carl)
 	good := pemFile(t, "good.pem", "CERTIFICATE", person.DER)
 	revoked := pemFile(t, "revoked.pem", "CERTIFICATE", other.DER)
+	goodRSA := pemFile(t, "rsa.pem", "CERTIFICATE", rsaPerson.DER)
 	web := pemFile(t, "client.pem", "CERTIFICATE", tlsClient.DER)
 
 	at := strconv.FormatInt(now.Add(time.Minute).Unix(), 10)
@@ -78,6 +82,10 @@ func TestOpenSSLJudges(t *testing.T) {
 		{"person", verify(append(chain, good)...), true, "good.pem: OK"},
 		{"person, S/MIME purpose", verify(append(chain, "-purpose", "smimesign", good)...), true, "good.pem: OK"},
 		{"person with lists", verify(append(chain, "-crl_check_all", "-CRLfile", crls, good)...), true, "good.pem: OK"},
+		{"person with an RSA key", verify(append(chain, "-crl_check_all", "-CRLfile", crls, goodRSA)...), true, "rsa.pem: OK"},
+		{"RSA key's length", []string{"x509", "-in", goodRSA, "-noout", "-text"}, true, "(3072 bit)"},
+		{"RSA key's exponent", []string{"x509", "-in", goodRSA, "-noout", "-text"}, true, "Exponent: 65537 (0x10001)"},
+		{"RSA key's usage", []string{"x509", "-in", goodRSA, "-noout", "-ext", "keyUsage"}, true, "Non Repudiation\n"},
 		{"revoked person", verify(append(chain, "-crl_check_all", "-CRLfile", crls, revoked)...), false, "error 23 at 0 depth lookup: certificate revoked"},
 		{"person without lists", verify(append(chain, "-crl_check_all", good)...), false, "unable to get certificate CRL"},
 		{"person under the TLS CA", verify("-attime", at, "-CAfile", tlsRoot, good), false, "unable to get local issuer certificate"},

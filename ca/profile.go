@@ -36,6 +36,7 @@ type profileRules struct {
 	kind     lint.Kind
 	issuer   Profile // the only CA profile that issues it
 	curves   []elliptic.Curve
+	rsa      bool // takes RSA too
 	maxYears int
 	usage    x509.KeyUsage
 	extended []x509.ExtKeyUsage
@@ -61,7 +62,7 @@ func (p Profile) rules() profileRules {
 	case NaturalPerson:
 		// Content commitment alone, type A of EN 319 412-2 NAT-4.3.2: the key authenticates nothing else.
 		return profileRules{
-			kind: lint.NaturalPerson, issuer: IssuingCA, curves: both, maxYears: 3,
+			kind: lint.NaturalPerson, issuer: IssuingCA, curves: both, rsa: true, maxYears: 3,
 			usage: x509.KeyUsageContentCommitment, public: true,
 		}
 	case ServiceSeal:

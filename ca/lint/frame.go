@@ -80,7 +80,7 @@ func checkPublicKey(c *certificate, w *Want) string {
 		}
 		return "curve " + key.Curve.Params().Name + " is not allowed here"
 	case *rsa.PublicKey:
-		if w.Kind == NaturalPerson && key.N.BitLen() >= 3072 && key.E > 1<<16 && key.E%2 == 1 {
+		if w.Kind == NaturalPerson && key.N.BitLen() >= 3072 && key.E == 65537 {
 			return ""
 		}
 		return fmt.Sprintf("RSA of %d bits, exponent %d, is not allowed here", key.N.BitLen(), key.E)
