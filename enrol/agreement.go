@@ -44,7 +44,7 @@ func (s *Service) Agreement(ctx context.Context, caller, id string) (AgreementDo
 func qcSSCD() []byte { return []byte{0x06, 0x06, 0x04, 0x00, 0x8e, 0x46, 0x01, 0x04} }
 
 // rehearse makes what these data lead to, certificate and agreement, and keeps only the agreement: the CA judges the
-// certificate with a key that is thrown away, so that nothing a person has accepted is refused afterwards, and the
+// certificate with an EC key that is thrown away, whatever the type of the key will be, so that nothing a person has accepted is refused afterwards, and the
 // agreement is made from the data that were judged.
 func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (document []byte, language string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), s.Rand)
@@ -84,8 +84,11 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 
 // keyName is how people write the type of a key.
 func keyName(a credential.Algorithm) string {
-	if a == credential.ECDSAP256 {
+	switch a {
+	case credential.ECDSAP256:
 		return "EC P-256"
+	case credential.RSA3072:
+		return "RSA 3072"
 	}
 	return string(a)
 }

@@ -130,8 +130,8 @@ func (p Parameters) check() error {
 		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
 	case p.IdentifierType != "PNO" && p.IdentifierType != "TIN":
 		return &FieldError{"identifier_type", fmt.Errorf("%w: choose PNO or TIN", ErrIdentifier)}
-	case p.Algorithm != credential.ECDSAP256:
-		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s", ErrAlgorithm, credential.ECDSAP256)}
+	case len(p.Algorithm.Schemes()) == 0:
+		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072)}
 	}
 	return nil
 }

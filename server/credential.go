@@ -69,5 +69,6 @@ func credentialOf(v enrol.CredentialView) *pb.Credential {
 		Id: string(v.ID), Status: statusOf(v.Status), Algorithm: algorithmOf(v.Algorithm), CertificateChain: v.Chain,
 		Serial: v.Serial, Scal: uint32(v.SCAL), Multisign: multisign,
 		ValidFromTime: timestamp(v.NotBefore), ValidToTime: timestamp(v.NotAfter),
+		SignatureAlgorithms: schemesOf(v.Algorithm.Schemes()),
 	}
 }

@@ -32,10 +32,33 @@ func identifierTypeOf(t string) pb.IdentifierType {
 }
 
 func algorithmOf(a credential.Algorithm) pb.KeyAlgorithm {
-	if a == credential.ECDSAP256 {
+	switch a {
+	case credential.ECDSAP256:
 		return pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256
+	case credential.RSA3072:
+		return pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256
 	}
 	return pb.KeyAlgorithm_KEY_ALGORITHM_UNSPECIFIED
+}
+
+func schemeOf(s credential.Scheme) pb.SignatureAlgorithm {
+	switch s {
+	case credential.ECDSASHA256:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256
+	case credential.RSAPSS:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256
+	case credential.RSAPKCS1:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256
+	}
+	return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
+func schemesOf(all []credential.Scheme) []pb.SignatureAlgorithm {
+	out := make([]pb.SignatureAlgorithm, len(all))
+	for i, s := range all {
+		out[i] = schemeOf(s)
+	}
+	return out
 }
 
 func statusOf(s credential.Status) pb.CredentialStatus {
@@ -68,8 +91,24 @@ func identifierType(t pb.IdentifierType) string {
 }
 
 func algorithm(a pb.KeyAlgorithm) credential.Algorithm {
-	if a == pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256 {
+	switch a {
+	case pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256:
 		return credential.ECDSAP256
+	case pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256:
+		return credential.RSA3072
+	}
+	return ""
+}
+
+// scheme of an unspecified algorithm is the empty one, which is the default of the key.
+func scheme(a pb.SignatureAlgorithm) credential.Scheme {
+	switch a {
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256:
+		return credential.ECDSASHA256
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256:
+		return credential.RSAPSS
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256:
+		return credential.RSAPKCS1
 	}
 	return ""
 }

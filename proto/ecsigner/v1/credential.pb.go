@@ -165,9 +165,11 @@ type Credential struct {
 	// Start of the certificate's validity.
 	ValidFromTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=valid_from_time,json=validFromTime,proto3" json:"valid_from_time,omitempty"`
 	// End of the certificate's validity.
-	ValidToTime   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_to_time,json=validToTime,proto3" json:"valid_to_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ValidToTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_to_time,json=validToTime,proto3" json:"valid_to_time,omitempty"`
+	// How its key may sign, the default first.
+	SignatureAlgorithms []SignatureAlgorithm `protobuf:"varint,10,rep,packed,name=signature_algorithms,json=signatureAlgorithms,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"signature_algorithms,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Credential) Reset() {
@@ -259,6 +261,13 @@ func (x *Credential) GetValidFromTime() *timestamppb.Timestamp {
 func (x *Credential) GetValidToTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ValidToTime
+	}
+	return nil
+}
+
+func (x *Credential) GetSignatureAlgorithms() []SignatureAlgorithm {
+	if x != nil {
+		return x.SignatureAlgorithms
 	}
 	return nil
 }
@@ -772,7 +781,7 @@ var File_ecsigner_v1_credential_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\n" +
-	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x03\n" +
+	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n" +
 	"\n" +
 	"Credential\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
@@ -783,7 +792,9 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\x04scal\x18\x06 \x01(\rR\x04scal\x12\x1c\n" +
 	"\tmultisign\x18\a \x01(\rR\tmultisign\x12B\n" +
 	"\x0fvalid_from_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rvalidFromTime\x12>\n" +
-	"\rvalid_to_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vvalidToTime\"X\n" +
+	"\rvalid_to_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vvalidToTime\x12R\n" +
+	"\x14signature_algorithms\x18\n" +
+	" \x03(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\x13signatureAlgorithms\"X\n" +
 	"\x14GetCredentialRequest\x12@\n" +
 	"\rcredential_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\"P\n" +
 	"\x15GetCredentialResponse\x127\n" +
@@ -867,30 +878,32 @@ var file_ecsigner_v1_credential_proto_goTypes = []any{
 	(*RevokeCredentialResponse)(nil), // 12: ecsigner.v1.RevokeCredentialResponse
 	(KeyAlgorithm)(0),                // 13: ecsigner.v1.KeyAlgorithm
 	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
+	(SignatureAlgorithm)(0),          // 15: ecsigner.v1.SignatureAlgorithm
 }
 var file_ecsigner_v1_credential_proto_depIdxs = []int32{
 	0,  // 0: ecsigner.v1.Credential.status:type_name -> ecsigner.v1.CredentialStatus
 	13, // 1: ecsigner.v1.Credential.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
 	14, // 2: ecsigner.v1.Credential.valid_from_time:type_name -> google.protobuf.Timestamp
 	14, // 3: ecsigner.v1.Credential.valid_to_time:type_name -> google.protobuf.Timestamp
-	2,  // 4: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
-	2,  // 5: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
-	1,  // 6: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
-	3,  // 7: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
-	5,  // 8: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
-	7,  // 9: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
-	9,  // 10: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
-	11, // 11: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
-	4,  // 12: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
-	6,  // 13: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
-	8,  // 14: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
-	10, // 15: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
-	12, // 16: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	15, // 4: ecsigner.v1.Credential.signature_algorithms:type_name -> ecsigner.v1.SignatureAlgorithm
+	2,  // 5: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
+	2,  // 6: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
+	1,  // 7: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
+	3,  // 8: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
+	5,  // 9: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
+	7,  // 10: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
+	9,  // 11: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
+	11, // 12: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
+	4,  // 13: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
+	6,  // 14: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
+	8,  // 15: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
+	10, // 16: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
+	12, // 17: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_credential_proto_init() }
@@ -900,6 +913,7 @@ func file_ecsigner_v1_credential_proto_init() {
 	}
 	file_ecsigner_v1_enrolment_proto_init()
 	file_ecsigner_v1_roles_proto_init()
+	file_ecsigner_v1_signing_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -234,7 +234,7 @@ func (IdentifierType) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
 }
 
-// KeyAlgorithm is the type of a key together with its signature scheme.
+// KeyAlgorithm is the type of a key together with the hash that it signs.
 type KeyAlgorithm int32
 
 const (
@@ -242,6 +242,8 @@ const (
 	KeyAlgorithm_KEY_ALGORITHM_UNSPECIFIED KeyAlgorithm = 0
 	// ECDSA on curve P-256 with SHA-256. Signatures are DER (RFC 3279 Ecdsa-Sig-Value).
 	KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256 KeyAlgorithm = 1
+	// RSA with a modulus of 3072 bits, with SHA-256. Signatures are PSS or PKCS #1 v1.5, as each operation says.
+	KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256 KeyAlgorithm = 2
 )
 
 // Enum value maps for KeyAlgorithm.
@@ -249,10 +251,12 @@ var (
 	KeyAlgorithm_name = map[int32]string{
 		0: "KEY_ALGORITHM_UNSPECIFIED",
 		1: "KEY_ALGORITHM_ECDSA_P256_SHA256",
+		2: "KEY_ALGORITHM_RSA_3072_SHA256",
 	}
 	KeyAlgorithm_value = map[string]int32{
 		"KEY_ALGORITHM_UNSPECIFIED":       0,
 		"KEY_ALGORITHM_ECDSA_P256_SHA256": 1,
+		"KEY_ALGORITHM_RSA_3072_SHA256":   2,
 	}
 )
 
@@ -2670,10 +2674,11 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x0eIdentifierType\x12\x1f\n" +
 	"\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
-	"\x13IDENTIFIER_TYPE_TIN\x10\x02*R\n" +
+	"\x13IDENTIFIER_TYPE_TIN\x10\x02*u\n" +
 	"\fKeyAlgorithm\x12\x1d\n" +
 	"\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12#\n" +
-	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01*q\n" +
+	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01\x12!\n" +
+	"\x1dKEY_ALGORITHM_RSA_3072_SHA256\x10\x02*q\n" +
 	"\x0fIdentityOutcome\x12 \n" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +

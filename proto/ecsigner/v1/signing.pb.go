@@ -198,6 +198,63 @@ func (SignatureFormat) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{2}
 }
 
+// SignatureAlgorithm is how a key signs. All hash with SHA-256.
+type SignatureAlgorithm int32
+
+const (
+	// The first of the credential's own.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED SignatureAlgorithm = 0
+	// ECDSA. Raw signatures are DER (RFC 3279 Ecdsa-Sig-Value).
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256 SignatureAlgorithm = 1
+	// RSASSA-PSS (RFC 8017) with MGF1 of SHA-256 and a salt of 32 bytes. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256 SignatureAlgorithm = 2
+	// RSASSA-PKCS1-v1_5 (RFC 8017), for validators that know no PSS. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256 SignatureAlgorithm = 3
+)
+
+// Enum value maps for SignatureAlgorithm.
+var (
+	SignatureAlgorithm_name = map[int32]string{
+		0: "SIGNATURE_ALGORITHM_UNSPECIFIED",
+		1: "SIGNATURE_ALGORITHM_ECDSA_SHA256",
+		2: "SIGNATURE_ALGORITHM_RSA_PSS_SHA256",
+		3: "SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256",
+	}
+	SignatureAlgorithm_value = map[string]int32{
+		"SIGNATURE_ALGORITHM_UNSPECIFIED":      0,
+		"SIGNATURE_ALGORITHM_ECDSA_SHA256":     1,
+		"SIGNATURE_ALGORITHM_RSA_PSS_SHA256":   2,
+		"SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256": 3,
+	}
+)
+
+func (x SignatureAlgorithm) Enum() *SignatureAlgorithm {
+	p := new(SignatureAlgorithm)
+	*p = x
+	return p
+}
+
+func (x SignatureAlgorithm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignatureAlgorithm) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[3].Descriptor()
+}
+
+func (SignatureAlgorithm) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[3]
+}
+
+func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignatureAlgorithm.Descriptor instead.
+func (SignatureAlgorithm) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+}
+
 // SigningItemRequest is one thing to sign.
 type SigningItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -305,7 +362,7 @@ type SigningItem struct {
 	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Digest that the key signs: the data to be signed, representation (EN 419 241-1).
 	Dtbsr []byte `protobuf:"bytes,4,opt,name=dtbsr,proto3" json:"dtbsr,omitempty"`
-	// Signature over it; empty before state signed. ECDSA: DER (RFC 3279 Ecdsa-Sig-Value).
+	// Signature over it; empty before state signed. ECDSA: DER (RFC 3279 Ecdsa-Sig-Value); RSA: the plain bytes (RFC 8017).
 	Signature []byte `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
 	// The detached CAdES signature in DER once it is signed; empty with other formats.
 	Cms []byte `protobuf:"bytes,6,opt,name=cms,proto3" json:"cms,omitempty"`
@@ -418,7 +475,9 @@ type SigningOperation struct {
 	// When it was prepared.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it ends if nobody authorises it.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// How the key signs; unspecified for a finished operation whose seal can no longer be checked, like the title.
+	Algorithm     SignatureAlgorithm `protobuf:"varint,11,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +582,13 @@ func (x *SigningOperation) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SigningOperation) GetAlgorithm() SignatureAlgorithm {
+	if x != nil {
+		return x.Algorithm
+	}
+	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
 // CreateSigningOperationRequest asks for CreateSigningOperation.
 type CreateSigningOperationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -535,7 +601,9 @@ type CreateSigningOperationRequest struct {
 	// Language of the signatory's text: ISO 639-1.
 	Language string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
 	// The things to sign.
-	Items         []*SigningItemRequest `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*SigningItemRequest `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	// How the key is to sign all of them; one of those that the credential lists. Unspecified is the first of these.
+	Algorithm     SignatureAlgorithm `protobuf:"varint,6,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,6 +671,13 @@ func (x *CreateSigningOperationRequest) GetItems() []*SigningItemRequest {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *CreateSigningOperationRequest) GetAlgorithm() SignatureAlgorithm {
+	if x != nil {
+		return x.Algorithm
+	}
+	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
 }
 
 // CreateSigningOperationResponse answers CreateSigningOperation.
@@ -1178,7 +1253,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xa5\x03\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xe4\x03\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1192,7 +1267,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xac\x02\n" +
+	"expireTime\x12=\n" +
+	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\"\xf5\x02\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -1200,7 +1276,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05title\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x10\x01\x18\xc8\x012\f^[^\\p{Cc}]+$R\x05title\x12-\n" +
 	"\blanguage\x18\x04 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
 	"\x05items\x18\x05 \x03(\v2\x1f.ecsigner.v1.SigningItemRequestB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\"]\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\x12G\n" +
+	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
 	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"z\n" +
 	"\x0fSendCodeRequest\x12'\n" +
@@ -1247,7 +1324,12 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x1cSIGNATURE_FORMAT_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aSIGNATURE_FORMAT_PADES_B_B\x10\x01\x12\x1e\n" +
 	"\x1aSIGNATURE_FORMAT_CADES_B_B\x10\x02\x12\x18\n" +
-	"\x14SIGNATURE_FORMAT_RAW\x10\x032\xcc\x05\n" +
+	"\x14SIGNATURE_FORMAT_RAW\x10\x03*\xb1\x01\n" +
+	"\x12SignatureAlgorithm\x12#\n" +
+	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
+	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
+	"\"SIGNATURE_ALGORITHM_RSA_PSS_SHA256\x10\x02\x12(\n" +
+	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256\x10\x032\xcc\x05\n" +
 	"\x0eSigningService\x12x\n" +
 	"\x16CreateSigningOperation\x12*.ecsigner.v1.CreateSigningOperationRequest\x1a+.ecsigner.v1.CreateSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12N\n" +
 	"\bSendCode\x12\x1c.ecsigner.v1.SendCodeRequest\x1a\x1d.ecsigner.v1.SendCodeResponse\"\x05\xca\xf3\x18\x01\x02\x12\x81\x01\n" +
@@ -1268,62 +1350,65 @@ func file_ecsigner_v1_signing_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_signing_proto_rawDescData
 }
 
-var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SigningState)(0),                         // 0: ecsigner.v1.SigningState
 	(SigningOutcome)(0),                       // 1: ecsigner.v1.SigningOutcome
 	(SignatureFormat)(0),                      // 2: ecsigner.v1.SignatureFormat
-	(*SigningItemRequest)(nil),                // 3: ecsigner.v1.SigningItemRequest
-	(*SigningItem)(nil),                       // 4: ecsigner.v1.SigningItem
-	(*SigningOperation)(nil),                  // 5: ecsigner.v1.SigningOperation
-	(*CreateSigningOperationRequest)(nil),     // 6: ecsigner.v1.CreateSigningOperationRequest
-	(*CreateSigningOperationResponse)(nil),    // 7: ecsigner.v1.CreateSigningOperationResponse
-	(*SendCodeRequest)(nil),                   // 8: ecsigner.v1.SendCodeRequest
-	(*SendCodeResponse)(nil),                  // 9: ecsigner.v1.SendCodeResponse
-	(*AuthorizeSigningOperationRequest)(nil),  // 10: ecsigner.v1.AuthorizeSigningOperationRequest
-	(*AuthorizeSigningOperationResponse)(nil), // 11: ecsigner.v1.AuthorizeSigningOperationResponse
-	(*GetSigningOperationRequest)(nil),        // 12: ecsigner.v1.GetSigningOperationRequest
-	(*GetSigningOperationResponse)(nil),       // 13: ecsigner.v1.GetSigningOperationResponse
-	(*CancelSigningOperationRequest)(nil),     // 14: ecsigner.v1.CancelSigningOperationRequest
-	(*CancelSigningOperationResponse)(nil),    // 15: ecsigner.v1.CancelSigningOperationResponse
-	(*CompleteSigningOperationRequest)(nil),   // 16: ecsigner.v1.CompleteSigningOperationRequest
-	(*CompleteSigningOperationResponse)(nil),  // 17: ecsigner.v1.CompleteSigningOperationResponse
-	(*timestamppb.Timestamp)(nil),             // 18: google.protobuf.Timestamp
-	(*SentCode)(nil),                          // 19: ecsigner.v1.SentCode
+	(SignatureAlgorithm)(0),                   // 3: ecsigner.v1.SignatureAlgorithm
+	(*SigningItemRequest)(nil),                // 4: ecsigner.v1.SigningItemRequest
+	(*SigningItem)(nil),                       // 5: ecsigner.v1.SigningItem
+	(*SigningOperation)(nil),                  // 6: ecsigner.v1.SigningOperation
+	(*CreateSigningOperationRequest)(nil),     // 7: ecsigner.v1.CreateSigningOperationRequest
+	(*CreateSigningOperationResponse)(nil),    // 8: ecsigner.v1.CreateSigningOperationResponse
+	(*SendCodeRequest)(nil),                   // 9: ecsigner.v1.SendCodeRequest
+	(*SendCodeResponse)(nil),                  // 10: ecsigner.v1.SendCodeResponse
+	(*AuthorizeSigningOperationRequest)(nil),  // 11: ecsigner.v1.AuthorizeSigningOperationRequest
+	(*AuthorizeSigningOperationResponse)(nil), // 12: ecsigner.v1.AuthorizeSigningOperationResponse
+	(*GetSigningOperationRequest)(nil),        // 13: ecsigner.v1.GetSigningOperationRequest
+	(*GetSigningOperationResponse)(nil),       // 14: ecsigner.v1.GetSigningOperationResponse
+	(*CancelSigningOperationRequest)(nil),     // 15: ecsigner.v1.CancelSigningOperationRequest
+	(*CancelSigningOperationResponse)(nil),    // 16: ecsigner.v1.CancelSigningOperationResponse
+	(*CompleteSigningOperationRequest)(nil),   // 17: ecsigner.v1.CompleteSigningOperationRequest
+	(*CompleteSigningOperationResponse)(nil),  // 18: ecsigner.v1.CompleteSigningOperationResponse
+	(*timestamppb.Timestamp)(nil),             // 19: google.protobuf.Timestamp
+	(*SentCode)(nil),                          // 20: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	2,  // 0: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
 	2,  // 1: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
 	0,  // 2: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
 	1,  // 3: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
-	4,  // 4: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
-	18, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
-	18, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 7: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
-	5,  // 8: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	19, // 9: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 10: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	5,  // 11: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	5,  // 12: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	5,  // 13: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 14: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	8,  // 15: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	10, // 16: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	12, // 17: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	14, // 18: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	16, // 19: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	7,  // 20: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	9,  // 21: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	11, // 22: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	13, // 23: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	15, // 24: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	17, // 25: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	5,  // 4: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
+	19, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
+	19, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 7: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	4,  // 8: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
+	3,  // 9: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	6,  // 10: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	20, // 11: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	6,  // 12: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 13: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 14: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 15: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	7,  // 16: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	9,  // 17: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	11, // 18: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	13, // 19: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	15, // 20: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	17, // 21: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	8,  // 22: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	10, // 23: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	12, // 24: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	14, // 25: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	16, // 26: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	18, // 27: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
@@ -1342,7 +1427,7 @@ func file_ecsigner_v1_signing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_signing_proto_rawDesc), len(file_ecsigner_v1_signing_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
