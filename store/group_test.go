@@ -329,3 +329,33 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 }
+
+// TestCover: entries that need no head get one when asked, once, and with what shares their commit; a head that cannot be
+// signed fails that wish and nothing else.
+func TestCover(t *testing.T) {
+	h := newHand(t)
+	cover := func(want string, units ...func(*tx) error) {
+		t.Helper()
+		for i, a := range h.group(append(units, (*tx).cover)...) {
+			if a.err != nil || string(a.commit.Head) != want && !strings.HasPrefix(string(a.commit.Head), want+" ") {
+				t.Errorf("unit %d: %q, %v; want %q", i, a.commit.Head, a.err, want)
+			}
+		}
+	}
+	cover("") // an empty log
+	h.group(count(1, 0, plain, plain))
+	h.head.err = errMine
+	for i, a := range h.group(count(1, 1, plain), (*tx).cover) {
+		if wish := i == 1; errors.Is(a.err, ErrHead) != wish || !wish && a.err != nil {
+			t.Errorf("unit %d without a signer: %v", i, a.err)
+		}
+	}
+	h.head.err = nil
+	cover("4", count(1, 2, plain))
+	cover("")
+	h.group(count(1, 3, issued))
+	cover("")
+	if h.counter() != 4 || h.head.heads != 2 {
+		t.Errorf("counted %d with %d heads; want 4 with 2", h.counter(), h.head.heads)
+	}
+}

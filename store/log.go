@@ -324,6 +324,27 @@ func (db *DB) LastHead(ctx context.Context) ([]byte, error) {
 	return head, err
 }
 
+// Cover has a head signed over the entries that no signed head covers yet; without such entries it does nothing. ErrHead
+// when the head could not be signed.
+func (db *DB) Cover(ctx context.Context) error {
+	_, err := db.update(ctx, (*tx).cover)
+	return err
+}
+
+// cover asks for a head over what was committed before, if it has none.
+func (t *tx) cover() error {
+	log, err := t.q.Log(context.Background())
+	if err != nil {
+		return logError(err)
+	}
+	head, err := t.q.LastHead(context.Background())
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return logError(err)
+	}
+	t.head = head.Size < log.Size
+	return nil
+}
+
 // ReadEntries returns exactly the n entries from index from on; ErrCorrupt when there are fewer.
 func (db *DB) ReadEntries(ctx context.Context, from int64, n int) ([][]byte, error) {
 	var entries [][]byte

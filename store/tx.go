@@ -24,6 +24,7 @@ type tx struct {
 	ended  bool
 	events []audit.Event
 	next   int64 // index in the log of the first of them
+	head   bool  // the commit must carry a signed head
 	fault  error // the database failed: the whole group must be rolled back, whatever the closure makes of the error
 	broken error // the closure did what it must not
 }

@@ -240,6 +240,7 @@ func (w *writer) unit(c *call, next *position, at time.Time, headless error) err
 	if c.err == nil {
 		c.err = w.encode(c, t.events, next, at)
 	}
+	c.head = c.head || t.head
 	if c.err == nil && c.head {
 		c.err = headless
 	}
@@ -284,7 +285,7 @@ func (w *writer) finish(calls []*call, next *position) (head []byte, err error) 
 			needed = needed || c.head
 		}
 	}
-	if len(entries) == 0 {
+	if len(entries) == 0 && !needed {
 		return nil, nil
 	}
 	if err := next.grow(w.db.written, w.log.size, entries); err != nil {

@@ -326,8 +326,9 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	stopWorkers()
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
+	covered := e.db.Cover(ctx)
 	_, exported := e.tiles.Export(ctx, e.db)
-	return errors.Join(err, exported, e.close())
+	return errors.Join(err, covered, exported, e.close())
 }
 
 // close releases what is open, last opened first.
@@ -367,18 +368,29 @@ func (e *Engine) note(ctx context.Context, event func(epoch uint64, size int64) 
 	return err
 }
 
+// headPause is how long waiting entries are left without a head after one could not be signed: nobody else can write
+// while the store waits for the signature.
+const headPause = time.Minute
+
 // tick publishes the log, takes up issuing that a lost device interrupted, sweeps, and deletes old documents until ctx ends.
 func (e *Engine) tick(ctx context.Context) {
 	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
 	defer second.Stop()
 	defer minute.Stop()
+	var failed time.Time // when a head could not be signed
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-second.C:
-			_, err = e.tiles.Export(ctx, e.db)
+		case now := <-second.C:
+			if now.Sub(failed) >= headPause {
+				if err = e.db.Cover(ctx); errors.Is(err, store.ErrHead) {
+					failed = now
+				}
+			}
+			_, exported := e.tiles.Export(ctx, e.db)
+			err = errors.Join(err, exported)
 			if e.metrics != nil {
 				err = errors.Join(err, e.metrics.follow(ctx, e.db))
 			}
