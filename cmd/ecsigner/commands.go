@@ -146,7 +146,7 @@ calling client must be an operator; only an officer can add officers.
 }
 
 func signCommand() *cobra.Command {
-	var dir, credential, title, out, language string
+	var dir, credential, title, out, language, algorithm string
 	c := &cobra.Command{
 		Use: "sign FILE", Short: "Sign a PDF as a document system: uploads it, asks for the code, saves the signed file",
 		Long: `sign uploads FILE, has the engine send a code to the person's phone, asks for that code on the terminal (or
@@ -162,13 +162,19 @@ operation log. After a wrong code it asks again while tries are left. The client
 			if title == "" {
 				title = filepath.Base(args[0])
 			}
-			return with(dir, func(c *client.Conn) error { return s.run(cmd.Context(), c, credential, title, language) })
+			a, ok := signatureAlgorithms()[algorithm]
+			if !ok {
+				return fmt.Errorf("--algorithm %q is unknown; use ecdsa, rsa-pss or rsa-pkcs1, or leave it out", algorithm)
+			}
+			s.request = &pb.CreateSigningOperationRequest{CredentialId: credential, Title: title, Language: language, Algorithm: a}
+			return with(dir, func(c *client.Conn) error { return s.run(cmd.Context(), c) })
 		},
 	}
 	profile(c, &dir)
 	c.Flags().StringVar(&credential, "credential", "", "id of the credential, as credential list prints it (required)")
 	c.Flags().StringVar(&title, "title", "", "title that the person is shown (default the file's name)")
 	c.Flags().StringVar(&language, "language", "uk", "language of the text to the phone: uk, pl or en")
+	c.Flags().StringVar(&algorithm, "algorithm", "", "how to sign: ecdsa, rsa-pss or rsa-pkcs1, as the key allows (default the credential's first)")
 	c.Flags().StringVarP(&out, "out", "o", "", "where to write the signed PDF (default FILE with the ending .signed.pdf)")
 	_ = c.MarkFlagRequired("credential")
 	return c
@@ -179,9 +185,20 @@ type signing struct {
 	in            io.Reader
 	out, progress io.Writer
 	file, target  string
+	request       *pb.CreateSigningOperationRequest // without id and items
 }
 
-func (s signing) run(ctx context.Context, c *client.Conn, credential, title, language string) (err error) {
+// signatureAlgorithms are the words of --algorithm.
+func signatureAlgorithms() map[string]pb.SignatureAlgorithm {
+	return map[string]pb.SignatureAlgorithm{
+		"":          pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED,
+		"ecdsa":     pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256,
+		"rsa-pss":   pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256,
+		"rsa-pkcs1": pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256,
+	}
+}
+
+func (s signing) run(ctx context.Context, c *client.Conn) (err error) {
 	if _, err := os.Stat(s.target); err == nil {
 		return fmt.Errorf("%s exists; choose another name with --out", s.target)
 	}
@@ -201,12 +218,11 @@ func (s signing) run(ctx context.Context, c *client.Conn, credential, title, lan
 	if err != nil {
 		return err
 	}
-	created, err := c.Signing.CreateSigningOperation(ctx, &pb.CreateSigningOperationRequest{
-		RequestId: client.RequestID(), CredentialId: credential, Title: title, Language: language,
-		Items: []*pb.SigningItemRequest{{
-			Source: &pb.SigningItemRequest_DocumentId{DocumentId: doc.GetId()}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_PADES_B_B,
-		}},
-	})
+	s.request.RequestId = client.RequestID()
+	s.request.Items = []*pb.SigningItemRequest{{
+		Source: &pb.SigningItemRequest_DocumentId{DocumentId: doc.GetId()}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_PADES_B_B,
+	}}
+	created, err := c.Signing.CreateSigningOperation(ctx, s.request)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,8 @@ func TestOperatorCommands(t *testing.T) {
 		return err
 	}
 
+	run(`--algorithm "dsa" is unknown`, "sign contract.pdf", "--credential", credential, "--algorithm", "dsa")
+
 	// Access.
 	o, code := i.Operation(credential, "withdrawn", raw, "document")
 	run("documents may no longer use "+credential, "credential withdraw", credential, "--from", "documents")

@@ -60,6 +60,7 @@ type Installation struct {
 	Dir     string
 	Address string
 	PKI     string
+	Key     pb.KeyAlgorithm // of the credentials that Credential makes; New says EC P-256
 
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
@@ -92,7 +93,7 @@ func New(t testing.TB, program string, args ...string) *Installation {
 	t.Helper()
 	i := &Installation{
 		t: t, Program: program, Dir: filepath.Join(t.TempDir(), "installation"), Stderr: &Output{},
-		clients: map[string]*client.Conn{}, seen: map[string]bool{},
+		clients: map[string]*client.Conn{}, seen: map[string]bool{}, Key: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
 	}
 	i.Address, i.PKI = freePort(t), freePort(t)
 	i.Run("init", append([]string{"--dir", i.Dir, "--listen", i.Address, "--pki-listen", i.PKI, "--rate", "100000"}, args...)...)
@@ -326,7 +327,7 @@ func (i *Installation) Proofing(n int) (id, reference string) {
 	id = e.GetEnrolment().GetId()
 	_, err = portal.Enrolment.SetParameters(ctx, &pb.SetParametersRequest{
 		RequestId: client.RequestID(), EnrolmentId: id, Parameters: &pb.CertificateParameters{
-			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: i.Key,
 		},
 	})
 	i.must(err)
