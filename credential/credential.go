@@ -207,6 +207,15 @@ func (e *Encoder) String(s string) { e.Bytes([]byte(s)) }
 // Uint64 appends v as eight bytes, big-endian.
 func (e *Encoder) Uint64(v uint64) { e.Bytes(binary.BigEndian.AppendUint64(nil, v)) }
 
+// Bool appends v as the number 0 or 1.
+func (e *Encoder) Bool(v bool) {
+	var n uint64
+	if v {
+		n = 1
+	}
+	e.Uint64(n)
+}
+
 // Time appends t in microseconds since 1970, UTC.
 func (e *Encoder) Time(t time.Time) { e.Uint64(uint64(t.UnixMicro())) } // bit pattern, read back alike
 
@@ -281,6 +290,15 @@ func (d *Decoder) Uint8() uint8 {
 		return 0
 	}
 	return uint8(v)
+}
+
+// Bool reads the number 0 or 1.
+func (d *Decoder) Bool() bool {
+	v := d.Uint8()
+	if v > 1 {
+		d.err = errShort
+	}
+	return v == 1
 }
 
 // Time reads a time, UTC.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
@@ -71,9 +72,11 @@ type Person struct {
 	GivenName      string // Latin form as in the identity document
 	Surname        string
 	Country        string // ISO 3166-1 alpha-2 of the identifier
-	IdentifierType string // PNO, TIN (EN 319 412-1 clause 5.1.3)
+	IdentifierType string // PNO, TIN, PAS, IDC (EN 319 412-1 clause 5.1.3)
 	Identifier     string
 	LocalName      string // full name in the person's own script, shown in the agreement
+	Organisation   string // legal name of the organisation that the person acts for, empty without one
+	OrganisationID string // its identifier (EN 319 412-1 clause 5.1.4), e.g. VATPL-5260250274
 }
 
 // Outcome of identity proofing.
@@ -83,13 +86,17 @@ type Outcome string
 const (
 	Positive Outcome = "positive"
 	Negative Outcome = "negative"
+	Deferred Outcome = "deferred" // not final: the provider decides later
 )
 
 // Identity is the result of identity proofing.
 type Identity struct {
 	Outcome   Outcome
 	Provider  string
-	Reference string // the provider's own session
+	Reference string // by which the provider reports to us
+	Session   string // the provider's own name of the session, empty where it has none
+	Method    string // how the identity was proven, as the provider says
+	Report    []byte // SHA-256 of everything the provider reported, empty before
 	Evidence  []byte // SHA-256 of the evidence package
 	Person    Person // as proven
 	Phone     []byte // commitment to the phone that the proofing confirmed
@@ -106,11 +113,14 @@ const (
 	StateData       State = "data"       // personal data given
 	StatePhone      State = "phone"      // phone confirmed by a code
 	StateProofing   State = "proofing"   // identity proofing under way
+	StateDeferred   State = "deferred"   // the provider decides later
+	StateReview     State = "review"     // identity positive, but other data were proven than given: the person looks at them
 	StateProven     State = "proven"     // identity positive, agreement made
 	StateIssuing    State = "issuing"    // agreement accepted, key and certificate under way
 	StateIssued     State = "issued"     // credential can be used
 	StateRejected   State = "rejected"   // identity negative
 	StateCancelled  State = "cancelled"  // given up
+	StateExpired    State = "expired"    // not finished in time
 )
 
 // Enrolment is the sealed state of one enrolment. Version rises with each transition.
@@ -119,18 +129,22 @@ type Enrolment struct {
 	Version    uint64
 	Caller     string
 	Voucher    []byte // SHA-256 of the redeemed code
+	Product    string // that the voucher paid for
 	State      State
 	Signatory  string
 	Years      uint8
 	Algorithm  credential.Algorithm
-	Type       string // identifier type of the certificate: PNO or TIN
-	Person     Person // as given
+	Type       string // identifier type of the certificate: PNO, TIN, PAS or IDC
+	ForOrg     bool   // the certificate names an organisation too
+	Person     Person // as given; as proven once the person has reviewed a difference
 	Phone      []byte // commitment to the given phone
 	Confirmed  string // challenge that confirmed the phone, empty before
 	Identity   Identity
 	Agreement  []byte // SHA-256 of the agreement's PDF
 	AcceptedBy string // challenge that accepted it, empty before
 	AcceptedAt time.Time
+	Consents   []string      // names of the consents that were given with the acceptance, in the order of the agreement
+	Renews     credential.ID // the credential that this one renews, empty for a first one
 	Credential credential.ID // chosen when issuing starts
 	KEK        string        // of the generated key, empty before
 	Wrapped    []byte        // SHA-256 of the wrapped key
@@ -234,10 +248,18 @@ func (a *Activation) UnmarshalBinary(data []byte) error {
 	return finish(d, a, data, format, "ecsigner activation v1")
 }
 
-// MarshalBinary returns the canonical encoding.
-func (e *Enrolment) MarshalBinary() ([]byte, error) {
+// Formats of an enrolment's record. The first one is read, so that enrolments that began under it can be finished.
+const (
+	enrolmentV1 = "ecsigner enrolment v1"
+	enrolmentV2 = "ecsigner enrolment v2"
+)
+
+// MarshalBinary returns the canonical encoding, in the newest format.
+func (e *Enrolment) MarshalBinary() ([]byte, error) { return e.encode(enrolmentV2), nil }
+
+func (e *Enrolment) encode(format string) []byte {
 	var w credential.Encoder
-	w.String("ecsigner enrolment v1")
+	w.String(format)
 	w.String(e.ID)
 	w.Uint64(e.Version)
 	w.String(e.Caller)
@@ -247,14 +269,14 @@ func (e *Enrolment) MarshalBinary() ([]byte, error) {
 	w.Uint64(uint64(e.Years))
 	w.String(string(e.Algorithm))
 	w.String(e.Type)
-	e.Person.encode(&w)
+	e.Person.encode(&w, format)
 	w.Bytes(e.Phone)
 	w.String(e.Confirmed)
 	w.String(string(e.Identity.Outcome))
 	w.String(e.Identity.Provider)
 	w.String(e.Identity.Reference)
 	w.Bytes(e.Identity.Evidence)
-	e.Identity.Person.encode(&w)
+	e.Identity.Person.encode(&w, format)
 	w.Bytes(e.Identity.Phone)
 	w.Time(e.Identity.At)
 	w.Bytes(e.Agreement)
@@ -267,50 +289,79 @@ func (e *Enrolment) MarshalBinary() ([]byte, error) {
 	w.String(e.Serial)
 	w.Bytes(e.TBS)
 	w.Time(e.At)
-	return w.Data(), nil
+	if format == enrolmentV1 {
+		return w.Data()
+	}
+	w.String(e.Product)
+	w.Bool(e.ForOrg)
+	w.String(e.Identity.Session)
+	w.String(e.Identity.Method)
+	w.Bytes(e.Identity.Report)
+	w.Strings(e.Consents)
+	w.String(string(e.Renews))
+	return w.Data()
 }
 
-// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+// UnmarshalBinary accepts exactly what MarshalBinary makes, or made in the first format, else ErrEncoding.
 func (e *Enrolment) UnmarshalBinary(data []byte) error {
 	d := credential.NewDecoder(data)
 	format := d.String()
 	*e = Enrolment{
 		ID: d.String(), Version: d.Uint64(), Caller: d.String(), Voucher: d.Bytes(), State: State(d.String()),
 		Signatory: d.String(), Years: d.Uint8(), Algorithm: credential.Algorithm(d.String()), Type: d.String(),
-		Person: decodePerson(d), Phone: d.Bytes(), Confirmed: d.String(),
+		Person: decodePerson(d, format), Phone: d.Bytes(), Confirmed: d.String(),
 		Identity: Identity{
 			Outcome: Outcome(d.String()), Provider: d.String(), Reference: d.String(), Evidence: d.Bytes(),
-			Person: decodePerson(d), Phone: d.Bytes(), At: d.Time(),
+			Person: decodePerson(d, format), Phone: d.Bytes(), At: d.Time(),
 		},
 		Agreement: d.Bytes(), AcceptedBy: d.String(), AcceptedAt: d.Time(), Credential: credential.ID(d.String()),
 		KEK: d.String(), Wrapped: d.Bytes(), SPKI: d.Bytes(), Serial: d.String(), TBS: d.Bytes(), At: d.Time(),
 	}
-	return finish(d, e, data, format, "ecsigner enrolment v1")
-}
-
-func (p Person) encode(w *credential.Encoder) {
-	w.Strings([]string{p.GivenName, p.Surname, p.Country, p.IdentifierType, p.Identifier, p.LocalName})
-}
-
-func decodePerson(d *credential.Decoder) Person {
-	f := d.Strings()
-	if len(f) != 6 {
-		return Person{}
+	if format != enrolmentV1 {
+		e.Product, e.ForOrg = d.String(), d.Bool()
+		e.Identity.Session, e.Identity.Method, e.Identity.Report = d.String(), d.String(), d.Bytes()
+		e.Consents, e.Renews = d.Strings(), credential.ID(d.String())
 	}
-	return Person{GivenName: f[0], Surname: f[1], Country: f[2], IdentifierType: f[3], Identifier: f[4], LocalName: f[5]}
+	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2)
+}
+
+func (p Person) encode(w *credential.Encoder, format string) {
+	fields := []string{p.GivenName, p.Surname, p.Country, p.IdentifierType, p.Identifier, p.LocalName}
+	if format != enrolmentV1 {
+		fields = append(fields, p.Organisation, p.OrganisationID)
+	}
+	w.Strings(fields)
+}
+
+func decodePerson(d *credential.Decoder, format string) Person {
+	f := d.Strings()
+	if format == enrolmentV1 && len(f) == 6 {
+		f = append(f, "", "")
+	}
+	if len(f) != 8 {
+		return Person{} // which encodes differently, and so is refused
+	}
+	return Person{
+		GivenName: f[0], Surname: f[1], Country: f[2], IdentifierType: f[3], Identifier: f[4], LocalName: f[5],
+		Organisation: f[6], OrganisationID: f[7],
+	}
 }
 
 // finish refuses leftovers, a foreign format and any encoding that is not the one canonical one.
 func finish(d *credential.Decoder, r interface{ MarshalBinary() ([]byte, error) }, data []byte, format, want string) error {
-	if err := d.Finish(); err != nil {
-		return fmt.Errorf("%w: %w", ErrEncoding, err)
-	}
 	again, err := r.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	if format != want || !bytes.Equal(again, data) {
-		return fmt.Errorf("%w: want %q", ErrEncoding, want)
+	return canonical(d, again, data, format, want)
+}
+
+func canonical(d *credential.Decoder, again, data []byte, format string, want ...string) error {
+	if err := d.Finish(); err != nil {
+		return fmt.Errorf("%w: %w", ErrEncoding, err)
+	}
+	if !slices.Contains(want, format) || !bytes.Equal(again, data) {
+		return fmt.Errorf("%w: want %q", ErrEncoding, want[len(want)-1])
 	}
 	return nil
 }

@@ -467,6 +467,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 
 func FuzzRecords(f *testing.F) {
 	e := issuing()
+	f.Add(e.encode(enrolmentV1))
 	o := Operation{ID: "o", Digests: [][]byte{{1}}}
 	for _, r := range []interface{ MarshalBinary() ([]byte, error) }{&e, &o, &Challenge{ID: "c"}, &Activation{Means: []string{"m"}}} {
 		b, err := r.MarshalBinary()
@@ -484,11 +485,37 @@ func FuzzRecords(f *testing.F) {
 				continue
 			}
 			again, err := r.MarshalBinary()
+			if e, ok := r.(*Enrolment); ok && bytes.Contains(data[:32], []byte(enrolmentV1)) {
+				again = e.encode(enrolmentV1)
+			}
 			if err != nil || !bytes.Equal(again, data) {
 				t.Fatalf("%T accepts two encodings of one record", r)
 			}
 		}
 	})
+}
+
+// TestFirstFormatIsRead: enrolments that began before the second format can be finished.
+func TestFirstFormatIsRead(t *testing.T) {
+	e := issuing()
+	first := e.encode(enrolmentV1)
+	const made = "aa44e3393ae86143d019372fe02064b85a4b53bc014dee18b0d41a73f3a8b7af" // by the program that knew only the first
+	if got := fmt.Sprintf("%x", sha256.Sum256(first)); got != made {
+		t.Fatalf("the first format changed: %s", got)
+	}
+	var read Enrolment
+	must(t, read.UnmarshalBinary(first))
+	again, err := read.MarshalBinary()
+	must(t, err)
+	want, err := e.MarshalBinary()
+	must(t, err)
+	if !bytes.Equal(again, want) || bytes.Equal(again, first) {
+		t.Error("a record of the first format does not become the same record of the second")
+	}
+	mixed := bytes.Replace(bytes.Clone(first), []byte(enrolmentV1), []byte(enrolmentV2), 1)
+	if err := read.UnmarshalBinary(mixed); !errors.Is(err, ErrEncoding) {
+		t.Errorf("a record of the first format under the name of the second: %v", err)
+	}
 }
 
 // TestTrustSignedOnce puts an operation back to before its signatures were recorded: the authorised digests are not
