@@ -44,7 +44,7 @@ func check(line string) error {
 
 func TestCommandsInDocumentsExist(t *testing.T) {
 	tree := os.DirFS("../..")
-	format := regexp.MustCompile(`^[a-z ]+ v1\b`) // the name of a format, such as "ecsigner seal v1"
+	format := regexp.MustCompile(`^[a-z ]+ v[0-9]+\b`) // the name of a format, such as "ecsigner seal v1"
 	seen := 0
 	for _, pattern := range []string{"*.md", "docs/*.md", ".ci/*.md"} {
 		docs, err := fs.Glob(tree, pattern)
