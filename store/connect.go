@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,14 +105,8 @@ func (db *DB) connect(ctx context.Context) error {
 	return nil
 }
 
-// source is the name of the database for SQLite: a URI, so that a path may hold any character.
-func (db *DB) source(options string) string {
-	path, err := filepath.Abs(db.path())
-	if err != nil {
-		path = db.path()
-	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + options
-}
+// source is the name of the database for SQLite.
+func (db *DB) source(options string) string { return uri(db.path(), options) }
 
 func (db *DB) migrate(ctx context.Context) error {
 	dir, err := fs.Sub(migrations, "migrations")

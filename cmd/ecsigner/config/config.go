@@ -33,6 +33,7 @@ type Config struct {
 	Certificates Certificates `yaml:"certificates"`
 	PKI          PKI          `yaml:"pki"`
 	Metrics      Metrics      `yaml:"metrics"`
+	Backup       Backup       `yaml:"backup"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Limits       Limits       `yaml:"limits"`
@@ -83,6 +84,12 @@ type PKI struct {
 // Metrics says where Prometheus metrics are served; empty: nowhere.
 type Metrics struct {
 	Listen string `yaml:"listen"`
+}
+
+// Backup says where `ecsigner backup` writes, and how many stay.
+type Backup struct {
+	Dir  string `yaml:"dir"`
+	Keep int    `yaml:"keep"`
 }
 
 // Codes sets the limits of one-time codes.
@@ -151,6 +158,7 @@ func (c Config) validate() error {
 		{c.Provider.TermsURL != "" && c.Provider.TermsVersion != "", "provider.terms_url", "an address, with provider.terms_version"},
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
+		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
 		{c.Codes.Life >= time.Minute && c.Codes.Life <= MaxCodeLife, "codes.life", "1m to 10m"},
 		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
@@ -169,6 +177,17 @@ func (c Config) validate() error {
 		}
 	}
 	return nil
+}
+
+// defaultKeep is how many backups stay where the configuration does not say.
+const defaultKeep = 7
+
+// Kept is how many backups may lie in the directory of backups.
+func (b Backup) Kept() int {
+	if b.Keep == 0 {
+		return defaultKeep
+	}
+	return b.Keep
 }
 
 // Path resolves a path of the file.

@@ -10,7 +10,7 @@ func (c Config) Text() ([]byte, error) { return yaml.Marshal(c) }
 func (c Config) Redacted() Config {
 	for _, value := range []*string{
 		&c.Data, &c.Listen, &c.HSM.Module, &c.HSM.Token, &c.HSM.PINFile, &c.HSM.SoftHSMConf, &c.PKI.Listen,
-		&c.Metrics.Listen, &c.Messages.Dir,
+		&c.Metrics.Listen, &c.Messages.Dir, &c.Backup.Dir,
 	} {
 		if *value != "" {
 			*value = redacted
