@@ -55,6 +55,7 @@ func samples() []Event {
 		ServiceStopped{},
 		NoticeSent{"cred-1", "signed"},
 		ClientAdded{"documents-1", "documents", "operator-1"},
+		ServiceRestored{40, 45, 2, fill(12, 32)},
 	}
 }
 

@@ -36,6 +36,7 @@ func events() []Event {
 		ServiceStopped{},
 		NoticeSent{},
 		ClientAdded{},
+		ServiceRestored{},
 	}
 }
 
@@ -336,6 +337,16 @@ func (e ServiceStarted) event(c *codec) Event {
 func (ServiceStopped) kind() string { return "service.stopped" }
 
 func (e ServiceStopped) event(*codec) Event { return e }
+
+func (ServiceRestored) kind() string { return "service.restored" }
+
+func (e ServiceRestored) event(c *codec) Event {
+	c.size("backup", &e.Backup)
+	c.size("size", &e.Size)
+	c.number("epoch", &e.Epoch)
+	c.digest("report", &e.Report)
+	return e
+}
 
 func (NoticeSent) kind() string { return "notice.sent" }
 

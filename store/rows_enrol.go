@@ -27,7 +27,8 @@ func (t *tx) PutVoucher(v enrol.Voucher) error {
 
 // Enrolment implements enrol.Tx.
 func (t *tx) Enrolment(id string) (enrol.Enrolment, error) {
-	return get(t, "enrolment", t.q.Enrolment, id, enrolmentOf)
+	e, err := get(t, "enrolment", t.q.Enrolment, id, enrolmentOf)
+	return e, t.lost(LostEnrolment, id, err)
 }
 
 // PutEnrolment implements enrol.Tx.
@@ -79,7 +80,8 @@ func enrolmentOf(r sqlc.Enrolment) (enrol.Enrolment, error) {
 
 // Credential implements signer.Tx and enrol.Credentials.
 func (t *tx) Credential(id credential.ID) (credential.Record, error) {
-	return get(t, "credential", t.q.Credential, string(id), credentialOf)
+	c, err := get(t, "credential", t.q.Credential, string(id), credentialOf)
+	return c, t.lost(LostCredential, string(id), err)
 }
 
 // PutCredential implements enrol.Credentials.

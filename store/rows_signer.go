@@ -119,7 +119,14 @@ func (o outbox) Defer(ctx context.Context, m sms.Message) error {
 
 // Operation implements signer.Tx.
 func (t *tx) Operation(id signer.OperationID) (signer.Operation, error) {
-	return get(t, "operation", t.q.Operation, string(id), operationOf)
+	o, err := get(t, "operation", t.q.Operation, string(id), operationOf)
+	if err == nil && o.State == signer.StateClosed {
+		// Its row is older than its end: what the log tells of it is gone.
+		if gone := t.lost(LostOperation, string(id), ErrNotFound); errors.Is(gone, ErrLost) {
+			return signer.Operation{}, gone
+		}
+	}
+	return o, t.lost(LostOperation, string(id), err)
 }
 
 // OpenOperations implements signer.Tx.

@@ -25,8 +25,10 @@ type tx struct {
 	events []audit.Event
 	next   int64 // index in the log of the first of them
 	head   bool  // the commit must carry a signed head
-	fault  error // the database failed: the whole group must be rolled back, whatever the closure makes of the error
-	broken error // the closure did what it must not
+	// adopted are entries that exist already; a unit of work that has some appends no events.
+	adopted [][]byte
+	fault   error // the database failed: the whole group must be rolled back, whatever the closure makes of the error
+	broken  error // the closure did what it must not
 }
 
 var (

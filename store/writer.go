@@ -238,6 +238,7 @@ func (w *writer) unit(c *call, next *position, at time.Time, headless error) err
 		return t.fault
 	}
 	if c.err == nil {
+		c.entries = append(c.entries, t.adopted...)
 		c.err = w.encode(c, t.events, next, at)
 	}
 	c.head = c.head || t.head

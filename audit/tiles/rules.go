@@ -103,6 +103,10 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 		r.must(e.Size >= 0 && e.Size <= index, "the engine found %d entries, %d precede it", e.Size, index)
 		r.must(e.Epoch >= r.epoch, "epoch %d follows epoch %d", e.Epoch, r.epoch)
 		r.epoch = max(r.epoch, e.Epoch)
+	case audit.ServiceRestored:
+		r.must(e.Backup <= e.Size && e.Size <= index, "%d entries were recovered to a backup of %d, %d precede it", e.Size, e.Backup, index)
+		r.must(e.Epoch > r.epoch, "the service was restored into epoch %d, there was %d", e.Epoch, r.epoch)
+		r.epoch = max(r.epoch, e.Epoch)
 	default:
 		r.signing(e)
 	}

@@ -45,6 +45,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addRequestStmt, err = db.PrepareContext(ctx, addRequest); err != nil {
 		return nil, fmt.Errorf("error preparing query AddRequest: %w", err)
 	}
+	if q.allEnrolmentsStmt, err = db.PrepareContext(ctx, allEnrolments); err != nil {
+		return nil, fmt.Errorf("error preparing query AllEnrolments: %w", err)
+	}
 	if q.certificateStmt, err = db.PrepareContext(ctx, certificate); err != nil {
 		return nil, fmt.Errorf("error preparing query Certificate: %w", err)
 	}
@@ -53,6 +56,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.challengeStmt, err = db.PrepareContext(ctx, challenge); err != nil {
 		return nil, fmt.Errorf("error preparing query Challenge: %w", err)
+	}
+	if q.clearOutboxStmt, err = db.PrepareContext(ctx, clearOutbox); err != nil {
+		return nil, fmt.Errorf("error preparing query ClearOutbox: %w", err)
 	}
 	if q.credentialStmt, err = db.PrepareContext(ctx, credential); err != nil {
 		return nil, fmt.Errorf("error preparing query Credential: %w", err)
@@ -120,6 +126,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.logStmt, err = db.PrepareContext(ctx, log); err != nil {
 		return nil, fmt.Errorf("error preparing query Log: %w", err)
 	}
+	if q.lostStmt, err = db.PrepareContext(ctx, lost); err != nil {
+		return nil, fmt.Errorf("error preparing query Lost: %w", err)
+	}
 	if q.openOperationsStmt, err = db.PrepareContext(ctx, openOperations); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenOperations: %w", err)
 	}
@@ -140,6 +149,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putLockStmt, err = db.PrepareContext(ctx, putLock); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLock: %w", err)
+	}
+	if q.putLostStmt, err = db.PrepareContext(ctx, putLost); err != nil {
+		return nil, fmt.Errorf("error preparing query PutLost: %w", err)
 	}
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
@@ -170,6 +182,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.touchEnrolmentStmt, err = db.PrepareContext(ctx, touchEnrolment); err != nil {
 		return nil, fmt.Errorf("error preparing query TouchEnrolment: %w", err)
+	}
+	if q.voidChallengesStmt, err = db.PrepareContext(ctx, voidChallenges); err != nil {
+		return nil, fmt.Errorf("error preparing query VoidChallenges: %w", err)
 	}
 	if q.voucherStmt, err = db.PrepareContext(ctx, voucher); err != nil {
 		return nil, fmt.Errorf("error preparing query Voucher: %w", err)
@@ -214,6 +229,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addRequestStmt: %w", cerr)
 		}
 	}
+	if q.allEnrolmentsStmt != nil {
+		if cerr := q.allEnrolmentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allEnrolmentsStmt: %w", cerr)
+		}
+	}
 	if q.certificateStmt != nil {
 		if cerr := q.certificateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing certificateStmt: %w", cerr)
@@ -227,6 +247,11 @@ func (q *Queries) Close() error {
 	if q.challengeStmt != nil {
 		if cerr := q.challengeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing challengeStmt: %w", cerr)
+		}
+	}
+	if q.clearOutboxStmt != nil {
+		if cerr := q.clearOutboxStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing clearOutboxStmt: %w", cerr)
 		}
 	}
 	if q.credentialStmt != nil {
@@ -339,6 +364,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing logStmt: %w", cerr)
 		}
 	}
+	if q.lostStmt != nil {
+		if cerr := q.lostStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lostStmt: %w", cerr)
+		}
+	}
 	if q.openOperationsStmt != nil {
 		if cerr := q.openOperationsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing openOperationsStmt: %w", cerr)
@@ -372,6 +402,11 @@ func (q *Queries) Close() error {
 	if q.putLockStmt != nil {
 		if cerr := q.putLockStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putLockStmt: %w", cerr)
+		}
+	}
+	if q.putLostStmt != nil {
+		if cerr := q.putLostStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putLostStmt: %w", cerr)
 		}
 	}
 	if q.putVoucherStmt != nil {
@@ -422,6 +457,11 @@ func (q *Queries) Close() error {
 	if q.touchEnrolmentStmt != nil {
 		if cerr := q.touchEnrolmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing touchEnrolmentStmt: %w", cerr)
+		}
+	}
+	if q.voidChallengesStmt != nil {
+		if cerr := q.voidChallengesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing voidChallengesStmt: %w", cerr)
 		}
 	}
 	if q.voucherStmt != nil {
@@ -475,9 +515,11 @@ type Queries struct {
 	addHeadStmt              *sql.Stmt
 	addOperationStmt         *sql.Stmt
 	addRequestStmt           *sql.Stmt
+	allEnrolmentsStmt        *sql.Stmt
 	certificateStmt          *sql.Stmt
 	certificateByRequestStmt *sql.Stmt
 	challengeStmt            *sql.Stmt
+	clearOutboxStmt          *sql.Stmt
 	credentialStmt           *sql.Stmt
 	credentialsStmt          *sql.Stmt
 	credentialsOfClientStmt  *sql.Stmt
@@ -500,6 +542,7 @@ type Queries struct {
 	lastHeadStmt             *sql.Stmt
 	lockStmt                 *sql.Stmt
 	logStmt                  *sql.Stmt
+	lostStmt                 *sql.Stmt
 	openOperationsStmt       *sql.Stmt
 	operationStmt            *sql.Stmt
 	putCertificateStmt       *sql.Stmt
@@ -507,6 +550,7 @@ type Queries struct {
 	putDocumentStmt          *sql.Stmt
 	putGrantStmt             *sql.Stmt
 	putLockStmt              *sql.Stmt
+	putLostStmt              *sql.Stmt
 	putVoucherStmt           *sql.Stmt
 	requestStmt              *sql.Stmt
 	requestHoldersStmt       *sql.Stmt
@@ -517,6 +561,7 @@ type Queries struct {
 	setOperationStmt         *sql.Stmt
 	subjectHoldersStmt       *sql.Stmt
 	touchEnrolmentStmt       *sql.Stmt
+	voidChallengesStmt       *sql.Stmt
 	voucherStmt              *sql.Stmt
 }
 
@@ -531,9 +576,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addHeadStmt:              q.addHeadStmt,
 		addOperationStmt:         q.addOperationStmt,
 		addRequestStmt:           q.addRequestStmt,
+		allEnrolmentsStmt:        q.allEnrolmentsStmt,
 		certificateStmt:          q.certificateStmt,
 		certificateByRequestStmt: q.certificateByRequestStmt,
 		challengeStmt:            q.challengeStmt,
+		clearOutboxStmt:          q.clearOutboxStmt,
 		credentialStmt:           q.credentialStmt,
 		credentialsStmt:          q.credentialsStmt,
 		credentialsOfClientStmt:  q.credentialsOfClientStmt,
@@ -556,6 +603,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		lastHeadStmt:             q.lastHeadStmt,
 		lockStmt:                 q.lockStmt,
 		logStmt:                  q.logStmt,
+		lostStmt:                 q.lostStmt,
 		openOperationsStmt:       q.openOperationsStmt,
 		operationStmt:            q.operationStmt,
 		putCertificateStmt:       q.putCertificateStmt,
@@ -563,6 +611,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putDocumentStmt:          q.putDocumentStmt,
 		putGrantStmt:             q.putGrantStmt,
 		putLockStmt:              q.putLockStmt,
+		putLostStmt:              q.putLostStmt,
 		putVoucherStmt:           q.putVoucherStmt,
 		requestStmt:              q.requestStmt,
 		requestHoldersStmt:       q.requestHoldersStmt,
@@ -573,6 +622,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setOperationStmt:         q.setOperationStmt,
 		subjectHoldersStmt:       q.subjectHoldersStmt,
 		touchEnrolmentStmt:       q.touchEnrolmentStmt,
+		voidChallengesStmt:       q.voidChallengesStmt,
 		voucherStmt:              q.voucherStmt,
 	}
 }
