@@ -107,6 +107,9 @@ func (g *gates) valid(req any) error {
 	if !ok {
 		return fmt.Errorf("%T is not a proto message", req)
 	}
+	if malformed(m) {
+		return &refusal{reason: ReasonInvalid, cause: errMalformed}
+	}
 	return g.validator.Validate(m)
 }
 

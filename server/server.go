@@ -116,6 +116,7 @@ func New(c Config) (*Server, error) {
 		grpc.Creds(credentials.NewTLS(tlsConfig(c))),
 		grpc.ChainUnaryInterceptor(s.gates.unary),
 		grpc.ChainStreamInterceptor(s.gates.stream),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(uint32(min(c.Limits.Calls+c.Limits.Streams, 1<<16))), //nolint:gosec // positive, bounded here
 		grpc.MaxHeaderListSize(16<<10),

@@ -101,6 +101,17 @@ func New(t testing.TB, program string, args ...string) *Installation {
 	return i
 }
 
+// Attach returns an installation whose server the test itself runs, in this process, on an address.
+func Attach(t testing.TB, dir, address string) *Installation {
+	t.Helper()
+	i := &Installation{
+		t: t, Dir: dir, Address: address, Stderr: &Output{},
+		clients: map[string]*client.Conn{}, seen: map[string]bool{}, Key: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+	}
+	t.Cleanup(i.cleanup)
+	return i
+}
+
 // Within makes t, a subtest, answer for the installation until it ends.
 func (i *Installation) Within(t testing.TB) {
 	former := i.t
