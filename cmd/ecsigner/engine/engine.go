@@ -22,7 +22,6 @@ import (
 	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
-	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/hsm"
@@ -199,35 +198,9 @@ func (e *Engine) wake() {
 	}
 }
 
-// rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
-// nothing: the lowest valid version of every binding, every revocation, what was signed under an activation that may
-// still last, and the tries of every challenge that may still live.
+// rebuild brings back from the log what only lives in memory.
 func (e *Engine) rebuild(ctx context.Context) error {
-	now := time.Now()
-	return e.db.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
-		switch v := event.(type) {
-		case audit.BindingChanged:
-			e.trust.Raise(credential.ID(v.Credential), v.Version)
-		case audit.CertificateRevoked:
-			e.enrol.Revoked(v.Serial)
-		case audit.SigningSigned:
-			if until := at.Add(signer.ActivationLife); now.Before(until) {
-				e.trust.Finish(v.Operation, until)
-			}
-		case audit.CodeRefused:
-			e.remember(v.Challenge, otp.Outcome{Result: otp.Rejected, Attempt: int(v.Attempt)}, at, now) //nolint:gosec // a small count
-		case audit.CodeAccepted:
-			e.remember(v.Challenge, otp.Outcome{Result: otp.Accepted, Attempt: int(v.Attempt)}, at, now) //nolint:gosec // a small count
-		}
-		return nil
-	})
-}
-
-// remember notes a try that the log tells of. No challenge outlives the longest life that the configuration allows.
-func (e *Engine) remember(challenge string, o otp.Outcome, at, now time.Time) {
-	if ends := at.Add(config.MaxCodeLife); now.Before(ends) {
-		e.memory.Note(otp.ID(challenge), o, ends, at)
-	}
+	return Rebuild(ctx, e.db, time.Now(), e.trust, e.enrol, e.memory)
 }
 
 func (e *Engine) openServer(ctx context.Context) error {
