@@ -36,8 +36,12 @@ func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSignin
 }
 
 func (s *signing) SendCode(ctx context.Context, r *pb.SendCodeRequest) (*pb.SendCodeResponse, error) {
-	sent, err := s.Signing.SendCode(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
-	return &pb.SendCodeResponse{SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
+	send := s.Signing.SendCode
+	if r.GetNewCode() {
+		send = s.Signing.NewCode
+	}
+	sent, err := send(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
+	return &pb.SendCodeResponse{SentCode: sentCode(sent)}, err
 }
 
 // AuthorizeSigningOperation does not hand its request id on: the operation itself is authorised once, and the id of a

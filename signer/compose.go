@@ -61,7 +61,8 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 		return sms.Text{}, err
 	}
 	phone := sam.PhoneCommitment(r.PhoneSalt, r.Phone)
-	if !bytes.Equal(phone, b.Phone) || !bytes.Equal(phone, c.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) {
+	if !bytes.Equal(phone, b.Phone) || !bytes.Equal(phone, c.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) ||
+		c.ID != string(ch.ID) || c.Purpose != sam.PurposeSign || !c.Expires.Equal(ch.Expires) {
 		return sms.Text{}, fmt.Errorf("%w: phone, challenge and binding do not agree", sam.ErrSeal)
 	}
 	code, err := s.Trust.Code(ctx, challenge)

@@ -147,13 +147,6 @@ type ItemView struct {
 	Result    []byte // raw signature, CMS, or the bytes to append to the PDF
 }
 
-// CodeSent says that a code is on its way.
-type CodeSent struct {
-	Expires     time.Time
-	Number      int // 1 for the first code of the operation
-	MaskedPhone string
-}
-
 // Get returns an operation of the caller. Foreign and unknown operations are both ErrNotFound.
 func (s *Service) Get(ctx context.Context, caller Caller, id OperationID) (View, error) {
 	var o Operation

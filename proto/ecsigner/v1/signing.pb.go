@@ -732,7 +732,9 @@ type SendCodeRequest struct {
 	// UUID that the caller makes for this call.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the operation.
-	OperationId   string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	OperationId string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// Send a new code even if the present one can still be answered.
+	NewCode       bool `protobuf:"varint,10,opt,name=new_code,json=newCode,proto3" json:"new_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +781,13 @@ func (x *SendCodeRequest) GetOperationId() string {
 		return x.OperationId
 	}
 	return ""
+}
+
+func (x *SendCodeRequest) GetNewCode() bool {
+	if x != nil {
+		return x.NewCode
+	}
+	return false
 }
 
 // SendCodeResponse answers SendCode.
@@ -1279,11 +1288,13 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\x12G\n" +
 	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
-	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"z\n" +
+	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\x95\x01\n" +
 	"\x0fSendCodeRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"F\n" +
+	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\x12\x19\n" +
+	"\bnew_code\x18\n" +
+	" \x01(\bR\anewCode\"F\n" +
 	"\x10SendCodeResponse\x122\n" +
 	"\tsent_code\x18\x01 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xba\x01\n" +
 	" AuthorizeSigningOperationRequest\x12'\n" +
