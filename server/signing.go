@@ -71,7 +71,7 @@ func operationOf(v signer.View) *pb.SigningOperation {
 	out := &pb.SigningOperation{
 		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
-		Algorithm: schemeOf(v.Algorithm),
+		Algorithm: schemeOf(v.Algorithm), DocumentsSha256: v.Documents,
 	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{

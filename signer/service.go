@@ -81,7 +81,7 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required.
+// Config wires a Service. All fields are required but Parts.
 type Config struct {
 	Store    Store
 	Spool    Spool
@@ -92,6 +92,7 @@ type Config struct {
 	Rand     io.Reader
 	MaxBytes int64         // of one document
 	Life     time.Duration // of an operation that waits for its code
+	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
 	Alarm    func(ctx context.Context, kind, subject string, err error)
 }
 
@@ -134,6 +135,7 @@ type View struct {
 	Created    time.Time
 	Expires    time.Time
 	Items      []ItemView
+	Documents  []byte // DocumentsDigest of what the person is shown
 	Receipt    []byte // of the signatures' log entry, in state signed
 }
 
@@ -188,6 +190,7 @@ func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
 		}
 		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
+		v.Documents = DocumentsDigest(sealed.Documents)
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
 	default:

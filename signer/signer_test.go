@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -531,6 +532,21 @@ func TestTrustNewEpochVoidsOpenOperations(t *testing.T) {
 	w.restart(2)
 	if _, err := w.s.Authorize(ctx, docs, v.ID, code); err == nil || w.device.count() != 0 {
 		t.Errorf("an operation of an earlier epoch: %v, %d signatures", err, w.device.count())
+	}
+}
+
+// The text shows a document's own digest, and of several the digest over all of them, which the caller gets too.
+func TestShownDigest(t *testing.T) {
+	w := newWorld(t)
+	one, two := sha256.Sum256([]byte{0}), sha256.Sum256([]byte{1})
+	both := sha256.Sum256(append(one[:], two[:]...))
+	for n, want := range map[int][]byte{1: one[:], 2: both[:]} {
+		v := w.create(n)
+		text, err := w.s.Compose(ctx, w.store.state.messages[len(w.store.state.messages)-1])
+		w.must(err)
+		if !bytes.Equal(v.Documents, want) || !strings.Contains(text.Body, fmt.Sprintf("документів: %d, SHA-256", n)) || !strings.Contains(text.Body, fmt.Sprintf(" %x…", want[:4])) {
+			t.Errorf("%d documents: %x is answered, the text says %q; want %x", n, v.Documents, text.Body, want)
+		}
 	}
 }
 

@@ -100,6 +100,7 @@ type Codes struct {
 type Messages struct {
 	Provider string `yaml:"provider"`
 	Dir      string `yaml:"dir"`
+	Parts    int    `yaml:"parts"`
 }
 
 // Limits bounds what clients may ask for.
@@ -160,6 +161,7 @@ func (c Config) validate() error {
 		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},
 		{c.Codes.AccountLock >= c.Codes.CallerLock && c.Codes.AccountLock <= 100, "codes.account_lock", "codes.caller_lock to 100"},
 		{c.Messages.Provider == "file" && c.Messages.Dir != "", "messages.provider", "file, with messages.dir"},
+		{c.Messages.Parts >= 2 && c.Messages.Parts <= 6, "messages.parts", "2 to 6"},
 		{c.Limits.DocumentBytes > 0, "limits.document_bytes", "a positive number"},
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},
