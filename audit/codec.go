@@ -156,6 +156,15 @@ func (c *codec) maybe(name string, s *string) {
 	}
 }
 
+// later is an identifier that came to an event after entries without it were written: it stands behind all other fields
+// and is left out when empty, so that those entries are still what a writer makes of their event.
+func (c *codec) later(name string, s *string) {
+	if c.reading && !bytes.HasPrefix(c.buf, []byte(`,"`+name+`":`)) || !c.reading && *s == "" {
+		return
+	}
+	c.id(name, s)
+}
+
 // suspect is an identifier that somebody may have tampered with: what is none enters as its SHA-256, so that the alarm
 // about it can always be written.
 func (c *codec) suspect(name string, s *string) {

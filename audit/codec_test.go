@@ -39,9 +39,10 @@ func samples() []Event {
 		BindingChanged{"cred-1", 1, "active", fill(10, 32)},
 		AccessGranted{"cred-1", "documents-1", "operator-1"},
 		AccessWithdrawn{"cred-1", "documents-1", "operator-1"},
-		CodeRequested{"ch-3", "sign", "op-1", "documents-1", "cred-1"},
-		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1},
-		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2},
+		CodeRequested{"ch-3", "sign", "op-1", "documents-1", "cred-1", "5e1f"},
+		CodeResent{"ch-3", "sign", "op-1", "documents-1", "cred-1", 2, "5e1f"},
+		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1, "cred-2"},
+		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2, "cred-2"},
 		CodeLocked{"cred-1", "documents-1", "caller"},
 		CodeUnlocked{"cred-1", "documents-1", "caller"},
 		SigningRequested{"op-1", "cred-1", "documents-1", 1, "ecdsa-p256-sha256", two, [][]byte{fill(0xb1, 32)}},
@@ -96,6 +97,27 @@ func TestEntriesGolden(t *testing.T) {
 		}
 		if !at.Equal(sampleTime.Truncate(time.Microsecond)) {
 			t.Errorf("time %v", at)
+		}
+	}
+}
+
+// Entries without the fields that came later are read, and are still what a writer makes of their event.
+func TestOlderEntriesAreRead(t *testing.T) {
+	older, err := os.ReadFile(filepath.Join("testdata", "older.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(older), []byte("\n"))
+	if len(lines) < 3 {
+		t.Fatalf("only %d lines", len(lines))
+	}
+	for _, line := range lines {
+		at, e, err := Decode(line)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if again, err := Encode(at, e); err != nil || !bytes.Equal(again, line) {
+			t.Errorf("%s\nis written as %s, %v", line, again, err)
 		}
 	}
 }

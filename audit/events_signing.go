@@ -16,6 +16,18 @@ type CodeRequested struct {
 	Subject    string // operation or enrolment
 	Caller     string
 	Credential string // empty: none yet
+	Recipient  string // pseudonym of the number for one day; empty in older entries
+}
+
+// CodeResent says that a text with the same code was put on its way once more.
+type CodeResent struct {
+	Challenge  string
+	Purpose    string
+	Subject    string // operation or enrolment
+	Caller     string
+	Credential string // empty: none yet
+	Sent       uint64 // texts with this code so far: 2 for the first that is sent again
+	Recipient  string // pseudonym of the number for one day
 }
 
 // CodeRefused says that a try was refused.
@@ -26,6 +38,7 @@ type CodeRefused struct {
 	Caller    string
 	Result    string // wrong, expired, …
 	Attempt   uint64 // 1, 2, … over a challenge; 0: refused without counting, whatever the code was
+	Account   string // whom failures lock; empty in older entries
 }
 
 // CodeAccepted says that the right code came and is spent.
@@ -35,6 +48,7 @@ type CodeAccepted struct {
 	Subject   string // operation or enrolment
 	Caller    string
 	Attempt   uint64 // continues the refused ones
+	Account   string // whose failures of this caller are forgiven; empty in older entries
 }
 
 // CodeLocked says that after too many failures nobody may try any more in this scope.

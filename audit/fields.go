@@ -21,6 +21,7 @@ func events() []Event {
 		AccessGranted{},
 		AccessWithdrawn{},
 		CodeRequested{},
+		CodeResent{},
 		CodeRefused{},
 		CodeAccepted{},
 		CodeLocked{},
@@ -209,6 +210,20 @@ func (e CodeRequested) event(c *codec) Event {
 	c.id("subject", &e.Subject)
 	c.maybe("caller", &e.Caller)
 	c.maybe("credential", &e.Credential)
+	c.later("recipient", &e.Recipient)
+	return e
+}
+
+func (CodeResent) kind() string { return "code.resent" }
+
+func (e CodeResent) event(c *codec) Event {
+	c.id("challenge", &e.Challenge)
+	c.id("purpose", &e.Purpose)
+	c.id("subject", &e.Subject)
+	c.maybe("caller", &e.Caller)
+	c.maybe("credential", &e.Credential)
+	c.number("sent", &e.Sent)
+	c.maybe("recipient", &e.Recipient)
 	return e
 }
 
@@ -221,6 +236,7 @@ func (e CodeRefused) event(c *codec) Event {
 	c.maybe("caller", &e.Caller)
 	c.id("result", &e.Result)
 	c.number("attempt", &e.Attempt)
+	c.later("account", &e.Account)
 	return e
 }
 
@@ -232,6 +248,7 @@ func (e CodeAccepted) event(c *codec) Event {
 	c.id("subject", &e.Subject)
 	c.maybe("caller", &e.Caller)
 	c.number("attempt", &e.Attempt)
+	c.later("account", &e.Account)
 	return e
 }
 

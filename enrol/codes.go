@@ -16,9 +16,10 @@ import (
 
 // CodeSent says that a code is on its way.
 type CodeSent struct {
-	Expires     time.Time
-	Number      int // 1 for the first code of this step
+	Expires     time.Time // of the code, however often it is sent
+	Number      int       // of the code: 1 for the first of this step
 	MaskedPhone string
+	Sent        int // texts with this code so far: 1 for the first
 }
 
 // step is a step that a code completes.
@@ -42,26 +43,43 @@ func stepOf(state State) (step, bool) {
 	return step{}, false
 }
 
-// SendPhoneCode sends a code to the given phone; a code sent before is void. ErrTooManyCodes, ErrLocked.
+// SendPhoneCode sends a code to the given phone: the same code again while it can be answered, else a new one.
+// ErrTooManyCodes, ErrResent, ErrLocked.
 func (s *Service) SendPhoneCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
-	r, err := newRequest(caller, requestID, "SendPhoneCode", id)
-	if err != nil {
-		return View{}, CodeSent{}, err
-	}
-	return s.send(ctx, r, id, phoneStep())
+	return s.sendCode(ctx, caller, id, requestID, "SendPhoneCode", phoneStep(), false)
 }
 
-// SendAgreementCode sends the code that accepts the agreement; a code sent before is void. ErrTooManyCodes, ErrLocked.
+// NewPhoneCode sends a new code even if the present one can still be answered; that one is void.
+func (s *Service) NewPhoneCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
+	return s.sendCode(ctx, caller, id, requestID, "SendPhoneCode", phoneStep(), true)
+}
+
+// SendAgreementCode sends the code that accepts the agreement: the same code again while it can be answered, else a new
+// one. ErrTooManyCodes, ErrResent, ErrLocked.
 func (s *Service) SendAgreementCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
-	r, err := newRequest(caller, requestID, "SendAgreementCode", id)
+	return s.sendCode(ctx, caller, id, requestID, "SendAgreementCode", agreementStep(), false)
+}
+
+// NewAgreementCode sends a new code even if the present one can still be answered; that one is void.
+func (s *Service) NewAgreementCode(ctx context.Context, caller, id, requestID string) (View, CodeSent, error) {
+	return s.sendCode(ctx, caller, id, requestID, "SendAgreementCode", agreementStep(), true)
+}
+
+func (s *Service) sendCode(ctx context.Context, caller, id, requestID, method string, st step, fresh bool) (View, CodeSent, error) {
+	body := []string{id}
+	if fresh {
+		body = append(body, "new")
+	}
+	r, err := newRequest(caller, requestID, method, body...)
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
-	return s.send(ctx, r, id, agreementStep())
+	return s.send(ctx, r, id, st, fresh)
 }
 
-// send commits a challenge and the message that will carry its code. Only the sender ever derives the code.
-func (s *Service) send(ctx context.Context, r request, id string, st step) (View, CodeSent, error) {
+// send commits the message that will carry the code, with a new challenge where one is due. Only the sender ever derives
+// the code.
+func (s *Service) send(ctx context.Context, r request, id string, st step, fresh bool) (View, CodeSent, error) {
 	var v View
 	var ch otp.Challenge
 	err := again(ctx, func() error {
@@ -82,38 +100,51 @@ func (s *Service) send(ctx context.Context, r request, id string, st step) (View
 		if err != nil {
 			return err
 		}
-		message, err := s.message(st.kind, id, made.ID, now)
-		if err != nil {
-			return err
-		}
+		request := otp.Request{Previous: from.row.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh}
 		_, err = s.Store.Update(ctx, func(tx Tx) error {
-			ch = made
 			stored, err := from.unchanged(tx)
 			if err != nil {
 				return err
 			}
-			if ch.Number, err = s.Limits.Replace(tx, stored.Challenge, ch.Account, ch.Caller, now); err != nil {
+			if ch, err = s.turn(tx, request, made, now); err != nil {
 				return err
 			}
-			if err := tx.PutChallenge(ch); err != nil {
-				return err
+			if stored.Challenge != ch.ID {
+				stored.Challenge = ch.ID
+				if err := tx.TouchEnrolment(stored); err != nil {
+					return err
+				}
 			}
-			stored.Challenge = ch.ID
-			if err := tx.TouchEnrolment(stored); err != nil {
-				return err
-			}
-			tx.Append(audit.CodeRequested{Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: id, Caller: r.caller})
-			if err := tx.Enqueue(message); err != nil {
+			if err := tx.Enqueue(sms.Message{
+				ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: st.kind, Subject: id, Challenge: string(ch.ID), CreatedAt: now, NotBefore: now,
+			}); err != nil {
 				return err
 			}
 			return r.put(tx, string(ch.ID))
 		})
-		return err
+		return s.integrity(ctx, "challenge", string(from.row.Challenge), err)
 	})
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
-	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone}, nil
+	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent}, nil
+}
+
+// turn records that a code goes out: the present one again, or that of the challenge made. It returns its challenge.
+func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) (otp.Challenge, error) {
+	turn, err := s.Limits.Send(tx, s.Memory, r, now)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	if ch := turn.Again; ch.ID != "" {
+		tx.Append(audit.CodeResent{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Sent: uint64(ch.Sent), //nolint:gosec // a small count
+		})
+		return ch, nil
+	}
+	made.Number, made.Sent = turn.Number, turn.Sent
+	tx.Append(audit.CodeRequested{Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller})
+	return made, tx.PutChallenge(made)
 }
 
 func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now time.Time) (sms.Message, error) {

@@ -3,14 +3,12 @@ package enrol
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
-	"github.com/ecsigner/ecsigner/sam"
 )
 
 // Compose makes the text of a message of kind phone, agreement or issued. It goes only to the number that the sealed
@@ -39,33 +37,24 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 	if err != nil {
 		return sms.Text{}, err
 	}
-	return sms.Text{To: r.row.Phone, Body: codeText(st.purpose, r, code, s.Provider.Name)}, nil
+	return sms.Text{To: r.row.Phone, Body: s.codeText(st.kind, r, code)}, nil
 }
 
-// codeText starts with the code, so that it stands in the first part of a split message. It names who asks and what
-// the code does; for the agreement the first characters of its SHA-256, which the portal shows beside the document.
-func codeText(purpose sam.Purpose, r record, code, provider string) string {
-	format := map[string]string{
-		"uk": "Код %s: підтвердження номера телефону. %s. Нікому не кажіть код.",
-		"pl": "Kod %s: potwierdzenie numeru telefonu. %s. Nie podawaj kodu nikomu.",
-		"en": "Code %s: confirmation of your phone number. %s. Tell the code to nobody.",
+// codeText names who asks and what the code does; for the agreement the first characters of its SHA-256, which the
+// portal shows beside the document.
+func (s *Service) codeText(kind sms.Kind, r record, code string) string {
+	fixed := map[string]string{"code": code}
+	if kind == sms.KindAgreement {
+		fixed["hash"] = hex.EncodeToString(r.sealed.Agreement)[:8]
 	}
-	if purpose == sam.PurposeAgreement {
-		format = map[string]string{
-			"uk": "Код %s: прийняття договору про видачу сертифіката, SHA-256 %s…, %s. Нікому не кажіть код.",
-			"pl": "Kod %s: akceptacja umowy o wydanie certyfikatu, SHA-256 %s…, %s. Nie podawaj kodu nikomu.",
-			"en": "Code %s: acceptance of the certificate agreement, SHA-256 %s…, %s. Tell the code to nobody.",
-		}
-	}
-	text, ok := format[r.row.Language]
-	if !ok {
-		text = format["en"]
-	}
-	who := strings.TrimSuffix(sms.Shorten(provider, 40), ".") // "Sp. z o.o." ends a sentence by itself
-	if purpose == sam.PurposeAgreement {
-		return fmt.Sprintf(text, code, hex.EncodeToString(r.sealed.Agreement)[:8], who)
-	}
-	return fmt.Sprintf(text, code, who)
+	return s.textOf(kind, r.row.Language, fixed)
+}
+
+// textOf fills a text that the provider signs with its name. "Sp. z o.o." ends a sentence by itself.
+func (s *Service) textOf(kind sms.Kind, language string, fixed map[string]string) string {
+	return sms.Compose(kind, language, s.Parts, sms.Fields{
+		Fixed: fixed, Names: map[string]string{"who": strings.TrimSuffix(s.Provider.Name, ".")},
+	})
 }
 
 // issuedText tells the person that the signature can be used, and until when.
@@ -77,18 +66,8 @@ func (s *Service) issuedText(ctx context.Context, r record) (sms.Text, error) {
 	if err != nil {
 		return sms.Text{}, err
 	}
-	format := map[string]string{
-		"uk": "Ваш електронний підпис готовий. Сертифікат …%s дійсний до %s. %s.",
-		"pl": "Twój podpis elektroniczny jest gotowy. Certyfikat …%s ważny do %s. %s.",
-		"en": "Your electronic signature is ready. Certificate …%s is valid until %s. %s.",
-	}
-	text, ok := format[r.row.Language]
-	if !ok {
-		text = format["en"]
-	}
 	serial := h.row.Serial
-	return sms.Text{
-		To:   r.row.Phone,
-		Body: fmt.Sprintf(text, serial[max(0, len(serial)-8):], h.row.NotAfter.Format(time.DateOnly), strings.TrimSuffix(sms.Shorten(s.Provider.Name, 40), ".")),
-	}, nil
+	return sms.Text{To: r.row.Phone, Body: s.textOf(sms.KindIssued, r.row.Language, map[string]string{
+		"serial": serial[max(0, len(serial)-8):], "until": h.row.NotAfter.Format(time.DateOnly),
+	})}, nil
 }

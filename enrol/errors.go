@@ -19,6 +19,8 @@ var (
 	ErrCode = errors.New("enrol: code not accepted")
 	// ErrTooManyCodes: all codes of this step were sent; an operator can unlock the enrolment.
 	ErrTooManyCodes = otp.ErrTooMany
+	// ErrResent: the code was sent again as often as allowed; it still lives.
+	ErrResent = otp.ErrResent
 	// ErrLocked: too many wrong codes; an operator can unlock the enrolment.
 	ErrLocked = otp.ErrLocked
 	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.

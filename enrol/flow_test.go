@@ -383,11 +383,31 @@ func TestCodes(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	t.Run("sent again while it lives", func(t *testing.T) {
+		p := w.reach(enrol.StateData)
+		first := p.sendPhone()
+		code := p.code()
+		confirm(p, wrong(code))
+		p.wait(otp.DefaultLimits().Life - time.Second)
+		if sent := p.sendPhone(); sent.Number != 1 || sent.Sent != 2 || !sent.Expires.Equal(first.Expires) || p.code() != code {
+			t.Errorf("%+v after %+v, code %s after %s", sent, first, p.code(), code)
+		}
+		p.sendPhone()
+		if _, _, err := p.SendPhoneCode(ctx, portal, p.id, p.request()); !errors.Is(err, enrol.ErrResent) {
+			t.Error(err)
+		}
+		if got := w.store.count("code.resent"); got != 2 {
+			t.Errorf("%d texts that were sent again stand in the log", got)
+		}
+		if got := confirm(p, code); got != otp.Accepted {
+			t.Error(got)
+		}
+	})
 	t.Run("a newer code voids the older", func(t *testing.T) {
 		p := w.reach(enrol.StateData)
 		p.sendPhone()
 		old := p.code()
-		if sent := p.sendPhone(); sent.Number != 2 {
+		if sent := p.newPhone(); sent.Number != 2 {
 			t.Errorf("number %d", sent.Number)
 		}
 		code := p.code()
@@ -398,12 +418,29 @@ func TestCodes(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	t.Run("a new one after the end of the old", func(t *testing.T) {
+		p := w.reach(enrol.StateData)
+		p.sendPhone()
+		p.wait(otp.DefaultLimits().Life)
+		if sent := p.sendPhone(); sent.Number != 2 || sent.Sent != 1 {
+			t.Errorf("after its life: %+v", sent)
+		}
+		for range 3 {
+			confirm(p, wrong(p.code()))
+		}
+		if sent := p.sendPhone(); sent.Number != 3 || sent.Sent != 1 {
+			t.Errorf("after its tries: %+v", sent)
+		}
+		if got := confirm(p, p.code()); got != otp.Accepted {
+			t.Error(got)
+		}
+	})
 	t.Run("three codes, until an operator unlocks", func(t *testing.T) {
 		p := w.reach(enrol.StateData)
 		for range 3 {
-			p.sendPhone()
+			p.newPhone()
 		}
-		if _, _, err := p.SendPhoneCode(ctx, portal, p.id, p.request()); !errors.Is(err, enrol.ErrTooManyCodes) {
+		if _, _, err := p.NewPhoneCode(ctx, portal, p.id, p.request()); !errors.Is(err, enrol.ErrTooManyCodes) {
 			t.Error(err)
 		}
 		w.must(w.Unlock(ctx, operator, w.request(), p.id, ""))

@@ -68,7 +68,7 @@ type Revoker interface {
 	CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error)
 }
 
-// Config wires a Service. All fields but TestMode are required.
+// Config wires a Service. All fields but TestMode and Parts are required.
 type Config struct {
 	Store     Store
 	Trust     Trust
@@ -81,6 +81,7 @@ type Config struct {
 	Terms     agreement.Terms    // what the person accepts
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance
+	Parts     int                // of the phone network that a text may take; 0: sms.DefaultParts
 	Now       func() time.Time
 	Rand      io.Reader
 	// Alarm is told what the operator has to look at: a broken seal, an issuing that stopped. It must not block.

@@ -283,6 +283,13 @@ func (p *person) sendPhone() enrol.CodeSent {
 	return sent
 }
 
+func (p *person) newPhone() enrol.CodeSent {
+	p.Helper()
+	_, sent, err := p.NewPhoneCode(context.Background(), portal, p.id, p.request())
+	p.must(err)
+	return sent
+}
+
 func (p *person) sendAgreement() enrol.CodeSent {
 	p.Helper()
 	_, sent, err := p.SendAgreementCode(context.Background(), portal, p.id, p.request())

@@ -29,6 +29,7 @@ type Challenge struct {
 	Seal     []byte
 	Number   int // 1 for the first code of a subject
 	Attempts int // counted tries
+	Sent     int // texts that carried this code; 1 for the first
 	Expires  time.Time
 	Spent    time.Time // zero while the code can be used
 	Voided   time.Time // zero while no newer code replaced it
@@ -60,16 +61,17 @@ type Limits struct {
 	Life          time.Duration // of one code
 	Tries         int           // for one code
 	Codes         int           // for one subject
+	Resends       int           // of one code, after its first text
 	CallerLock    int           // failures that lock (account, caller)
 	AccountLock   int           // failures over all callers within AccountWindow that lock the account
 	AccountWindow time.Duration
 }
 
-// DefaultLimits are 5 minutes, 3 tries a code, 3 codes a subject; 5 failures lock the account for one caller, 10 within
+// DefaultLimits are 5 minutes, 3 tries a code, 3 codes a subject, each sent again twice at most; 5 failures lock the account for one caller, 10 within
 // 24 hours over all callers lock it until an operator unlocks it.
 func DefaultLimits() Limits {
 	return Limits{
-		Life: 5 * time.Minute, Tries: 3, Codes: 3, CallerLock: 5, AccountLock: 10, AccountWindow: 24 * time.Hour,
+		Life: 5 * time.Minute, Tries: 3, Codes: 3, Resends: 2, CallerLock: 5, AccountLock: 10, AccountWindow: 24 * time.Hour,
 	}
 }
 
@@ -152,33 +154,65 @@ var ErrTooMany = errors.New("otp: all codes for this request were sent")
 // ErrLocked: codes are locked for this account after too many failures.
 var ErrLocked = errors.New("otp: locked after too many wrong codes")
 
-// Replace voids the previous challenge of a subject, if any, and checks that another may be made. It returns the number
-// of the new one: 1 for the first.
-func (l Limits) Replace(tx Tx, previous ID, account, caller string, now time.Time) (int, error) {
-	scope, err := l.lock(tx, Challenge{Account: account, Caller: caller}, now)
+// ErrResent: the code was sent again as often as allowed; it still lives.
+var ErrResent = errors.New("otp: the code was sent again as often as allowed")
+
+// Request asks that the person gets a code for a subject.
+type Request struct {
+	Previous ID // the current challenge of the subject, empty before the first
+	Account  string
+	Caller   string
+	Fresh    bool // not the previous code again, even if it lives
+}
+
+// Turn is what a Request comes to.
+type Turn struct {
+	Again  Challenge // the previous challenge, whose code goes out once more; without an id: a new one is due
+	Number int       // of the challenge: 1 for the first of the subject
+	Sent   int       // of the text with this code: 1 for the first
+}
+
+// Send decides whether a subject's code is sent again, which it is while it can still be answered, or a new one is due,
+// which voids the one before. It must run in one transaction with the message. Errors: ErrLocked, ErrTooMany,
+// ErrResent, ErrNotFound, ErrBehind.
+func (l Limits) Send(tx Tx, memory *Memory, r Request, now time.Time) (Turn, error) {
+	scope, err := l.lock(tx, Challenge{Account: r.Account, Caller: r.Caller}, now)
 	if err != nil {
-		return 0, err
+		return Turn{}, err
 	}
 	if scope != "" {
-		return 0, ErrLocked
+		return Turn{}, ErrLocked
 	}
-	if previous == "" {
-		return 1, nil
+	if r.Previous == "" {
+		return Turn{Number: 1, Sent: 1}, nil
 	}
-	c, err := tx.Challenge(previous)
+	c, err := tx.Challenge(r.Previous)
 	if err != nil {
-		return 0, err
+		return Turn{}, err
+	}
+	if memory.ahead(c) {
+		return Turn{}, ErrBehind
+	}
+	if !r.Fresh && c.Spent.IsZero() && c.Voided.IsZero() && now.Before(c.Expires) && c.Attempts < l.Tries {
+		if c.Sent > l.Resends {
+			return Turn{}, ErrResent
+		}
+		c.Sent++
+		if err := tx.PutChallenge(c); err != nil {
+			return Turn{}, fmt.Errorf("counting the text: %w", err)
+		}
+		return Turn{Again: c, Number: c.Number, Sent: c.Sent}, nil
 	}
 	if c.Number >= l.Codes {
-		return 0, ErrTooMany
+		return Turn{}, ErrTooMany
 	}
 	if c.Voided.IsZero() {
 		c.Voided = now
 		if err := tx.PutChallenge(c); err != nil {
-			return 0, fmt.Errorf("voiding the previous challenge: %w", err)
+			return Turn{}, fmt.Errorf("voiding the previous challenge: %w", err)
 		}
 	}
-	return c.Number + 1, nil
+	return Turn{Number: c.Number + 1, Sent: 1}, nil
 }
 
 // Unlock opens the account for every caller, as an operator asks.

@@ -117,13 +117,13 @@ func TestLocks(t *testing.T) {
 	if o := try(t, tx, m, "other", true, start); o.Result != Accepted {
 		t.Errorf("another caller is locked out too: %+v", o)
 	}
-	if _, err := DefaultLimits().Replace(tx, "", "cred", "docs", start); !errors.Is(err, ErrLocked) {
+	if _, err := DefaultLimits().Send(tx, m, Request{Account: "cred", Caller: "docs"}, start); !errors.Is(err, ErrLocked) {
 		t.Errorf("a new code for a locked caller: %v", err)
 	}
 	if err := Unlock(tx, "cred", "docs"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DefaultLimits().Replace(tx, "", "cred", "docs", start); err != nil {
+	if _, err := DefaultLimits().Send(tx, m, Request{Account: "cred", Caller: "docs"}, start); err != nil {
 		t.Errorf("still locked after unlock: %v", err)
 	}
 }
@@ -148,25 +148,86 @@ func TestAccountLockNeedsItsWindow(t *testing.T) {
 	}
 }
 
-func TestReplace(t *testing.T) {
-	tx := newTx()
-	l := DefaultLimits()
-	previous := ID("")
-	for n := 1; n <= l.Codes; n++ {
-		got, err := l.Replace(tx, previous, "cred", "docs", start)
-		if err != nil || got != n {
-			t.Fatalf("code %d: number %d, %v", n, got, err)
+// send asks for a code and keeps the new challenge that is due, if one is.
+func send(t *testing.T, tx *fakeTx, m *Memory, r Request, now time.Time) (Turn, error) {
+	t.Helper()
+	turn, err := DefaultLimits().Send(tx, m, r, now)
+	if err == nil && turn.Again.ID == "" {
+		c := challenge(ID(fmt.Sprint(turn.Number)))
+		c.Number, c.Sent, c.Expires = turn.Number, turn.Sent, now.Add(5*time.Minute)
+		tx.challenges[c.ID] = c
+	}
+	return turn, err
+}
+
+func TestNewCodes(t *testing.T) {
+	tx, m := newTx(), NewMemory()
+	for n := 1; n <= DefaultLimits().Codes; n++ {
+		r := Request{Account: "cred", Caller: "docs", Fresh: true}
+		if n > 1 {
+			r.Previous = ID(fmt.Sprint(n - 1))
 		}
-		if previous != "" && tx.challenges[previous].Voided.IsZero() {
+		turn, err := send(t, tx, m, r, start)
+		if err != nil || turn.Number != n || turn.Again.ID != "" {
+			t.Fatalf("code %d: %+v, %v", n, turn, err)
+		}
+		if n > 1 && tx.challenges[r.Previous].Voided.IsZero() {
 			t.Error("the previous code still lives")
 		}
-		c := challenge(ID(rune('0' + n)))
-		c.Number = n
-		tx.challenges[c.ID] = c
-		previous = c.ID
 	}
-	if _, err := l.Replace(tx, previous, "cred", "docs", start); !errors.Is(err, ErrTooMany) {
+	if _, err := send(t, tx, m, Request{Previous: "3", Account: "cred", Caller: "docs", Fresh: true}, start); !errors.Is(err, ErrTooMany) {
 		t.Errorf("a fourth code: %v", err)
+	}
+}
+
+// The same code goes out again exactly while it can be answered.
+func TestSentAgain(t *testing.T) {
+	r := Request{Previous: "1", Account: "cred", Caller: "docs"}
+	for name, c := range map[string]struct {
+		change func(*Challenge)
+		after  time.Duration
+		again  bool
+	}{
+		"at once":        {func(*Challenge) {}, 0, true},
+		"after a try":    {func(c *Challenge) { c.Attempts = 2 }, 0, true},
+		"at the end":     {func(*Challenge) {}, 5*time.Minute - 1, true},
+		"after its life": {func(*Challenge) {}, 5 * time.Minute, false},
+		"exhausted":      {func(c *Challenge) { c.Attempts = 3 }, 0, false},
+		"voided":         {func(c *Challenge) { c.Voided = start }, 0, false},
+		"spent":          {func(c *Challenge) { c.Spent = start }, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := challenge("1")
+			first.Sent = 1
+			c.change(&first)
+			tx := newTx(first)
+			turn, err := send(t, tx, NewMemory(), r, start.Add(c.after))
+			if err != nil || (turn.Again.ID == "1") != c.again || c.again != (turn.Number == 1) || turn.Sent != 1 && !c.again || turn.Sent != 2 && c.again {
+				t.Errorf("%+v, %v", turn, err)
+			}
+			if !c.again && tx.challenges["1"].Voided.IsZero() {
+				t.Error("the old code still lives")
+			}
+		})
+	}
+	tx, m := newTx(), NewMemory()
+	if _, err := send(t, tx, m, Request{Account: "cred", Caller: "docs"}, start); err != nil {
+		t.Fatal(err)
+	}
+	for n := range DefaultLimits().Resends {
+		if turn, err := send(t, tx, m, r, start); err != nil || turn.Sent != n+2 {
+			t.Fatalf("%+v, %v", turn, err)
+		}
+	}
+	if _, err := send(t, tx, m, r, start); !errors.Is(err, ErrResent) {
+		t.Errorf("once more than allowed: %v", err)
+	}
+	try(t, tx, m, "1", false, start)
+	c := tx.challenges["1"]
+	c.Attempts = 0
+	tx.challenges["1"] = c
+	if _, err := send(t, tx, m, r, start); !errors.Is(err, ErrBehind) {
+		t.Errorf("with the tries set back: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/signer"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -93,8 +94,12 @@ func (s *enrolments) SetPersonalData(ctx context.Context, r *pb.SetPersonalDataR
 }
 
 func (s *enrolments) SendPhoneCode(ctx context.Context, r *pb.SendPhoneCodeRequest) (*pb.SendPhoneCodeResponse, error) {
-	v, sent, err := s.Enrolments.SendPhoneCode(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
-	return &pb.SendPhoneCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
+	send := s.Enrolments.SendPhoneCode
+	if r.GetNewCode() {
+		send = s.Enrolments.NewPhoneCode
+	}
+	v, sent, err := send(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
+	return &pb.SendPhoneCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(signer.CodeSent(sent))}, err
 }
 
 func (s *enrolments) ConfirmPhone(ctx context.Context, r *pb.ConfirmPhoneRequest) (*pb.ConfirmPhoneResponse, error) {
@@ -140,8 +145,12 @@ func (s *enrolments) DownloadAgreement(r *pb.DownloadAgreementRequest, stream gr
 }
 
 func (s *enrolments) SendAgreementCode(ctx context.Context, r *pb.SendAgreementCodeRequest) (*pb.SendAgreementCodeResponse, error) {
-	v, sent, err := s.Enrolments.SendAgreementCode(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
-	return &pb.SendAgreementCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
+	send := s.Enrolments.SendAgreementCode
+	if r.GetNewCode() {
+		send = s.Enrolments.NewAgreementCode
+	}
+	v, sent, err := send(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
+	return &pb.SendAgreementCodeResponse{Enrolment: enrolmentOf(v), SentCode: sentCode(signer.CodeSent(sent))}, err
 }
 
 func (s *enrolments) AcceptAgreement(ctx context.Context, r *pb.AcceptAgreementRequest) (*pb.AcceptAgreementResponse, error) {
@@ -175,8 +184,12 @@ func enrolmentOf(v enrol.View) *pb.Enrolment {
 	return out
 }
 
-func sentCode(expires time.Time, number int, phone string) *pb.SentCode {
-	return &pb.SentCode{ExpireTime: timestamp(expires), Number: uint32(max(number, 0)), MaskedPhone: phone} //nolint:gosec // a few codes
+// sentCode turns what is known of a code on its way into its message; both use cases say the same of it.
+func sentCode(c signer.CodeSent) *pb.SentCode {
+	return &pb.SentCode{
+		ExpireTime: timestamp(c.Expires), MaskedPhone: c.MaskedPhone,
+		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), //nolint:gosec // a few codes, a few texts
+	}
 }
 
 // timestamp leaves out a time that is not set.

@@ -205,6 +205,8 @@ func (t translator) reason(err error) Reason {
 		return codeReason(string(enrolCode.Result))
 	case is(enrol.ErrTooManyCodes):
 		return ReasonTooManyCodes
+	case is(enrol.ErrResent):
+		return ReasonResent
 	case is(enrol.ErrLocked):
 		return ReasonCodeLocked
 	case is(signer.ErrRequestReused, enrol.ErrRequestReused):

@@ -110,6 +110,16 @@ func (f fakeEnrol) Agreement(ctx context.Context, caller, _ string) (enrol.Agree
 	return enrol.AgreementDocument{PDF: make([]byte, 3*chunkSize+1), SHA256: make([]byte, 32)}, f.enter(ctx, "Agreement", caller)
 }
 
+func (f fakeEnrol) NewPhoneCode(ctx context.Context, caller, _, _ string) (enrol.View, enrol.CodeSent, error) {
+	v, err := f.shown(ctx, "NewPhoneCode", caller)
+	return v, enrol.CodeSent{Number: 2}, err
+}
+
+func (f fakeEnrol) NewAgreementCode(ctx context.Context, caller, _, _ string) (enrol.View, enrol.CodeSent, error) {
+	v, err := f.shown(ctx, "NewAgreementCode", caller)
+	return v, enrol.CodeSent{Number: 2}, err
+}
+
 func (f fakeEnrol) SendAgreementCode(ctx context.Context, caller, _, _ string) (enrol.View, enrol.CodeSent, error) {
 	v, err := f.shown(ctx, "SendAgreementCode", caller)
 	return v, enrol.CodeSent{Number: 1}, err
@@ -217,6 +227,10 @@ func (f fakeSigner) Create(ctx context.Context, caller signer.Caller, _ string, 
 
 func (f fakeSigner) SendCode(ctx context.Context, caller signer.Caller, _ string, _ signer.OperationID) (signer.CodeSent, error) {
 	return signer.CodeSent{Number: 1}, f.enter(ctx, "SendCode", caller.Name)
+}
+
+func (f fakeSigner) NewCode(ctx context.Context, caller signer.Caller, _ string, _ signer.OperationID) (signer.CodeSent, error) {
+	return signer.CodeSent{Number: 2}, f.enter(ctx, "NewCode", caller.Name)
 }
 
 func (f fakeSigner) Authorize(ctx context.Context, caller signer.Caller, _ signer.OperationID, _ string) (signer.View, error) {

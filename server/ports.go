@@ -32,6 +32,7 @@ type EnrolmentForm interface {
 // PhoneProof proves the phone by a code.
 type PhoneProof interface {
 	SendPhoneCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
+	NewPhoneCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
 	ConfirmPhone(ctx context.Context, caller, id, requestID, code string) (enrol.View, error)
 }
 
@@ -45,6 +46,7 @@ type IdentityProofing interface {
 type Agreements interface {
 	Agreement(ctx context.Context, caller, id string) (enrol.AgreementDocument, error)
 	SendAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
+	NewAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
 	AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (enrol.View, error)
 }
 
@@ -75,9 +77,15 @@ type Signing interface {
 	Documents
 	Get(ctx context.Context, caller signer.Caller, id signer.OperationID) (signer.View, error)
 	Create(ctx context.Context, caller signer.Caller, requestID string, c signer.CreateRequest) (signer.View, error)
-	SendCode(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.CodeSent, error)
 	Authorize(ctx context.Context, caller signer.Caller, id signer.OperationID, code string) (signer.View, error)
+	SigningCodes
 	Ends
+}
+
+// SigningCodes sends the code of an operation: the present one again, or a new one.
+type SigningCodes interface {
+	SendCode(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.CodeSent, error)
+	NewCode(ctx context.Context, caller signer.Caller, requestID string, id signer.OperationID) (signer.CodeSent, error)
 }
 
 // Ends closes operations.

@@ -36,8 +36,12 @@ func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSignin
 }
 
 func (s *signing) SendCode(ctx context.Context, r *pb.SendCodeRequest) (*pb.SendCodeResponse, error) {
-	sent, err := s.Signing.SendCode(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
-	return &pb.SendCodeResponse{SentCode: sentCode(sent.Expires, sent.Number, sent.MaskedPhone)}, err
+	send := s.Signing.SendCode
+	if r.GetNewCode() {
+		send = s.Signing.NewCode
+	}
+	sent, err := send(ctx, documentSystem(ctx), r.GetRequestId(), signer.OperationID(r.GetOperationId()))
+	return &pb.SendCodeResponse{SentCode: sentCode(sent)}, err
 }
 
 // AuthorizeSigningOperation does not hand its request id on: the operation itself is authorised once, and the id of a
@@ -67,7 +71,7 @@ func operationOf(v signer.View) *pb.SigningOperation {
 	out := &pb.SigningOperation{
 		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
-		Algorithm: schemeOf(v.Algorithm),
+		Algorithm: schemeOf(v.Algorithm), DocumentsSha256: v.Documents,
 	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{

@@ -3,9 +3,11 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
@@ -61,26 +63,38 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 		return sms.Text{}, err
 	}
 	phone := sam.PhoneCommitment(r.PhoneSalt, r.Phone)
-	if !bytes.Equal(phone, b.Phone) || !bytes.Equal(phone, c.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) {
+	if !bytes.Equal(phone, b.Phone) || !bytes.Equal(phone, c.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) ||
+		c.ID != string(ch.ID) || c.Purpose != sam.PurposeSign || !c.Expires.Equal(ch.Expires) {
 		return sms.Text{}, fmt.Errorf("%w: phone, challenge and binding do not agree", sam.ErrSeal)
 	}
 	code, err := s.Trust.Code(ctx, challenge)
 	if err != nil {
 		return sms.Text{}, err
 	}
-	return sms.Text{To: r.Phone, Body: codeText(sealed, code)}, nil
+	return sms.Text{To: r.Phone, Body: codeText(sealed, code, s.Parts)}, nil
 }
 
-// codeText starts with the code, so that it stands in the first part of a split message, and names who asks and what
-// is signed: title, count, and the first characters of the first document's SHA-256.
-func codeText(o sam.Operation, code string) string {
-	format := map[string]string{
-		"uk": "Код %s. Підпис для «%s»: «%s», документів: %d, SHA-256 %s… Нікому не кажіть код.",
-		"pl": "Kod %s. Podpis dla „%s”: „%s”, dokumentów: %d, SHA-256 %s… Nie podawaj kodu nikomu.",
-		"en": "Code %s. Signature for “%s”: “%s”, documents: %d, SHA-256 %s… Tell the code to nobody.",
-	}[o.Language]
-	return fmt.Sprintf(format, code, sms.Shorten(o.CallerName, 24), sms.Shorten(o.Title, 40), len(o.Documents),
-		hex.EncodeToString(o.Documents[0])[:8])
+// codeText names who asks and what is signed: title, count, and the first characters of DocumentsDigest.
+func codeText(o sam.Operation, code string, parts int) string {
+	return sms.Compose(sms.SignText(len(o.Documents)), o.Language, parts, sms.Fields{
+		Fixed: map[string]string{
+			"code": code, "count": strconv.Itoa(len(o.Documents)), "hash": hex.EncodeToString(DocumentsDigest(o.Documents))[:shownDigits],
+		},
+		Names: map[string]string{"who": o.CallerName, "title": o.Title},
+	})
+}
+
+// shownDigits is how many hexadecimal digits of a digest a text shows.
+const shownDigits = 8
+
+// DocumentsDigest is the digest of which the text to the person shows the first characters: of one document its SHA-256,
+// of several the SHA-256 over all their SHA-256s, one behind the other in the order of the operation.
+func DocumentsDigest(documents [][]byte) []byte {
+	if len(documents) == 1 {
+		return documents[0]
+	}
+	sum := sha256.Sum256(bytes.Join(documents, nil))
+	return sum[:]
 }
 
 // Run sweeps until ctx ends; it belongs to whoever starts it.

@@ -15,8 +15,6 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
-	"github.com/ecsigner/ecsigner/otp"
-	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -147,7 +145,6 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	failpoint(1)
 
 	// step 2: challenge. A crash after the commit leaves an operation nobody authorised and a message that is sent after restart.
-	o.Challenge = ch.ID
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
 			return err
@@ -156,16 +153,18 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 			Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
 			Algorithm: string(c.Algorithm), DTBSR: digests(items), Documents: documents(items),
 		})
-		if err := tx.PutOperation(o); err != nil {
+		first := o
+		first.Challenge = ch.ID
+		if err := tx.PutOperation(first); err != nil {
 			return err
 		}
-		if err := s.send(tx, ch, "", o); err != nil {
+		if _, err := s.send(tx, ch, o, false, o.Created); err != nil {
 			return err
 		}
 		return tx.PutRequest(caller.Name, requestID, print, string(o.ID))
 	})
 	if err != nil {
-		return View{}, err
+		return View{}, s.integrity(ctx, "lock", string(o.Credential), err)
 	}
 	failpoint(2)
 	if earlier != "" {
@@ -317,110 +316,4 @@ func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateR
 		Documents: documents(items), Details: details[:], Expires: o.Expires,
 	})
 	return o, err
-}
-
-// challenge makes the record that the next code of an operation answers.
-func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Challenge, error) {
-	id, err := s.newID("ch-")
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	nonce, err := s.random(16)
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	expires := s.Now().Add(s.Codes.Life).Truncate(time.Microsecond)
-	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
-		ID: id, Purpose: sam.PurposeSign, Subject: o.Sealed.Seal, Nonce: nonce, Phone: u.binding.Phone, Expires: expires,
-	})
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	return otp.Challenge{
-		ID: otp.ID(id), Purpose: string(sam.PurposeSign), Subject: string(o.ID), Caller: o.Caller, Account: string(o.Credential),
-		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
-	}, nil
-}
-
-// send records a challenge, voids the one before it, and puts its message into the outbox.
-func (s *Service) send(tx Tx, ch otp.Challenge, previous otp.ID, o Operation) error {
-	n, err := s.Codes.Replace(tx, previous, ch.Account, ch.Caller, s.Now())
-	if err != nil {
-		return err
-	}
-	ch.Number = n
-	tx.Append(audit.CodeRequested{
-		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
-	})
-	if err := tx.PutChallenge(ch); err != nil {
-		return err
-	}
-	return tx.Enqueue(sms.Message{
-		ID: "msg-" + string(ch.ID), Kind: sms.KindSign, Subject: string(o.ID), Challenge: string(ch.ID),
-		CreatedAt: o.Created, NotBefore: o.Created,
-	})
-}
-
-// SendCode replaces the current code of an operation that still waits for one.
-func (s *Service) SendCode(ctx context.Context, caller Caller, requestID string, id OperationID) (CodeSent, error) {
-	print := fingerprint("send-code", string(id))
-	var o Operation
-	var done string
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if o, err = own(tx, caller, id); err != nil {
-			return err
-		}
-		done, err = repeated(tx, caller, requestID, print)
-		return err
-	})
-	if err != nil {
-		return CodeSent{}, err
-	}
-	u, err := s.usable(ctx, caller, o.Credential)
-	if err != nil {
-		return CodeSent{}, err
-	}
-	if done != "" {
-		return s.sent(ctx, otp.ID(done), u)
-	}
-	ch, err := s.challenge(ctx, o, u)
-	if err != nil {
-		return CodeSent{}, err
-	}
-	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if done, err = repeated(tx, caller, requestID, print); err != nil || done != "" {
-			return err
-		}
-		o, err := own(tx, caller, id)
-		if err != nil {
-			return err
-		}
-		if o.State != StateRequested || !s.Now().Before(o.Expires) {
-			return ErrState
-		}
-		if err := s.send(tx, ch, o.Challenge, o); err != nil {
-			return err
-		}
-		o.Challenge = ch.ID
-		if err := tx.PutOperation(o); err != nil {
-			return err
-		}
-		return tx.PutRequest(caller.Name, requestID, print, string(ch.ID))
-	})
-	if err != nil {
-		return CodeSent{}, err
-	}
-	if done != "" {
-		return s.sent(ctx, otp.ID(done), u)
-	}
-	return s.sent(ctx, ch.ID, u)
-}
-
-func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, error) {
-	var ch otp.Challenge
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		ch, err = tx.Challenge(id)
-		return err
-	})
-	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone)}, err
 }

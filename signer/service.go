@@ -81,7 +81,7 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required.
+// Config wires a Service. All fields are required but Parts.
 type Config struct {
 	Store    Store
 	Spool    Spool
@@ -92,6 +92,7 @@ type Config struct {
 	Rand     io.Reader
 	MaxBytes int64         // of one document
 	Life     time.Duration // of an operation that waits for its code
+	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
 	Alarm    func(ctx context.Context, kind, subject string, err error)
 }
 
@@ -134,6 +135,7 @@ type View struct {
 	Created    time.Time
 	Expires    time.Time
 	Items      []ItemView
+	Documents  []byte // DocumentsDigest of what the person is shown
 	Receipt    []byte // of the signatures' log entry, in state signed
 }
 
@@ -145,13 +147,6 @@ type ItemView struct {
 	DTBSR     []byte
 	Signature []byte // DER for ECDSA, plain bytes for RSA
 	Result    []byte // raw signature, CMS, or the bytes to append to the PDF
-}
-
-// CodeSent says that a code is on its way.
-type CodeSent struct {
-	Expires     time.Time
-	Number      int // 1 for the first code of the operation
-	MaskedPhone string
 }
 
 // Get returns an operation of the caller. Foreign and unknown operations are both ErrNotFound.
@@ -195,6 +190,7 @@ func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
 		}
 		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
+		v.Documents = DocumentsDigest(sealed.Documents)
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,57 @@ func TestWrongCodes(t *testing.T) {
 	}
 	if _, err = w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
 		t.Errorf("the new code: %v", err)
+	}
+}
+
+// The code is sent again while it lives, under a message of its own; a new one only when it is wished.
+func TestCodeSentAgain(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	first := w.code(v.ID)
+	w.pass(4 * time.Minute)
+	again, err := w.s.SendCode(ctx, docs, "again", v.ID)
+	w.must(err)
+	if again.Number != 1 || again.Sent != 2 || !again.Expires.Equal(now0.Add(5*time.Minute)) || w.code(v.ID) != first {
+		t.Errorf("%+v", again)
+	}
+	if repeat, err := w.s.SendCode(ctx, docs, "again", v.ID); err != nil || repeat != again {
+		t.Errorf("the request again: %+v, %v", repeat, err)
+	}
+	if _, err := w.s.NewCode(ctx, docs, "again", v.ID); !errors.Is(err, signer.ErrRequestReused) {
+		t.Errorf("another wish under the same request id: %v", err)
+	}
+	ids := map[string]bool{}
+	for _, m := range w.store.state.messages {
+		text, err := w.s.Compose(ctx, m)
+		if err != nil || !strings.Contains(text.Body, first) {
+			t.Errorf("%s: %q, %v", m.ID, text.Body, err)
+		}
+		ids[m.ID] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("two texts, messages %v", ids)
+	}
+	_, err = w.s.SendCode(ctx, docs, "third", v.ID)
+	w.must(err)
+	if _, err := w.s.SendCode(ctx, docs, "fourth", v.ID); !errors.Is(err, otp.ErrResent) {
+		t.Errorf("a fourth text: %v", err)
+	}
+	fresh, err := w.s.NewCode(ctx, docs, "new", v.ID)
+	w.must(err)
+	if fresh.Number != 2 || fresh.Sent != 1 {
+		t.Errorf("%+v", fresh)
+	}
+	if _, err := w.s.Compose(ctx, w.store.state.messages[0]); !errors.Is(err, sms.ErrObsolete) {
+		t.Errorf("the text of the voided code: %v", err)
+	}
+	if code := w.code(v.ID); code != first {
+		if _, err := w.s.Authorize(ctx, docs, v.ID, first); !errors.Is(err, signer.ErrCode) {
+			t.Errorf("the voided code: %v", err)
+		}
+	}
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -480,6 +532,21 @@ func TestTrustNewEpochVoidsOpenOperations(t *testing.T) {
 	w.restart(2)
 	if _, err := w.s.Authorize(ctx, docs, v.ID, code); err == nil || w.device.count() != 0 {
 		t.Errorf("an operation of an earlier epoch: %v, %d signatures", err, w.device.count())
+	}
+}
+
+// The text shows a document's own digest, and of several the digest over all of them, which the caller gets too.
+func TestShownDigest(t *testing.T) {
+	w := newWorld(t)
+	one, two := sha256.Sum256([]byte{0}), sha256.Sum256([]byte{1})
+	both := sha256.Sum256(append(one[:], two[:]...))
+	for n, want := range map[int][]byte{1: one[:], 2: both[:]} {
+		v := w.create(n)
+		text, err := w.s.Compose(ctx, w.store.state.messages[len(w.store.state.messages)-1])
+		w.must(err)
+		if !bytes.Equal(v.Documents, want) || !strings.Contains(text.Body, fmt.Sprintf("документів: %d, SHA-256", n)) || !strings.Contains(text.Body, fmt.Sprintf(" %x…", want[:4])) {
+			t.Errorf("%d documents: %x is answered, the text says %q; want %x", n, v.Documents, text.Body, want)
+		}
 	}
 }
 

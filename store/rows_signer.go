@@ -18,7 +18,7 @@ func (t *tx) Challenge(id otp.ID) (otp.Challenge, error) {
 	return get(t, "challenge", t.q.Challenge, string(id), func(r sqlc.Challenge) (otp.Challenge, error) {
 		return otp.Challenge{
 			ID: otp.ID(r.ID), Purpose: r.Purpose, Subject: r.Subject, Caller: r.Caller, Account: r.Account,
-			Record: r.Record, Seal: r.Seal, Number: int(r.Number), Attempts: int(r.Attempts),
+			Record: r.Record, Seal: r.Seal, Number: int(r.Number), Attempts: int(r.Attempts), Sent: int(r.Sent),
 			Expires: instant(r.Expires), Spent: instant(r.Spent), Voided: instant(r.Voided),
 		}, nil
 	})
@@ -28,7 +28,7 @@ func (t *tx) Challenge(id otp.ID) (otp.Challenge, error) {
 func (t *tx) PutChallenge(c otp.Challenge) error {
 	return put(t, "challenge", t.q.PutChallenge, sqlc.PutChallengeParams{
 		ID: string(c.ID), Purpose: c.Purpose, Subject: c.Subject, Caller: c.Caller, Account: c.Account,
-		Record: c.Record, Seal: c.Seal, Number: int64(c.Number), Attempts: int64(c.Attempts),
+		Record: c.Record, Seal: c.Seal, Number: int64(c.Number), Attempts: int64(c.Attempts), Sent: int64(c.Sent),
 		Expires: micros(c.Expires), Spent: micros(c.Spent), Voided: micros(c.Voided),
 	})
 }

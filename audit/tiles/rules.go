@@ -92,6 +92,9 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 		delete(r.grants, [2]string{e.Credential, e.Client})
 	case audit.CodeRequested:
 		r.codeRequested(e)
+	case audit.CodeResent:
+		c := r.challenge(e.Challenge)
+		r.must(c.subject == e.Subject && !c.accepted, "the code of challenge %s was sent again for %q, or after it was spent", e.Challenge, e.Subject)
 	case audit.CodeRefused:
 		if e.Attempt != 0 { // refused without counting: spent, expired or locked
 			r.attempt(e.Challenge, e.Subject, e.Attempt)

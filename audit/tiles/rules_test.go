@@ -21,6 +21,9 @@ func TestRules(t *testing.T) {
 	refused := func(attempt uint64) audit.Event {
 		return audit.CodeRefused{Challenge: "sign-0", Purpose: "sign", Subject: "op-0", Caller: "documents", Result: "rejected", Attempt: attempt}
 	}
+	resent := func(subject string) audit.Event {
+		return audit.CodeResent{Challenge: "sign-0", Purpose: "sign", Subject: subject, Caller: "documents", Sent: 2}
+	}
 	accepted := func(attempt uint64) audit.Event {
 		return audit.CodeAccepted{Challenge: "sign-0", Purpose: "sign", Subject: "op-0", Caller: "documents", Attempt: attempt}
 	}
@@ -43,7 +46,9 @@ func TestRules(t *testing.T) {
 		{"activated before the code was recorded", []audit.Event{s[request], s[code], s[activate], s[accept], s[sign]}, ""},
 		{"refusals", []audit.Event{s[request], s[code], refused(1), refused(2), accepted(3), s[activate], s[sign]}, ""},
 		{"refused without counting", []audit.Event{s[request], s[code], refused(1), refused(0), accepted(2), refused(0)}, ""},
-		{"resent", []audit.Event{s[request], s[code], s[code], s[accept], s[activate], s[sign]}, ""},
+		{"resent", []audit.Event{s[request], s[code], resent("op-0"), s[accept], s[activate], s[sign]}, ""},
+		{"resent for another", []audit.Event{s[request], s[code], resent("op-1")}, "sent again"},
+		{"resent after it was spent", []audit.Event{s[request], s[code], s[accept], resent("op-0")}, "sent again"},
 		{
 			"resumed",
 			[]audit.Event{

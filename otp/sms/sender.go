@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // ErrObsolete: nobody waits for this message any more; it is dropped.
@@ -198,12 +197,4 @@ func MaskPhone(phone string) string {
 		return strings.Repeat("•", len(phone))
 	}
 	return phone[:4] + strings.Repeat("•", len(phone)-6) + phone[len(phone)-2:]
-}
-
-// Shorten cuts s to n characters, the last of them "…" when something was cut.
-func Shorten(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n-1]) + "…"
 }

@@ -276,15 +276,10 @@ func TestFile(t *testing.T) {
 	}
 }
 
-func TestMaskAndShorten(t *testing.T) {
+func TestMask(t *testing.T) {
 	for phone, want := range map[string]string{"+380501234567": "+380•••••••67", "+48123456789": "+481••••••89", "1234": "••••", "": ""} {
 		if got := MaskPhone(phone); got != want {
 			t.Errorf("%q is masked as %q, want %q", phone, got, want)
-		}
-	}
-	for text, want := range map[string]string{"Договір": "Догов…", "Догові": "Догові", "": ""} {
-		if got := Shorten(text, 6); got != want {
-			t.Errorf("%q is shortened to %q, want %q", text, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package sms
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -27,6 +28,15 @@ type Message struct {
 	CreatedAt time.Time
 	Attempts  int       // failed deliveries so far
 	NotBefore time.Time // when the next attempt is due
+}
+
+// MessageID names the n-th text that carries the code of a challenge, from 1. The name is the same for a unit of work that
+// runs twice, and another for each text: a second one never falls together with one that still waits.
+func MessageID(challenge string, n int) string {
+	if n <= 1 {
+		return "msg-" + challenge
+	}
+	return fmt.Sprintf("msg-%s-%d", challenge, n)
 }
 
 // Text is a composed message: whom it goes to and what it says.

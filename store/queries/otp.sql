@@ -2,12 +2,13 @@
 SELECT * FROM challenges WHERE id = sqlc.arg(id);
 
 -- name: PutChallenge :exec
-INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided)
+INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided, sent)
 VALUES (sqlc.arg(id), sqlc.arg(purpose), sqlc.arg(subject), sqlc.arg(caller), sqlc.arg(account), sqlc.arg(record),
-  sqlc.arg(seal), sqlc.arg(number), sqlc.arg(attempts), sqlc.arg(expires), sqlc.arg(spent), sqlc.arg(voided))
+  sqlc.arg(seal), sqlc.arg(number), sqlc.arg(attempts), sqlc.arg(expires), sqlc.arg(spent), sqlc.arg(voided),
+  sqlc.arg(sent))
 ON CONFLICT (id) DO UPDATE SET purpose = excluded.purpose, subject = excluded.subject, caller = excluded.caller,
   account = excluded.account, record = excluded.record, seal = excluded.seal, number = excluded.number,
-  attempts = excluded.attempts, expires = excluded.expires, spent = excluded.spent, voided = excluded.voided;
+  attempts = excluded.attempts, expires = excluded.expires, spent = excluded.spent, voided = excluded.voided, sent = excluded.sent;
 
 -- name: Lock :one
 SELECT * FROM locks WHERE account = sqlc.arg(account) AND caller = sqlc.arg(caller);
@@ -31,3 +32,21 @@ DELETE FROM outbox WHERE id = sqlc.arg(id);
 
 -- name: DeferMessage :execrows
 UPDATE outbox SET attempts = sqlc.arg(attempts), not_before = sqlc.arg(not_before) WHERE id = sqlc.arg(id);
+
+-- name: Delivery :one
+SELECT * FROM deliveries WHERE message = sqlc.arg(message);
+
+-- name: PutDelivery :exec
+INSERT INTO deliveries (message, kind, challenge, status, provider, reference, at)
+VALUES (sqlc.arg(message), sqlc.arg(kind), sqlc.arg(challenge), sqlc.arg(status), sqlc.arg(provider), sqlc.arg(reference), sqlc.arg(at))
+ON CONFLICT (message) DO UPDATE SET kind = excluded.kind, challenge = excluded.challenge, status = excluded.status,
+  provider = excluded.provider, reference = excluded.reference, at = excluded.at;
+
+-- name: DeliveriesOfChallenge :many
+SELECT * FROM deliveries WHERE challenge = sqlc.arg(challenge) ORDER BY at, message LIMIT 20;
+
+-- name: DeliveryByReference :one
+SELECT * FROM deliveries WHERE provider = sqlc.arg(provider) AND reference = sqlc.arg(reference) ORDER BY at DESC LIMIT 1;
+
+-- name: WaitingOfChallenge :one
+SELECT count(*) FROM outbox WHERE challenge = sqlc.arg(challenge);

@@ -78,6 +78,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteMessageStmt, err = db.PrepareContext(ctx, deleteMessage); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteMessage: %w", err)
 	}
+	if q.deliveriesOfChallengeStmt, err = db.PrepareContext(ctx, deliveriesOfChallenge); err != nil {
+		return nil, fmt.Errorf("error preparing query DeliveriesOfChallenge: %w", err)
+	}
+	if q.deliveryStmt, err = db.PrepareContext(ctx, delivery); err != nil {
+		return nil, fmt.Errorf("error preparing query Delivery: %w", err)
+	}
+	if q.deliveryByReferenceStmt, err = db.PrepareContext(ctx, deliveryByReference); err != nil {
+		return nil, fmt.Errorf("error preparing query DeliveryByReference: %w", err)
+	}
 	if q.documentStmt, err = db.PrepareContext(ctx, document); err != nil {
 		return nil, fmt.Errorf("error preparing query Document: %w", err)
 	}
@@ -141,6 +150,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putChallengeStmt, err = db.PrepareContext(ctx, putChallenge); err != nil {
 		return nil, fmt.Errorf("error preparing query PutChallenge: %w", err)
 	}
+	if q.putDeliveryStmt, err = db.PrepareContext(ctx, putDelivery); err != nil {
+		return nil, fmt.Errorf("error preparing query PutDelivery: %w", err)
+	}
 	if q.putDocumentStmt, err = db.PrepareContext(ctx, putDocument); err != nil {
 		return nil, fmt.Errorf("error preparing query PutDocument: %w", err)
 	}
@@ -188,6 +200,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.voucherStmt, err = db.PrepareContext(ctx, voucher); err != nil {
 		return nil, fmt.Errorf("error preparing query Voucher: %w", err)
+	}
+	if q.waitingOfChallengeStmt, err = db.PrepareContext(ctx, waitingOfChallenge); err != nil {
+		return nil, fmt.Errorf("error preparing query WaitingOfChallenge: %w", err)
 	}
 	return &q, nil
 }
@@ -282,6 +297,21 @@ func (q *Queries) Close() error {
 	if q.deleteMessageStmt != nil {
 		if cerr := q.deleteMessageStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteMessageStmt: %w", cerr)
+		}
+	}
+	if q.deliveriesOfChallengeStmt != nil {
+		if cerr := q.deliveriesOfChallengeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deliveriesOfChallengeStmt: %w", cerr)
+		}
+	}
+	if q.deliveryStmt != nil {
+		if cerr := q.deliveryStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deliveryStmt: %w", cerr)
+		}
+	}
+	if q.deliveryByReferenceStmt != nil {
+		if cerr := q.deliveryByReferenceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deliveryByReferenceStmt: %w", cerr)
 		}
 	}
 	if q.documentStmt != nil {
@@ -389,6 +419,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putChallengeStmt: %w", cerr)
 		}
 	}
+	if q.putDeliveryStmt != nil {
+		if cerr := q.putDeliveryStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putDeliveryStmt: %w", cerr)
+		}
+	}
 	if q.putDocumentStmt != nil {
 		if cerr := q.putDocumentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putDocumentStmt: %w", cerr)
@@ -469,6 +504,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing voucherStmt: %w", cerr)
 		}
 	}
+	if q.waitingOfChallengeStmt != nil {
+		if cerr := q.waitingOfChallengeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing waitingOfChallengeStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -506,123 +546,133 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                       DBTX
-	tx                       *sql.Tx
-	addCredentialStmt        *sql.Stmt
-	addEnrolmentStmt         *sql.Stmt
-	addEntryStmt             *sql.Stmt
-	addHashStmt              *sql.Stmt
-	addHeadStmt              *sql.Stmt
-	addOperationStmt         *sql.Stmt
-	addRequestStmt           *sql.Stmt
-	allEnrolmentsStmt        *sql.Stmt
-	certificateStmt          *sql.Stmt
-	certificateByRequestStmt *sql.Stmt
-	challengeStmt            *sql.Stmt
-	clearOutboxStmt          *sql.Stmt
-	credentialStmt           *sql.Stmt
-	credentialsStmt          *sql.Stmt
-	credentialsOfClientStmt  *sql.Stmt
-	deferMessageStmt         *sql.Stmt
-	deleteGrantStmt          *sql.Stmt
-	deleteMessageStmt        *sql.Stmt
-	documentStmt             *sql.Stmt
-	dueMessagesStmt          *sql.Stmt
-	enqueueStmt              *sql.Stmt
-	enrolmentStmt            *sql.Stmt
-	enrolmentsInStateStmt    *sql.Stmt
-	enrolmentsOfCallerStmt   *sql.Stmt
-	entriesStmt              *sql.Stmt
-	firstHeadStmt            *sql.Stmt
-	grantStmt                *sql.Stmt
-	hashStmt                 *sql.Stmt
-	keyHoldersStmt           *sql.Stmt
-	lastEntryStmt            *sql.Stmt
-	lastHashStmt             *sql.Stmt
-	lastHeadStmt             *sql.Stmt
-	lockStmt                 *sql.Stmt
-	logStmt                  *sql.Stmt
-	lostStmt                 *sql.Stmt
-	openOperationsStmt       *sql.Stmt
-	operationStmt            *sql.Stmt
-	putCertificateStmt       *sql.Stmt
-	putChallengeStmt         *sql.Stmt
-	putDocumentStmt          *sql.Stmt
-	putGrantStmt             *sql.Stmt
-	putLockStmt              *sql.Stmt
-	putLostStmt              *sql.Stmt
-	putVoucherStmt           *sql.Stmt
-	requestStmt              *sql.Stmt
-	requestHoldersStmt       *sql.Stmt
-	revokedCertificatesStmt  *sql.Stmt
-	setCredentialStmt        *sql.Stmt
-	setEnrolmentStmt         *sql.Stmt
-	setLogStmt               *sql.Stmt
-	setOperationStmt         *sql.Stmt
-	subjectHoldersStmt       *sql.Stmt
-	touchEnrolmentStmt       *sql.Stmt
-	voidChallengesStmt       *sql.Stmt
-	voucherStmt              *sql.Stmt
+	db                        DBTX
+	tx                        *sql.Tx
+	addCredentialStmt         *sql.Stmt
+	addEnrolmentStmt          *sql.Stmt
+	addEntryStmt              *sql.Stmt
+	addHashStmt               *sql.Stmt
+	addHeadStmt               *sql.Stmt
+	addOperationStmt          *sql.Stmt
+	addRequestStmt            *sql.Stmt
+	allEnrolmentsStmt         *sql.Stmt
+	certificateStmt           *sql.Stmt
+	certificateByRequestStmt  *sql.Stmt
+	challengeStmt             *sql.Stmt
+	clearOutboxStmt           *sql.Stmt
+	credentialStmt            *sql.Stmt
+	credentialsStmt           *sql.Stmt
+	credentialsOfClientStmt   *sql.Stmt
+	deferMessageStmt          *sql.Stmt
+	deleteGrantStmt           *sql.Stmt
+	deleteMessageStmt         *sql.Stmt
+	deliveriesOfChallengeStmt *sql.Stmt
+	deliveryStmt              *sql.Stmt
+	deliveryByReferenceStmt   *sql.Stmt
+	documentStmt              *sql.Stmt
+	dueMessagesStmt           *sql.Stmt
+	enqueueStmt               *sql.Stmt
+	enrolmentStmt             *sql.Stmt
+	enrolmentsInStateStmt     *sql.Stmt
+	enrolmentsOfCallerStmt    *sql.Stmt
+	entriesStmt               *sql.Stmt
+	firstHeadStmt             *sql.Stmt
+	grantStmt                 *sql.Stmt
+	hashStmt                  *sql.Stmt
+	keyHoldersStmt            *sql.Stmt
+	lastEntryStmt             *sql.Stmt
+	lastHashStmt              *sql.Stmt
+	lastHeadStmt              *sql.Stmt
+	lockStmt                  *sql.Stmt
+	logStmt                   *sql.Stmt
+	lostStmt                  *sql.Stmt
+	openOperationsStmt        *sql.Stmt
+	operationStmt             *sql.Stmt
+	putCertificateStmt        *sql.Stmt
+	putChallengeStmt          *sql.Stmt
+	putDeliveryStmt           *sql.Stmt
+	putDocumentStmt           *sql.Stmt
+	putGrantStmt              *sql.Stmt
+	putLockStmt               *sql.Stmt
+	putLostStmt               *sql.Stmt
+	putVoucherStmt            *sql.Stmt
+	requestStmt               *sql.Stmt
+	requestHoldersStmt        *sql.Stmt
+	revokedCertificatesStmt   *sql.Stmt
+	setCredentialStmt         *sql.Stmt
+	setEnrolmentStmt          *sql.Stmt
+	setLogStmt                *sql.Stmt
+	setOperationStmt          *sql.Stmt
+	subjectHoldersStmt        *sql.Stmt
+	touchEnrolmentStmt        *sql.Stmt
+	voidChallengesStmt        *sql.Stmt
+	voucherStmt               *sql.Stmt
+	waitingOfChallengeStmt    *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                       tx,
-		tx:                       tx,
-		addCredentialStmt:        q.addCredentialStmt,
-		addEnrolmentStmt:         q.addEnrolmentStmt,
-		addEntryStmt:             q.addEntryStmt,
-		addHashStmt:              q.addHashStmt,
-		addHeadStmt:              q.addHeadStmt,
-		addOperationStmt:         q.addOperationStmt,
-		addRequestStmt:           q.addRequestStmt,
-		allEnrolmentsStmt:        q.allEnrolmentsStmt,
-		certificateStmt:          q.certificateStmt,
-		certificateByRequestStmt: q.certificateByRequestStmt,
-		challengeStmt:            q.challengeStmt,
-		clearOutboxStmt:          q.clearOutboxStmt,
-		credentialStmt:           q.credentialStmt,
-		credentialsStmt:          q.credentialsStmt,
-		credentialsOfClientStmt:  q.credentialsOfClientStmt,
-		deferMessageStmt:         q.deferMessageStmt,
-		deleteGrantStmt:          q.deleteGrantStmt,
-		deleteMessageStmt:        q.deleteMessageStmt,
-		documentStmt:             q.documentStmt,
-		dueMessagesStmt:          q.dueMessagesStmt,
-		enqueueStmt:              q.enqueueStmt,
-		enrolmentStmt:            q.enrolmentStmt,
-		enrolmentsInStateStmt:    q.enrolmentsInStateStmt,
-		enrolmentsOfCallerStmt:   q.enrolmentsOfCallerStmt,
-		entriesStmt:              q.entriesStmt,
-		firstHeadStmt:            q.firstHeadStmt,
-		grantStmt:                q.grantStmt,
-		hashStmt:                 q.hashStmt,
-		keyHoldersStmt:           q.keyHoldersStmt,
-		lastEntryStmt:            q.lastEntryStmt,
-		lastHashStmt:             q.lastHashStmt,
-		lastHeadStmt:             q.lastHeadStmt,
-		lockStmt:                 q.lockStmt,
-		logStmt:                  q.logStmt,
-		lostStmt:                 q.lostStmt,
-		openOperationsStmt:       q.openOperationsStmt,
-		operationStmt:            q.operationStmt,
-		putCertificateStmt:       q.putCertificateStmt,
-		putChallengeStmt:         q.putChallengeStmt,
-		putDocumentStmt:          q.putDocumentStmt,
-		putGrantStmt:             q.putGrantStmt,
-		putLockStmt:              q.putLockStmt,
-		putLostStmt:              q.putLostStmt,
-		putVoucherStmt:           q.putVoucherStmt,
-		requestStmt:              q.requestStmt,
-		requestHoldersStmt:       q.requestHoldersStmt,
-		revokedCertificatesStmt:  q.revokedCertificatesStmt,
-		setCredentialStmt:        q.setCredentialStmt,
-		setEnrolmentStmt:         q.setEnrolmentStmt,
-		setLogStmt:               q.setLogStmt,
-		setOperationStmt:         q.setOperationStmt,
-		subjectHoldersStmt:       q.subjectHoldersStmt,
-		touchEnrolmentStmt:       q.touchEnrolmentStmt,
-		voidChallengesStmt:       q.voidChallengesStmt,
-		voucherStmt:              q.voucherStmt,
+		db:                        tx,
+		tx:                        tx,
+		addCredentialStmt:         q.addCredentialStmt,
+		addEnrolmentStmt:          q.addEnrolmentStmt,
+		addEntryStmt:              q.addEntryStmt,
+		addHashStmt:               q.addHashStmt,
+		addHeadStmt:               q.addHeadStmt,
+		addOperationStmt:          q.addOperationStmt,
+		addRequestStmt:            q.addRequestStmt,
+		allEnrolmentsStmt:         q.allEnrolmentsStmt,
+		certificateStmt:           q.certificateStmt,
+		certificateByRequestStmt:  q.certificateByRequestStmt,
+		challengeStmt:             q.challengeStmt,
+		clearOutboxStmt:           q.clearOutboxStmt,
+		credentialStmt:            q.credentialStmt,
+		credentialsStmt:           q.credentialsStmt,
+		credentialsOfClientStmt:   q.credentialsOfClientStmt,
+		deferMessageStmt:          q.deferMessageStmt,
+		deleteGrantStmt:           q.deleteGrantStmt,
+		deleteMessageStmt:         q.deleteMessageStmt,
+		deliveriesOfChallengeStmt: q.deliveriesOfChallengeStmt,
+		deliveryStmt:              q.deliveryStmt,
+		deliveryByReferenceStmt:   q.deliveryByReferenceStmt,
+		documentStmt:              q.documentStmt,
+		dueMessagesStmt:           q.dueMessagesStmt,
+		enqueueStmt:               q.enqueueStmt,
+		enrolmentStmt:             q.enrolmentStmt,
+		enrolmentsInStateStmt:     q.enrolmentsInStateStmt,
+		enrolmentsOfCallerStmt:    q.enrolmentsOfCallerStmt,
+		entriesStmt:               q.entriesStmt,
+		firstHeadStmt:             q.firstHeadStmt,
+		grantStmt:                 q.grantStmt,
+		hashStmt:                  q.hashStmt,
+		keyHoldersStmt:            q.keyHoldersStmt,
+		lastEntryStmt:             q.lastEntryStmt,
+		lastHashStmt:              q.lastHashStmt,
+		lastHeadStmt:              q.lastHeadStmt,
+		lockStmt:                  q.lockStmt,
+		logStmt:                   q.logStmt,
+		lostStmt:                  q.lostStmt,
+		openOperationsStmt:        q.openOperationsStmt,
+		operationStmt:             q.operationStmt,
+		putCertificateStmt:        q.putCertificateStmt,
+		putChallengeStmt:          q.putChallengeStmt,
+		putDeliveryStmt:           q.putDeliveryStmt,
+		putDocumentStmt:           q.putDocumentStmt,
+		putGrantStmt:              q.putGrantStmt,
+		putLockStmt:               q.putLockStmt,
+		putLostStmt:               q.putLostStmt,
+		putVoucherStmt:            q.putVoucherStmt,
+		requestStmt:               q.requestStmt,
+		requestHoldersStmt:        q.requestHoldersStmt,
+		revokedCertificatesStmt:   q.revokedCertificatesStmt,
+		setCredentialStmt:         q.setCredentialStmt,
+		setEnrolmentStmt:          q.setEnrolmentStmt,
+		setLogStmt:                q.setLogStmt,
+		setOperationStmt:          q.setOperationStmt,
+		subjectHoldersStmt:        q.subjectHoldersStmt,
+		touchEnrolmentStmt:        q.touchEnrolmentStmt,
+		voidChallengesStmt:        q.voidChallengesStmt,
+		voucherStmt:               q.voucherStmt,
+		waitingOfChallengeStmt:    q.waitingOfChallengeStmt,
 	}
 }

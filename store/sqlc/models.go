@@ -35,6 +35,7 @@ type Challenge struct {
 	Expires  int64
 	Spent    int64
 	Voided   int64
+	Sent     int64
 }
 
 type Credential struct {
@@ -52,6 +53,16 @@ type Credential struct {
 	NotAfter   int64
 	CreatedAt  int64
 	ID         string
+}
+
+type Delivery struct {
+	Message   string
+	Kind      string
+	Challenge string
+	Status    string
+	Provider  string
+	Reference string
+	At        int64
 }
 
 type Document struct {

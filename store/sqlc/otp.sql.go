@@ -10,7 +10,7 @@ import (
 )
 
 const challenge = `-- name: Challenge :one
-SELECT id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided FROM challenges WHERE id = ?1
+SELECT id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided, sent FROM challenges WHERE id = ?1
 `
 
 func (q *Queries) Challenge(ctx context.Context, id string) (Challenge, error) {
@@ -29,6 +29,7 @@ func (q *Queries) Challenge(ctx context.Context, id string) (Challenge, error) {
 		&i.Expires,
 		&i.Spent,
 		&i.Voided,
+		&i.Sent,
 	)
 	return i, err
 }
@@ -58,6 +59,84 @@ DELETE FROM outbox WHERE id = ?1
 func (q *Queries) DeleteMessage(ctx context.Context, id string) error {
 	_, err := q.exec(ctx, q.deleteMessageStmt, deleteMessage, id)
 	return err
+}
+
+const deliveriesOfChallenge = `-- name: DeliveriesOfChallenge :many
+SELECT message, kind, challenge, status, provider, reference, at FROM deliveries WHERE challenge = ?1 ORDER BY at, message LIMIT 20
+`
+
+func (q *Queries) DeliveriesOfChallenge(ctx context.Context, challenge string) ([]Delivery, error) {
+	rows, err := q.query(ctx, q.deliveriesOfChallengeStmt, deliveriesOfChallenge, challenge)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Delivery
+	for rows.Next() {
+		var i Delivery
+		if err := rows.Scan(
+			&i.Message,
+			&i.Kind,
+			&i.Challenge,
+			&i.Status,
+			&i.Provider,
+			&i.Reference,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const delivery = `-- name: Delivery :one
+SELECT message, kind, challenge, status, provider, reference, at FROM deliveries WHERE message = ?1
+`
+
+func (q *Queries) Delivery(ctx context.Context, message string) (Delivery, error) {
+	row := q.queryRow(ctx, q.deliveryStmt, delivery, message)
+	var i Delivery
+	err := row.Scan(
+		&i.Message,
+		&i.Kind,
+		&i.Challenge,
+		&i.Status,
+		&i.Provider,
+		&i.Reference,
+		&i.At,
+	)
+	return i, err
+}
+
+const deliveryByReference = `-- name: DeliveryByReference :one
+SELECT message, kind, challenge, status, provider, reference, at FROM deliveries WHERE provider = ?1 AND reference = ?2 ORDER BY at DESC LIMIT 1
+`
+
+type DeliveryByReferenceParams struct {
+	Provider  string
+	Reference string
+}
+
+func (q *Queries) DeliveryByReference(ctx context.Context, arg DeliveryByReferenceParams) (Delivery, error) {
+	row := q.queryRow(ctx, q.deliveryByReferenceStmt, deliveryByReference, arg.Provider, arg.Reference)
+	var i Delivery
+	err := row.Scan(
+		&i.Message,
+		&i.Kind,
+		&i.Challenge,
+		&i.Status,
+		&i.Provider,
+		&i.Reference,
+		&i.At,
+	)
+	return i, err
 }
 
 const dueMessages = `-- name: DueMessages :many
@@ -156,12 +235,13 @@ func (q *Queries) Lock(ctx context.Context, arg LockParams) (Lock, error) {
 }
 
 const putChallenge = `-- name: PutChallenge :exec
-INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided)
+INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided, sent)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-  ?7, ?8, ?9, ?10, ?11, ?12)
+  ?7, ?8, ?9, ?10, ?11, ?12,
+  ?13)
 ON CONFLICT (id) DO UPDATE SET purpose = excluded.purpose, subject = excluded.subject, caller = excluded.caller,
   account = excluded.account, record = excluded.record, seal = excluded.seal, number = excluded.number,
-  attempts = excluded.attempts, expires = excluded.expires, spent = excluded.spent, voided = excluded.voided
+  attempts = excluded.attempts, expires = excluded.expires, spent = excluded.spent, voided = excluded.voided, sent = excluded.sent
 `
 
 type PutChallengeParams struct {
@@ -177,6 +257,7 @@ type PutChallengeParams struct {
 	Expires  int64
 	Spent    int64
 	Voided   int64
+	Sent     int64
 }
 
 func (q *Queries) PutChallenge(ctx context.Context, arg PutChallengeParams) error {
@@ -193,6 +274,37 @@ func (q *Queries) PutChallenge(ctx context.Context, arg PutChallengeParams) erro
 		arg.Expires,
 		arg.Spent,
 		arg.Voided,
+		arg.Sent,
+	)
+	return err
+}
+
+const putDelivery = `-- name: PutDelivery :exec
+INSERT INTO deliveries (message, kind, challenge, status, provider, reference, at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (message) DO UPDATE SET kind = excluded.kind, challenge = excluded.challenge, status = excluded.status,
+  provider = excluded.provider, reference = excluded.reference, at = excluded.at
+`
+
+type PutDeliveryParams struct {
+	Message   string
+	Kind      string
+	Challenge string
+	Status    string
+	Provider  string
+	Reference string
+	At        int64
+}
+
+func (q *Queries) PutDelivery(ctx context.Context, arg PutDeliveryParams) error {
+	_, err := q.exec(ctx, q.putDeliveryStmt, putDelivery,
+		arg.Message,
+		arg.Kind,
+		arg.Challenge,
+		arg.Status,
+		arg.Provider,
+		arg.Reference,
+		arg.At,
 	)
 	return err
 }
@@ -220,4 +332,15 @@ func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
 		arg.Locked,
 	)
 	return err
+}
+
+const waitingOfChallenge = `-- name: WaitingOfChallenge :one
+SELECT count(*) FROM outbox WHERE challenge = ?1
+`
+
+func (q *Queries) WaitingOfChallenge(ctx context.Context, challenge string) (int64, error) {
+	row := q.queryRow(ctx, q.waitingOfChallengeStmt, waitingOfChallenge, challenge)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }

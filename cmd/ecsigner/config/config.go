@@ -98,6 +98,7 @@ type Codes struct {
 	Life        time.Duration `yaml:"life"`
 	Tries       int           `yaml:"tries"`
 	PerRequest  int           `yaml:"per_request"`
+	Resends     int           `yaml:"resends"`
 	CallerLock  int           `yaml:"caller_lock"`
 	AccountLock int           `yaml:"account_lock"`
 }
@@ -106,6 +107,7 @@ type Codes struct {
 type Messages struct {
 	Provider string `yaml:"provider"`
 	Dir      string `yaml:"dir"`
+	Parts    int    `yaml:"parts"`
 }
 
 // Limits bounds what clients may ask for.
@@ -163,9 +165,11 @@ func (c Config) validate() error {
 		{c.Codes.Life >= time.Minute && c.Codes.Life <= MaxCodeLife, "codes.life", "1m to 10m"},
 		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
 		{c.Codes.PerRequest >= 1 && c.Codes.PerRequest <= 5, "codes.per_request", "1 to 5"},
+		{c.Codes.Resends >= 0 && c.Codes.Resends <= 5, "codes.resends", "0 to 5"},
 		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},
 		{c.Codes.AccountLock >= c.Codes.CallerLock && c.Codes.AccountLock <= 100, "codes.account_lock", "codes.caller_lock to 100"},
 		{c.Messages.Provider == "file" && c.Messages.Dir != "", "messages.provider", "file, with messages.dir"},
+		{c.Messages.Parts >= 2 && c.Messages.Parts <= 6, "messages.parts", "2 to 6"},
 		{c.Limits.DocumentBytes > 0, "limits.document_bytes", "a positive number"},
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},

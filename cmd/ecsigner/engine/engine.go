@@ -166,14 +166,14 @@ func (e *Engine) openServices(ctx context.Context) error {
 		},
 		PDS:      c.PDS,
 		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
-		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
+		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
 		return err
 	}
 	e.signer, err = signer.New(signer.Config{
 		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
-		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Alarm: e.alarm,
+		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Parts: e.config.Messages.Parts, Alarm: e.alarm,
 	})
 	if err != nil {
 		return err

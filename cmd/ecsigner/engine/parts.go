@@ -60,6 +60,7 @@ func CAConfig(cfg config.Config) ca.Config {
 func codeLimits(cfg config.Config) otp.Limits {
 	l := otp.DefaultLimits()
 	l.Life, l.Tries, l.Codes = cfg.Codes.Life, cfg.Codes.Tries, cfg.Codes.PerRequest
+	l.Resends = cfg.Codes.Resends
 	l.CallerLock, l.AccountLock = cfg.Codes.CallerLock, cfg.Codes.AccountLock
 	return l
 }

@@ -770,12 +770,14 @@ func (x *PersonalData) GetPhone() string {
 // SentCode says that a code is on its way.
 type SentCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// From then on the code is refused.
+	// From then on the code is refused, however often it was sent.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// 1 for the first code sent for this purpose.
+	// Number of the code: 1 for the first one for this purpose.
 	Number uint32 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	// Where the code goes, with most digits hidden.
-	MaskedPhone   string `protobuf:"bytes,3,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
+	MaskedPhone string `protobuf:"bytes,3,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
+	// Texts that carried this code so far: 1 for the first.
+	SentCount     uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +831,13 @@ func (x *SentCode) GetMaskedPhone() string {
 		return x.MaskedPhone
 	}
 	return ""
+}
+
+func (x *SentCode) GetSentCount() uint32 {
+	if x != nil {
+		return x.SentCount
+	}
+	return 0
 }
 
 // CreateEnrolmentRequest asks for CreateEnrolment.
@@ -1470,7 +1479,9 @@ type SendPhoneCodeRequest struct {
 	// UUID that the caller makes for this call.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the enrolment.
-	EnrolmentId   string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	// Send a new code even if the present one can still be answered.
+	NewCode       bool `protobuf:"varint,10,opt,name=new_code,json=newCode,proto3" json:"new_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1519,12 +1530,19 @@ func (x *SendPhoneCodeRequest) GetEnrolmentId() string {
 	return ""
 }
 
+func (x *SendPhoneCodeRequest) GetNewCode() bool {
+	if x != nil {
+		return x.NewCode
+	}
+	return false
+}
+
 // SendPhoneCodeResponse answers SendPhoneCode.
 type SendPhoneCodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The enrolment as it is now.
 	Enrolment *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
-	// The code that is on its way. It voids any earlier one.
+	// The code that is on its way.
 	SentCode      *SentCode `protobuf:"bytes,2,opt,name=sent_code,json=sentCode,proto3" json:"sent_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2152,7 +2170,9 @@ type SendAgreementCodeRequest struct {
 	// UUID that the caller makes for this call.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the enrolment.
-	EnrolmentId   string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	// Send a new code even if the present one can still be answered.
+	NewCode       bool `protobuf:"varint,10,opt,name=new_code,json=newCode,proto3" json:"new_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2201,12 +2221,19 @@ func (x *SendAgreementCodeRequest) GetEnrolmentId() string {
 	return ""
 }
 
+func (x *SendAgreementCodeRequest) GetNewCode() bool {
+	if x != nil {
+		return x.NewCode
+	}
+	return false
+}
+
 // SendAgreementCodeResponse answers SendAgreementCode.
 type SendAgreementCodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The enrolment as it is now.
 	Enrolment *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
-	// The code that is on its way. It voids any earlier one.
+	// The code that is on its way.
 	SentCode      *SentCode `protobuf:"bytes,2,opt,name=sent_code,json=sentCode,proto3" json:"sent_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2534,12 +2561,14 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"identifier\x12B\n" +
 	"\n" +
 	"birth_date\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tbirthDate\x121\n" +
-	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\"\x82\x01\n" +
+	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\"\xa1\x01\n" +
 	"\bSentCode\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12!\n" +
-	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\"\xb1\x01\n" +
+	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\x12\x1d\n" +
+	"\n" +
+	"sent_count\x18\x04 \x01(\rR\tsentCount\"\xb1\x01\n" +
 	"\x16CreateEnrolmentRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12?\n" +
@@ -2580,11 +2609,13 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x12F\n" +
 	"\rpersonal_data\x18\x03 \x01(\v2\x19.ecsigner.v1.PersonalDataB\x06\xbaH\x03\xc8\x01\x01R\fpersonalData\"O\n" +
 	"\x17SetPersonalDataResponse\x124\n" +
-	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x7f\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x9a\x01\n" +
 	"\x14SendPhoneCodeRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"\x81\x01\n" +
+	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x12\x19\n" +
+	"\bnew_code\x18\n" +
+	" \x01(\bR\anewCode\"\x81\x01\n" +
 	"\x15SendPhoneCodeResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\x122\n" +
 	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xaa\x01\n" +
@@ -2627,11 +2658,13 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x06sha256\x18\x01 \x01(\fR\x06sha256\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\bR\x06sealed\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\"\x83\x01\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\"\x9e\x01\n" +
 	"\x18SendAgreementCodeRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"\x85\x01\n" +
+	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x12\x19\n" +
+	"\bnew_code\x18\n" +
+	" \x01(\bR\anewCode\"\x85\x01\n" +
 	"\x19SendAgreementCodeResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\x122\n" +
 	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xe1\x01\n" +

@@ -61,7 +61,8 @@ type EnrolmentServiceClient interface {
 	SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error)
 	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
 	SetPersonalData(ctx context.Context, in *SetPersonalDataRequest, opts ...grpc.CallOption) (*SetPersonalDataResponse, error)
-	// SendPhoneCode sends a code to the given phone, to prove that the person holds it.
+	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
+	// answered, else a new one, which voids the one before.
 	SendPhoneCode(ctx context.Context, in *SendPhoneCodeRequest, opts ...grpc.CallOption) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(ctx context.Context, in *ConfirmPhoneRequest, opts ...grpc.CallOption) (*ConfirmPhoneResponse, error)
@@ -72,7 +73,8 @@ type EnrolmentServiceClient interface {
 	ReportIdentityResult(ctx context.Context, in *ReportIdentityResultRequest, opts ...grpc.CallOption) (*ReportIdentityResultResponse, error)
 	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
 	DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error)
-	// SendAgreementCode sends the code that accepts the agreement to the proven phone.
+	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
+	// answered, else a new one, which voids the one before.
 	SendAgreementCode(ctx context.Context, in *SendAgreementCodeRequest, opts ...grpc.CallOption) (*SendAgreementCodeResponse, error)
 	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
 	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.
@@ -273,7 +275,8 @@ type EnrolmentServiceServer interface {
 	SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error)
 	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
 	SetPersonalData(context.Context, *SetPersonalDataRequest) (*SetPersonalDataResponse, error)
-	// SendPhoneCode sends a code to the given phone, to prove that the person holds it.
+	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
+	// answered, else a new one, which voids the one before.
 	SendPhoneCode(context.Context, *SendPhoneCodeRequest) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(context.Context, *ConfirmPhoneRequest) (*ConfirmPhoneResponse, error)
@@ -284,7 +287,8 @@ type EnrolmentServiceServer interface {
 	ReportIdentityResult(context.Context, *ReportIdentityResultRequest) (*ReportIdentityResultResponse, error)
 	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
 	DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error
-	// SendAgreementCode sends the code that accepts the agreement to the proven phone.
+	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
+	// answered, else a new one, which voids the one before.
 	SendAgreementCode(context.Context, *SendAgreementCodeRequest) (*SendAgreementCodeResponse, error)
 	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
 	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.

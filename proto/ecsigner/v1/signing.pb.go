@@ -358,7 +358,7 @@ type SigningItem struct {
 	Format SignatureFormat `protobuf:"varint,1,opt,name=format,proto3,enum=ecsigner.v1.SignatureFormat" json:"format,omitempty"`
 	// The uploaded document; empty for a hash.
 	DocumentId string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
-	// SHA-256 of the document as uploaded, or the hash as given. Its first characters stand in the signatory's text.
+	// SHA-256 of the document as uploaded, or the hash as given.
 	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Digest that the key signs: the data to be signed, representation (EN 419 241-1).
 	Dtbsr []byte `protobuf:"bytes,4,opt,name=dtbsr,proto3" json:"dtbsr,omitempty"`
@@ -477,9 +477,12 @@ type SigningOperation struct {
 	// When it ends if nobody authorises it.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// How the key signs; unspecified for a finished operation whose seal can no longer be checked, like the title.
-	Algorithm     SignatureAlgorithm `protobuf:"varint,11,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Algorithm SignatureAlgorithm `protobuf:"varint,11,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
+	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one document its SHA-256, of several the
+	// SHA-256 over the concatenation of their SHA-256s, in the order of the items. Show the same digits beside the documents.
+	DocumentsSha256 []byte `protobuf:"bytes,12,opt,name=documents_sha256,json=documentsSha256,proto3" json:"documents_sha256,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SigningOperation) Reset() {
@@ -587,6 +590,13 @@ func (x *SigningOperation) GetAlgorithm() SignatureAlgorithm {
 		return x.Algorithm
 	}
 	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
+func (x *SigningOperation) GetDocumentsSha256() []byte {
+	if x != nil {
+		return x.DocumentsSha256
+	}
+	return nil
 }
 
 // CreateSigningOperationRequest asks for CreateSigningOperation.
@@ -732,7 +742,9 @@ type SendCodeRequest struct {
 	// UUID that the caller makes for this call.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the operation.
-	OperationId   string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	OperationId string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// Send a new code even if the present one can still be answered.
+	NewCode       bool `protobuf:"varint,10,opt,name=new_code,json=newCode,proto3" json:"new_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +791,13 @@ func (x *SendCodeRequest) GetOperationId() string {
 		return x.OperationId
 	}
 	return ""
+}
+
+func (x *SendCodeRequest) GetNewCode() bool {
+	if x != nil {
+		return x.NewCode
+	}
+	return false
 }
 
 // SendCodeResponse answers SendCode.
@@ -1253,7 +1272,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xe4\x03\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\x8f\x04\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1268,7 +1287,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\vexpire_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
-	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\"\xf5\x02\n" +
+	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\x12)\n" +
+	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\"\xf5\x02\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -1279,11 +1299,13 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\x12G\n" +
 	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
-	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"z\n" +
+	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\x95\x01\n" +
 	"\x0fSendCodeRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
-	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"F\n" +
+	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\x12\x19\n" +
+	"\bnew_code\x18\n" +
+	" \x01(\bR\anewCode\"F\n" +
 	"\x10SendCodeResponse\x122\n" +
 	"\tsent_code\x18\x01 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xba\x01\n" +
 	" AuthorizeSigningOperationRequest\x12'\n" +

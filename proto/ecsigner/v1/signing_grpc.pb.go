@@ -37,7 +37,8 @@ const (
 type SigningServiceClient interface {
 	// CreateSigningOperation prepares what will be signed and sends the signatory a one-time code bound to exactly that.
 	CreateSigningOperation(ctx context.Context, in *CreateSigningOperationRequest, opts ...grpc.CallOption) (*CreateSigningOperationResponse, error)
-	// SendCode sends the signatory another code for an operation that still waits for one. It voids any earlier one.
+	// SendCode sends the signatory the code of an operation that still waits for one: the same code again while it can be
+	// answered, a new one when it has ended, all its tries are used or a new one is wished. A new code voids the one before.
 	SendCode(ctx context.Context, in *SendCodeRequest, opts ...grpc.CallOption) (*SendCodeResponse, error)
 	// AuthorizeSigningOperation takes the code and answers with the signatures. Every code sent is a try. Once the right
 	// code came, the call may be repeated without a code: it returns the stored signatures, or takes up again what a
@@ -130,7 +131,8 @@ func (c *signingServiceClient) CompleteSigningOperation(ctx context.Context, in 
 type SigningServiceServer interface {
 	// CreateSigningOperation prepares what will be signed and sends the signatory a one-time code bound to exactly that.
 	CreateSigningOperation(context.Context, *CreateSigningOperationRequest) (*CreateSigningOperationResponse, error)
-	// SendCode sends the signatory another code for an operation that still waits for one. It voids any earlier one.
+	// SendCode sends the signatory the code of an operation that still waits for one: the same code again while it can be
+	// answered, a new one when it has ended, all its tries are used or a new one is wished. A new code voids the one before.
 	SendCode(context.Context, *SendCodeRequest) (*SendCodeResponse, error)
 	// AuthorizeSigningOperation takes the code and answers with the signatures. Every code sent is a try. Once the right
 	// code came, the call may be repeated without a code: it returns the stored signatures, or takes up again what a

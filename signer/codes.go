@@ -1,0 +1,155 @@
+package signer
+
+import (
+	"context"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// CodeSent says that a code is on its way.
+type CodeSent struct {
+	Expires     time.Time // of the code, however often it is sent
+	Number      int       // of the code: 1 for the first of the operation
+	MaskedPhone string
+	Sent        int // texts with this code so far: 1 for the first
+}
+
+// challenge makes the record that the next code of an operation answers.
+func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Challenge, error) {
+	id, err := s.newID("ch-")
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	nonce, err := s.random(16)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	expires := s.Now().Add(s.Codes.Life).Truncate(time.Microsecond)
+	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
+		ID: id, Purpose: sam.PurposeSign, Subject: o.Sealed.Seal, Nonce: nonce, Phone: u.binding.Phone, Expires: expires,
+	})
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	return otp.Challenge{
+		ID: otp.ID(id), Purpose: string(sam.PurposeSign), Subject: string(o.ID), Caller: o.Caller, Account: string(o.Credential),
+		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
+	}, nil
+}
+
+// send puts a text with the operation's code into the outbox: the present code once more while it can be answered, else
+// that of the new challenge made, which voids the one before. It returns the challenge whose code goes out.
+func (s *Service) send(tx Tx, made otp.Challenge, o Operation, fresh bool, now time.Time) (otp.Challenge, error) {
+	turn, err := s.Codes.Send(tx, s.Memory, otp.Request{
+		Previous: o.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh,
+	}, now)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
+	ch := turn.Again
+	if ch.ID == "" {
+		ch = made
+		ch.Number, ch.Sent = turn.Number, turn.Sent
+		tx.Append(audit.CodeRequested{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
+		})
+		if err := tx.PutChallenge(ch); err != nil {
+			return otp.Challenge{}, err
+		}
+	} else {
+		tx.Append(audit.CodeResent{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
+			Sent: uint64(ch.Sent), //nolint:gosec // a small count
+		})
+	}
+	return ch, tx.Enqueue(sms.Message{
+		ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: sms.KindSign, Subject: string(o.ID), Challenge: string(ch.ID),
+		CreatedAt: now, NotBefore: now,
+	})
+}
+
+// SendCode sends the code of an operation that still waits for one: the same code again while it can be answered, else a
+// new one. ErrState, otp.ErrResent, otp.ErrTooMany, otp.ErrLocked.
+func (s *Service) SendCode(ctx context.Context, caller Caller, requestID string, id OperationID) (CodeSent, error) {
+	return s.sendCode(ctx, caller, requestID, id, false)
+}
+
+// NewCode sends a new code even if the present one can still be answered; that one is void.
+func (s *Service) NewCode(ctx context.Context, caller Caller, requestID string, id OperationID) (CodeSent, error) {
+	return s.sendCode(ctx, caller, requestID, id, true)
+}
+
+func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string, id OperationID, fresh bool) (CodeSent, error) {
+	parts := []string{"send-code", string(id)}
+	if fresh {
+		parts = append(parts, "new")
+	}
+	print := fingerprint(parts...)
+	var o Operation
+	var done string
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if o, err = own(tx, caller, id); err != nil {
+			return err
+		}
+		done, err = repeated(tx, caller, requestID, print)
+		return err
+	})
+	if err != nil {
+		return CodeSent{}, err
+	}
+	u, err := s.usable(ctx, caller, o.Credential)
+	if err != nil {
+		return CodeSent{}, err
+	}
+	if done != "" {
+		return s.sent(ctx, otp.ID(done), u)
+	}
+	made, err := s.challenge(ctx, o, u)
+	if err != nil {
+		return CodeSent{}, err
+	}
+	now := s.Now().Truncate(time.Microsecond)
+	var ch otp.Challenge
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if done, err = repeated(tx, caller, requestID, print); err != nil || done != "" {
+			return err
+		}
+		o, err := own(tx, caller, id)
+		if err != nil {
+			return err
+		}
+		if o.State != StateRequested || !now.Before(o.Expires) {
+			return ErrState
+		}
+		if ch, err = s.send(tx, made, o, fresh, now); err != nil {
+			return err
+		}
+		if o.Challenge != ch.ID {
+			o.Challenge = ch.ID
+			if err := tx.PutOperation(o); err != nil {
+				return err
+			}
+		}
+		return tx.PutRequest(caller.Name, requestID, print, string(ch.ID))
+	})
+	if err != nil {
+		return CodeSent{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
+	}
+	if done != "" {
+		return s.sent(ctx, otp.ID(done), u)
+	}
+	return s.sent(ctx, ch.ID, u)
+}
+
+func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, error) {
+	var ch otp.Challenge
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		ch, err = tx.Challenge(id)
+		return err
+	})
+	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone), Sent: ch.Sent}, err
+}
