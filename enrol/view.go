@@ -55,7 +55,7 @@ const (
 	ActionAwaitProofing   Action = "await_identity_result"
 	ActionAwaitDeferred   Action = "await_deferred_result" // the provider decides later
 	ActionReviewProven    Action = "review_proven_data"    // AcceptProvenData, or SetPersonalData and a new proofing
-	ActionAcceptAgreement Action = "accept_agreement" // Agreement, SendAgreementCode, then AcceptAgreement
+	ActionAcceptAgreement Action = "accept_agreement"      // Agreement, SendAgreementCode, then AcceptAgreement
 	ActionAwaitCredential Action = "await_credential"
 	ActionNone            Action = ""
 )
