@@ -93,14 +93,14 @@ const (
 type Identity struct {
 	Outcome   Outcome
 	Provider  string
-	Reference string // by which the provider reports to us
-	Session   string // the provider's own name of the session, empty where it has none
-	Method    string // how the identity was proven, as the provider says
-	Report    []byte // SHA-256 of everything the provider reported, empty before
-	Evidence  []byte // SHA-256 of the evidence package
-	Person    Person // as proven
-	Phone     []byte // commitment to the phone that the proofing confirmed
-	At        time.Time
+	Reference string    // by which the provider reports to us
+	Session   string    // the provider's own name of the session, empty where it has none
+	Method    string    // how the identity was proven, as the provider says
+	Report    []byte    // SHA-256 of everything the provider reported, empty before
+	Evidence  []byte    // SHA-256 of the evidence package
+	Person    Person    // as proven
+	Phone     []byte    // commitment to the phone that the proofing confirmed
+	At        time.Time // when it was completed; before that, when it was started
 }
 
 // State of an enrolment.
