@@ -38,6 +38,7 @@ var (
 	oidQCType        = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6}
 	oidQCTypeESign   = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6, 1}
 	oidNaturalPerson = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 1}
+	oidLegalPerson   = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 2}
 
 	oidExpiredCertsOnCRL = asn1.ObjectIdentifier{2, 5, 29, 60}
 )
@@ -72,8 +73,8 @@ func distinguishedName(list []attribute) ([]byte, error) {
 
 // qcStatements builds the extension of EN 319 412-5 for a natural person's signature certificate: QcCompliance, QcSSCD
 // if the key is in a qualified device, QcType esign, QcPDS with English first, QcRetentionPeriod, and the semantics
-// identifier of EN 319 412-1 5.1.3. Never critical.
-func qcStatements(cfg Config) (pkix.Extension, error) {
+// identifier of EN 319 412-1 5.1.3; with an organisation that of 5.1.4 too. Never critical.
+func qcStatements(cfg Config, organisation bool) (pkix.Extension, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(all *cryptobyte.Builder) {
 		add := func(oid asn1.ObjectIdentifier, info func(*cryptobyte.Builder)) {
@@ -97,6 +98,9 @@ func qcStatements(cfg Config) (pkix.Extension, error) {
 		add(oidQCPDS, func(s *cryptobyte.Builder) { disclosures(s, cfg.PDS) })
 		add(oidQCRetention, func(s *cryptobyte.Builder) { s.AddASN1Int64(int64(cfg.RetentionYears)) })
 		add(oidQCSyntaxV2, inSequence(oidNaturalPerson))
+		if organisation {
+			add(oidQCSyntaxV2, inSequence(oidLegalPerson))
+		}
 	})
 	der, err := b.Bytes()
 	if err != nil {

@@ -3,6 +3,7 @@ package ca
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca/lint"
@@ -30,10 +31,15 @@ func (i Identifier) Check() error { return CheckIdentifier(i.Kind, i.Country, i.
 
 // CheckIdentifier judges a number by the rules of the country that gives it: Polish PESEL (PNO), NIP (TIN), identity
 // card (IDC) and passport (PAS); Ukrainian UNZR (PNO), RNOKPP (TIN), identity card (IDC) and passport (PAS). Numbers of
-// other countries are judged by their form alone. Errors never repeat the number: ErrIdentifier, ErrCheckDigit.
+// other countries are judged by their form alone. Letters are capitals: names are compared without regard to case
+// (X.520), so small letters would make a second spelling of one person's name. Errors never repeat the number:
+// ErrIdentifier, ErrCheckDigit.
 func CheckIdentifier(kind, country, value string) error {
 	if _, _, _, ok := lint.SplitIdentifier(kind + country + "-" + value); !ok || len(kind) != 3 || len(country) != 2 {
 		return fmt.Errorf("%w: kind PNO, TIN, IDC, PAS or EID, a country code, and 1 to 58 printable characters", ErrIdentifier)
+	}
+	if value != strings.ToUpper(value) {
+		return fmt.Errorf("%w: write its letters as capitals", ErrIdentifier)
 	}
 	check := map[string]func(string) error{
 		"PNOPL": checkPESEL,

@@ -78,13 +78,13 @@ func TestQCStatementBytes(t *testing.T) {
 		"305e" + "060604008e460105" + "3054" + "3028" + "1622" + en + "1302656e" + "3028" + "1622" + pl + "1302706c" +
 		"300b" + "060604008e460103" + "020114" +
 		"3015" + "06082b06010505070b02" + "3009" + "060704008bec490101"
-	got, err := qcStatements(cfg)
+	got, err := qcStatements(cfg, false)
 	must(t, err)
 	if hex.EncodeToString(got.Value) != want || got.Critical || got.Id.String() != "1.3.6.1.5.5.7.1.3" {
 		t.Errorf("\n got %x\nwant %s", got.Value, want)
 	}
 	cfg.QSCD = false
-	got, err = qcStatements(cfg)
+	got, err = qcStatements(cfg, false)
 	must(t, err)
 	if bytes.Contains(got.Value, []byte{0x04, 0x00, 0x8e, 0x46, 0x01, 0x04}) {
 		t.Error("QcSSCD stands in a certificate whose key is not declared to be in a qualified device")
@@ -135,13 +135,13 @@ func everyProfile(t testing.TB, h *house) []Certificate {
 	}
 	polish := personRequest(t, "pl")
 	polish.Person = "person-2"
-	polish.Natural = Natural{"PL", "Łukasz Józef", "Brzęczyszczykiewicz-Żółć", Identifier{"PNO", "PL", "44051401359"}}
+	polish.Natural = Natural{Country: "PL", GivenName: "Łukasz Józef", Surname: "Brzęczyszczykiewicz-Żółć", Identifier: Identifier{"PNO", "PL", "44051401359"}}
 	long := personRequest(t, "long")
 	long.Person = "person-3"
-	long.Natural = Natural{"UA", strings.Repeat("Анна ", 9) + "Анна", strings.Repeat("Дуже", 15), Identifier{"PAS", "UA", "FA123456"}}
+	long.Natural = Natural{Country: "UA", GivenName: strings.Repeat("Анна ", 9) + "Анна", Surname: strings.Repeat("Дуже", 15), Identifier: Identifier{"PAS", "UA", "FA123456"}}
 	single := personRequest(t, "single")
 	single.Person = "person-4"
-	single.Natural = Natural{"UA", "", "Мононім", Identifier{"IDC", "UA", "000123456"}}
+	single.Natural = Natural{Country: "UA", Surname: "Мононім", Identifier: Identifier{"IDC", "UA", "000123456"}}
 	server := request("srv", TLSServer, 1)
 	server.DNSNames, server.IPs = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	byAddress := request("srv-ip", TLSServer, 2)

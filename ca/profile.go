@@ -118,13 +118,14 @@ func wanted(cfg Config, profile Profile, issuer *x509.Certificate) lint.Want {
 	if profile == NaturalPerson {
 		w.QSCD, w.QSCDEnds = cfg.QSCD, cfg.QSCDEnds
 		w.PDS, w.RetentionYears = cfg.PDS, cfg.RetentionYears
-		w.CheckIdentifier = CheckIdentifier
+		w.CheckIdentifier, w.CheckOrganisation = CheckIdentifier, CheckOrganisationID
 	}
 	return w
 }
 
-// template fills a certificate of this profile; subject and subjectAltName are the request's.
-func template(cfg Config, profile Profile, issuer *x509.Certificate) (*x509.Certificate, error) {
+// template fills a certificate of this profile; subject and subjectAltName are the request's. organisation tells whether
+// the subject names one beside the person.
+func template(cfg Config, profile Profile, issuer *x509.Certificate, organisation bool) (*x509.Certificate, error) {
 	r := profile.rules()
 	t := &x509.Certificate{
 		KeyUsage:    r.usage,
@@ -146,7 +147,7 @@ func template(cfg Config, profile Profile, issuer *x509.Certificate) (*x509.Cert
 		t.CRLDistributionPoints = []string{crlURL(cfg, issuer)}
 	}
 	if profile == NaturalPerson {
-		statements, err := qcStatements(cfg)
+		statements, err := qcStatements(cfg, organisation)
 		if err != nil {
 			return nil, err
 		}

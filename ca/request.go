@@ -36,12 +36,15 @@ type Request struct {
 }
 
 // Natural is what a qualified certificate says about a person, as the identity proof returned it: names in Unicode
-// normal form C and in one script. One of the two names may be empty.
+// normal form C and in one script. One of the two names may be empty. With an organisation the certificate names it
+// too, and stays the person's (EN 319 411-1 GEN-6.3.3-11).
 type Natural struct {
-	Country    string // ISO 3166-1 alpha-2
-	GivenName  string
-	Surname    string
-	Identifier Identifier
+	Country        string // ISO 3166-1 alpha-2
+	GivenName      string
+	Surname        string
+	Identifier     Identifier
+	Organisation   string // registered name; empty without one
+	OrganisationID string // its identifier, EN 319 412-1 LEG-5.1.4; present exactly with Organisation
 }
 
 // CommonName is the name that the certificate shows.
@@ -64,6 +67,15 @@ func (n Natural) check() error {
 		return fmt.Errorf("%w: given name and surname must be in one script (EN 319 412-2 NAT-4.2.4-19)", ErrRequest)
 	}
 	if err := n.Identifier.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	if n.Organisation == "" && n.OrganisationID == "" {
+		return nil
+	}
+	if fault := lint.TextFault(n.Organisation); fault != "" {
+		return fmt.Errorf("%w: the organisation's name %s", ErrRequest, fault)
+	}
+	if err := CheckOrganisationID(n.OrganisationID); err != nil {
 		return fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	return nil
@@ -92,6 +104,8 @@ func (r Request) subject(cfg Config) ([]byte, error) {
 		}
 		return distinguishedName([]attribute{
 			{oidCountry, r.Natural.Country},
+			{oidOrganization, r.Natural.Organisation},
+			{oidOrganizationID, r.Natural.OrganisationID},
 			{oidSurname, r.Natural.Surname},
 			{oidGivenName, r.Natural.GivenName},
 			{oidSerialNumber, r.Natural.Identifier.String()},
@@ -191,7 +205,7 @@ func (r Request) notAfter() time.Time {
 // build makes the certificate under a fake issuer, identical to the real one but for a throwaway key. What it signs
 // can be judged by any linter and is worth nothing.
 func (d draft) build(cfg Config, rand io.Reader) ([]byte, error) {
-	t, err := template(cfg, d.req.Profile, d.issuer)
+	t, err := template(cfg, d.req.Profile, d.issuer, d.req.Natural.OrganisationID != "")
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,9 @@ func newZlintRules() (*zlintRules, error) {
 	if err != nil {
 		return nil, err
 	}
-	// EN 319 412-2 NAT-4.2.4-18: a natural person's name may be longer than RFC 5280 allows.
-	person, err := filter("e_subject_common_name_max_length")
+	// EN 319 412-2 NAT-4.2.4-18: a natural person's name, and the organisation's beside it, may be longer than RFC 5280
+	// allows.
+	person, err := filter("e_subject_common_name_max_length", "e_subject_organization_name_max_length")
 	if err != nil {
 		return nil, err
 	}

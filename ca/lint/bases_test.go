@@ -35,10 +35,10 @@ type base struct {
 }
 
 type bases struct {
-	root, issuing, person, seal, tls, server, client base
-	authority                                        *ca.Authority
-	crl                                              []byte
-	wantCRL                                          lint.WantCRL
+	root, issuing, person, employee, seal, tls, server, client base
+	authority                                                  *ca.Authority
+	crl                                                        []byte
+	wantCRL                                                    lint.WantCRL
 }
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -96,6 +96,15 @@ func newBases(t testing.TB) *bases {
 			QSCD: true, PDS: pds, RetentionYears: 20, CheckIdentifier: ca.CheckIdentifier,
 		}),
 	}
+	employee := b.person.want
+	employee.CheckOrganisation = ca.CheckOrganisationID
+	b.employee = base{
+		leaf(b.authority, ca.Request{Profile: ca.NaturalPerson, Years: 2, Natural: ca.Natural{
+			Country: "PL", GivenName: "Zażółć", Surname: "Jaźń-Łęcka", Organisation: "Przykład sp. z o.o.", OrganisationID: "VATPL-9512352379",
+			Identifier: ca.Identifier{Kind: "IDC", Country: "PL", Value: "ABA300000"},
+		}}),
+		employee,
+	}
 	b.seal = base{
 		leaf(b.authority, ca.Request{Profile: ca.ServiceSeal, Years: 3}),
 		urls(b.authority, lint.Want{Kind: lint.ServiceSeal, MaxYears: 5, Policies: []string{"0.4.0.2042.1.1", cfg.PolicySeal}}),
@@ -132,5 +141,5 @@ func newBases(t testing.TB) *bases {
 }
 
 func (b *bases) all() []*base {
-	return []*base{&b.root, &b.issuing, &b.person, &b.seal, &b.tls, &b.server, &b.client}
+	return []*base{&b.root, &b.issuing, &b.person, &b.employee, &b.seal, &b.tls, &b.server, &b.client}
 }

@@ -20,6 +20,7 @@ type defect struct {
 }
 
 func person(b *bases) *base  { return &b.person }
+func worker(b *bases) *base  { return &b.employee }
 func issuing(b *bases) *base { return &b.issuing }
 func root(b *bases) *base    { return &b.root }
 func seal(b *bases) *base    { return &b.seal }
@@ -157,7 +158,8 @@ func nameDefects() []defect {
 		{"no common name", "subject-attributes", person, func(d doc) { d.dropAttribute(idCN) }, nil},
 		{"no country", "subject-attributes", person, func(d doc) { d.dropAttribute(idC) }, nil},
 		{"no serialNumber", "subject-attributes", person, func(d doc) { d.dropAttribute(idSerial) }, nil},
-		{"organisation of a person", "subject-attributes", person, func(d doc) { d.addAttribute(idO, 0x0c, "А") }, nil},
+		{"organisational unit", "subject-attributes", person, func(d doc) { d.addAttribute("2.5.4.11", 0x0c, "А") }, nil},
+		{"two organisations", "subject-attributes", worker, func(d doc) { d.addAttribute(idO, 0x0c, "А"); d.addAttribute(idOI, 0x0c, "VATPL-5260250274") }, nil},
 		{"two surnames", "subject-attributes", person, func(d doc) { d.addAttribute(idSN, 0x0c, "А") }, nil},
 		{"no organizationIdentifier", "subject-attributes", issuing, func(d doc) { d.dropAttribute(idOI) }, nil},
 		{"client without an organisation", "subject-attributes", client, func(d doc) { d.dropAttribute(idO) }, nil},
@@ -181,6 +183,18 @@ func nameDefects() []defect {
 		{"deprecated type", "person-identifier", person, func(d doc) { d.setText(idSerial, "TAXUA-3184710691") }, nil},
 		{"wrong check digit", "person-identifier-digits", person, func(d doc) { d.setText(idSerial, "TINUA-3184710692") }, nil},
 		{"wrong PESEL", "person-identifier-digits", person, func(d doc) { d.setText(idSerial, "PNOPL-44051401358") }, nil},
+		{"wrong NIP", "person-identifier-digits", person, func(d doc) { d.setText(idSerial, "TINPL-9512352378") }, nil},
+		{"wrong identity card", "person-identifier-digits", worker, func(d doc) { d.setText(idSerial, "IDCPL-ABA300001") }, nil},
+		{"wrong passport", "person-identifier-digits", worker, func(d doc) { d.setText(idSerial, "PASPL-ZS0000178") }, nil},
+		{"no such birth date", "person-identifier-digits", worker, func(d doc) { d.setText(idSerial, "PNOUA-19900230-00000") }, nil},
+		{"passport of no form", "person-identifier-digits", worker, func(d doc) { d.setText(idSerial, "PASUA-123456FA") }, nil},
+		{"small letters", "person-identifier-case", worker, func(d doc) { d.setText(idSerial, "PASDE-c01x0006h") }, nil},
+		{"name without identifier", "person-organisation", worker, func(d doc) { d.dropAttribute(idOI) }, nil},
+		{"identifier without name", "person-organisation", worker, func(d doc) { d.dropAttribute(idO) }, nil},
+		{"organisation of a private person", "person-organisation", person, func(d doc) { d.addAttribute(idO, 0x0c, "А") }, nil},
+		{"organisation's check digit", "person-organisation", worker, func(d doc) { d.setText(idOI, "VATPL-9512352378") }, nil},
+		{"person's number as the organisation's", "person-organisation", worker, func(d doc) { d.setText(idOI, "PNOPL-44051401359") }, nil},
+		{"name repeats the identifier", "person-organisation", worker, func(d doc) { d.setText(idO, "VATPL-9512352379") }, nil},
 	}
 }
 
@@ -231,6 +245,15 @@ func statementDefects() []defect {
 		{"retention 7", "qc-retention", person, func(d doc) { d.setStatement(qcRetention, prim(2, "\x07")) }, nil},
 		{"no semantics", "qc-semantics", person, func(d doc) { d.dropStatement(qcSemantics) }, nil},
 		{"legal person's semantics", "qc-semantics", person, func(d doc) { d.setStatement(qcSemantics, seq(oid("0.4.0.194121.1.2"))) }, nil},
+		{"legal semantics without an organisation", "qc-semantics", person, func(d doc) {
+			d.statements(func(l *node) { l.add(seq(oid(qcSemantics), seq(oid("0.4.0.194121.1.2")))) })
+		}, nil},
+		{"natural semantics twice", "qc-once", worker, func(d doc) {
+			d.statements(func(l *node) { l.add(seq(oid(qcSemantics), seq(oid("0.4.0.194121.1.1")))) })
+		}, nil},
+		{"organisation without its semantics", "qc-semantics", worker, func(d doc) {
+			d.statements(func(l *node) { l.drop(len(l.kids) - 1) })
+		}, nil},
 		{"semantics empty", "qc-semantics", person, func(d doc) { d.setStatement(qcSemantics, seq()) }, nil},
 	}
 }

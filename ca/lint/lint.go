@@ -12,7 +12,7 @@ import (
 )
 
 // Version names this rule set. It is stored with every certificate that passed it, and rises when a rule changes.
-const Version = "ecsigner-rules/1"
+const Version = "ecsigner-rules/2"
 
 // Kind is the profile that a certificate claims to follow.
 type Kind int
@@ -29,7 +29,7 @@ const (
 )
 
 // Want is what a certificate must agree with. Fields left empty demand that the certificate holds nothing there,
-// except Subject, PublicKey, MaxYears, QSCDEnds and CheckIdentifier, which are then not compared.
+// except Subject, PublicKey, MaxYears, QSCDEnds, CheckIdentifier and CheckOrganisation, which are then not compared.
 type Want struct {
 	Kind       Kind
 	Issuer     *x509.Certificate // the issuing certificate; nil for a self-signed root
@@ -51,6 +51,8 @@ type Want struct {
 
 	// CheckIdentifier judges the number in the subject's serialNumber (check digits, dates).
 	CheckIdentifier func(kind, country, value string) error
+	// CheckOrganisation judges the organizationIdentifier beside a person (check digits).
+	CheckOrganisation func(id string) error
 
 	// Signed demands that the outer signature verifies under the issuer's key.
 	Signed bool

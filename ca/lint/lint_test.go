@@ -46,7 +46,7 @@ func TestKindsDiffer(t *testing.T) {
 		for _, other := range b.all() {
 			want := other.want
 			want.Subject, want.PublicKey = nil, nil
-			if found := lint.Certificate(one.der, want); one != other && found == nil {
+			if found := lint.Certificate(one.der, want); one.want.Kind != want.Kind && found == nil {
 				t.Errorf("a certificate of kind %d passes for kind %d", one.want.Kind, want.Kind)
 			}
 		}

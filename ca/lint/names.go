@@ -100,7 +100,8 @@ func attributeSet(k Kind) (must, may []string) {
 	case TLSRoot:
 		return []string{oidCountry, oidOrganization, oidCommonName}, nil
 	case NaturalPerson:
-		return []string{oidCountry, oidSerialNumber, oidCommonName}, []string{oidSurname, oidGivenName, oidPseudonym}
+		return []string{oidCountry, oidSerialNumber, oidCommonName},
+			[]string{oidSurname, oidGivenName, oidPseudonym, oidOrganization, oidOrganizationID}
 	case TLSClient:
 		return []string{oidOrganization, oidCommonName}, nil
 	default:

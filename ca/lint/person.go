@@ -16,6 +16,8 @@ func personRules() []rule {
 		{"person-common-name", "certificate profile", persons(), checkCommonName},
 		{"person-identifier", "EN 319 412-1 NAT-5.1.3", persons(), checkIdentifierForm},
 		{"person-identifier-digits", "national rules", persons(), checkIdentifierDigits},
+		{"person-identifier-case", "X.520 6.2.9 caseIgnoreMatch", persons(), checkIdentifierCase},
+		{"person-organisation", "EN 319 411-1 GEN-6.3.3-11, EN 319 412-1 LEG-5.1.4", persons(), checkPersonOrganisation},
 	}
 }
 
@@ -92,6 +94,35 @@ func checkIdentifierDigits(c *certificate, w *Want) string {
 	kind, country, value, _ := SplitIdentifier(c.value(oidSerialNumber))
 	if err := w.CheckIdentifier(kind, country, value); err != nil {
 		return err.Error()
+	}
+	return ""
+}
+
+// checkIdentifierCase: readers compare serialNumber without regard to case, so that a number in small letters would be
+// the name of whoever has it in capitals.
+func checkIdentifierCase(c *certificate, _ *Want) string {
+	if v := c.value(oidSerialNumber); v != strings.ToUpper(v) {
+		return fmt.Sprintf("serialNumber %q holds small letters", v)
+	}
+	return ""
+}
+
+// checkPersonOrganisation: name and identifier of an organisation stand together or not at all.
+func checkPersonOrganisation(c *certificate, w *Want) string {
+	names, ids := len(c.values(oidOrganization)), len(c.values(oidOrganizationID))
+	if names != ids {
+		return fmt.Sprintf("organizationName stands %d times, organizationIdentifier %d", names, ids)
+	}
+	if ids == 0 {
+		return ""
+	}
+	if detail := checkOrganisationID(c, w); detail != "" {
+		return detail
+	}
+	if w.CheckOrganisation != nil {
+		if err := w.CheckOrganisation(c.value(oidOrganizationID)); err != nil {
+			return err.Error()
+		}
 	}
 	return ""
 }

@@ -22,6 +22,7 @@ const (
 
 	qcTypeESign       = "0.4.0.1862.1.6.1"
 	semanticsNatural  = "0.4.0.194121.1.1"
+	semanticsLegal    = "0.4.0.194121.1.2"
 	policyQCPNQSCD    = "0.4.0.194112.1.2"
 	policyQCPNoDevice = "0.4.0.194112.1.0"
 )
@@ -104,10 +105,14 @@ func checkStatementsOnce(c *certificate, _ *Want) string {
 	}
 	seen := map[string]bool{}
 	for _, s := range e.statements {
-		if seen[s.oid] {
+		key := s.oid
+		if key == qcSyntaxV2 { // one for the person's identifier, one for the organisation's
+			key += string(s.info)
+		}
+		if seen[key] {
 			return "statement " + s.oid + " stands twice"
 		}
-		seen[s.oid] = true
+		seen[key] = true
 	}
 	return ""
 }
@@ -253,18 +258,33 @@ func checkRetention(c *certificate, w *Want) string {
 	return ""
 }
 
+// checkSemantics: SemanticsId-Natural always, SemanticsId-Legal exactly when an organisation is named, nothing else.
 func checkSemantics(c *certificate, _ *Want) string {
-	s, ok := c.statement(qcSyntaxV2)
-	if !ok {
+	want := []string{semanticsNatural}
+	if len(c.values(oidOrganizationID)) > 0 {
+		want = append(want, semanticsLegal)
+	}
+	e := c.extension(oidQCStatements)
+	if e == nil {
 		return "the semantics identifier is absent"
 	}
-	var info []asn1.RawValue
-	if err := unmarshalAll(s.info, &info); err != nil || len(info) != 1 {
-		return "the semantics information cannot be read"
+	var got []string
+	for _, s := range e.statements {
+		if s.oid != qcSyntaxV2 {
+			continue
+		}
+		var info []asn1.RawValue
+		if err := unmarshalAll(s.info, &info); err != nil || len(info) != 1 {
+			return "the semantics information cannot be read"
+		}
+		var id asn1.ObjectIdentifier
+		if err := unmarshalAll(info[0].FullBytes, &id); err != nil {
+			return "the semantics identifier cannot be read"
+		}
+		got = append(got, id.String())
 	}
-	var id asn1.ObjectIdentifier
-	if err := unmarshalAll(info[0].FullBytes, &id); err != nil || id.String() != semanticsNatural {
-		return "the semantics identifier is not that of a natural person"
+	if !slices.Equal(got, want) {
+		return fmt.Sprintf("semantics identifiers are %v, must be %v", got, want)
 	}
 	return ""
 }
