@@ -153,7 +153,9 @@ func calls() []call {
 		{"SetPersonalData", func(p *person, r string) error {
 			_, err := p.SetPersonalData(ctx, portal, p.id, r, data())
 			return err
-		}, []enrol.State{enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing}},
+		}, []enrol.State{
+			enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
+		}},
 		{"SendPhoneCode", func(p *person, r string) error {
 			_, _, err := p.SendPhoneCode(ctx, portal, p.id, r)
 			return err
@@ -172,7 +174,7 @@ func calls() []call {
 				return enrol.ErrState // no proofing was started: nothing is told to the provider
 			}
 			return err
-		}, []enrol.State{enrol.StateProofing}},
+		}, []enrol.State{enrol.StateProofing, enrol.StateDeferred}},
 		{"SendAgreementCode", func(p *person, r string) error {
 			_, _, err := p.SendAgreementCode(ctx, portal, p.id, r)
 			return err
@@ -185,7 +187,8 @@ func calls() []call {
 			_, err := p.Cancel(ctx, portal, p.id, r)
 			return err
 		}, []enrol.State{
-			enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateProven,
+			enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
+			enrol.StateProven,
 		}},
 	}
 }
@@ -594,7 +597,7 @@ func TestIdentityResult(t *testing.T) {
 		t.Errorf("another provider: %v", err)
 	}
 	for name, r := range map[string]func(*enrol.IdentityResult){
-		"not final":  func(r *enrol.IdentityResult) { r.Outcome = "deferred" },
+		"unknown":    func(r *enrol.IdentityResult) { r.Outcome = "pending" },
 		"no outcome": func(r *enrol.IdentityResult) { r.Outcome = "" },
 		"too old":    func(r *enrol.IdentityResult) { r.CompletedAt = w.now().Add(-time.Hour) },
 		"future":     func(r *enrol.IdentityResult) { r.CompletedAt = w.now().Add(time.Hour) },
@@ -621,6 +624,42 @@ func TestIdentityResult(t *testing.T) {
 	negative.Outcome = enrol.Negative
 	if _, err := w.ReportIdentityResult(ctx, provider, w.request(), negative); !errors.Is(err, enrol.ErrState) {
 		t.Errorf("negative after positive: %v", err)
+	}
+}
+
+// The provider decides later: that is told, and whatever it decides ends the waiting.
+func TestDeferredResult(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	report := func(p *person, o enrol.Outcome) {
+		r := p.result()
+		r.Outcome = o
+		p.got(w.ReportIdentityResult(ctx, provider, w.request(), r))
+	}
+	p := w.reach(enrol.StateProofing)
+	report(p, enrol.Deferred)
+	if p.view.State != enrol.StateDeferred || p.view.NextAction != enrol.ActionAwaitDeferred || p.view.Outcome != enrol.Deferred {
+		t.Errorf("%+v", p.view)
+	}
+	w.wait(3 * time.Hour)
+	w.start() // another process
+	early := p.result()
+	early.CompletedAt = w.now().Add(-time.Hour) // decided after the start, reported later
+	p.got(w.ReportIdentityResult(ctx, provider, w.request(), early))
+	if p.view.State != enrol.StateProven {
+		t.Errorf("%+v", p.view)
+	}
+	p.sendAgreement()
+	if v, err := p.accept(p.code()); err != nil || v.State != enrol.StateIssued {
+		t.Errorf("%v, %v", v.State, err)
+	}
+
+	q := w.reach(enrol.StateProofing)
+	report(q, enrol.Deferred)
+	report(q, enrol.Negative)
+	if q.view.State != enrol.StateRejected {
+		t.Errorf("%+v", q.view)
 	}
 }
 

@@ -48,7 +48,7 @@ func (s *Service) StartIdentityProofing(ctx context.Context, caller, id, request
 			return change{}, err
 		}
 		to, err := s.next(ctx, from, now, StateProofing, func(e *sam.Enrolment, _ *Enrolment) {
-			e.Identity = sam.Identity{Provider: provider, Reference: reference}
+			e.Identity = sam.Identity{Provider: provider, Reference: reference, At: now}
 		})
 		return change{to: to, events: []audit.Event{audit.IdentityStarted{Enrolment: id, Provider: provider}}}, err
 	})
@@ -73,14 +73,14 @@ func (i IdentityResult) normal() IdentityResult {
 	return i
 }
 
-// ReportIdentityResult takes the final result of the provider that was named. A positive one makes the agreement; a
-// negative one ends the enrolment. A positive one whose data or phone differ from the form is an ErrIdentityDiffers:
+// ReportIdentityResult takes the result of the provider that was named. A positive one makes the agreement; a
+// negative one ends the enrolment; a deferred one says that the provider decides later. A positive one whose data or phone differ from the form is an ErrIdentityDiffers:
 // it is recorded in the log and changes nothing. Another provider's enrolment, an unknown one, and another reference
 // are all ErrNotFound.
 func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID string, i IdentityResult) (View, error) {
 	i = i.normal()
-	if i.Outcome != Positive && i.Outcome != Negative {
-		return View{}, &FieldError{"outcome", fmt.Errorf("%w: report %s or %s, once it is final", ErrField, Positive, Negative)}
+	if i.Outcome != Positive && i.Outcome != Negative && i.Outcome != Deferred {
+		return View{}, &FieldError{"outcome", fmt.Errorf("%w: report %s, %s or %s", ErrField, Positive, Negative, Deferred)}
 	}
 	r, err := newRequest(caller, requestID, "ReportIdentityResult", i.Enrolment, i.Reference, string(i.Outcome),
 		i.Person.GivenName, i.Person.Surname, i.Person.LocalName, i.Person.Country, i.Person.IdentifierType, i.Person.Identifier,
@@ -99,10 +99,10 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 			return nil
 		}
 		now := s.now()
-		if err := from.in(now, StateProofing); err != nil {
+		if err := from.in(now, StateProofing, StateDeferred); err != nil {
 			return err
 		}
-		if err := i.timely(from.sealed.At, now); err != nil {
+		if err := i.timely(from.sealed, now); err != nil {
 			return err
 		}
 		if different := i.differences(from); i.Outcome == Positive && len(different) > 0 {
@@ -147,7 +147,11 @@ func (s *Service) proofing(ctx context.Context, r request, i IdentityResult) (re
 }
 
 // timely refuses a result from before the proofing was asked for, or from the future.
-func (i IdentityResult) timely(asked, now time.Time) error {
+func (i IdentityResult) timely(e sam.Enrolment, now time.Time) error {
+	asked := e.Identity.At
+	if asked.IsZero() {
+		asked = e.At // of a record that began before the start was sealed
+	}
 	if i.CompletedAt.Before(asked.Add(-clockSkew)) || i.CompletedAt.After(now.Add(clockSkew)) {
 		return &FieldError{"complete_time", fmt.Errorf("%w: it must lie between the start of this proofing and now; check the clock", ErrField)}
 	}
@@ -200,6 +204,12 @@ func (s *Service) proven(ctx context.Context, from record, i IdentityResult, now
 	}
 	reported := audit.IdentityReported{
 		Enrolment: i.Enrolment, Outcome: string(i.Outcome), Evidence: identity.Evidence, Caller: from.sealed.Identity.Provider,
+	}
+	if i.Outcome == Deferred {
+		to, err := s.next(ctx, from, now, StateDeferred, func(e *sam.Enrolment, _ *Enrolment) {
+			e.Identity.Outcome, e.Identity.Evidence = Deferred, identity.Evidence
+		})
+		return change{to: to, events: []audit.Event{reported}}, err
 	}
 	if i.Outcome == Negative {
 		to, err := s.next(ctx, from, now, StateRejected, func(e *sam.Enrolment, _ *Enrolment) { e.Identity = identity })

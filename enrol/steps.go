@@ -168,7 +168,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		err := from.in(now, StateParameters, StateData, StatePhone, StateProofing)
+		err := from.in(now, StateParameters, StateData, StatePhone, StateProofing, StateDeferred)
 		if err != nil {
 			return change{}, err
 		}
@@ -220,7 +220,7 @@ func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (Vie
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
 		states := []State{
-			StateCreated, StateParameters, StateData, StatePhone, StateProofing, StateProven,
+			StateCreated, StateParameters, StateData, StatePhone, StateProofing, StateDeferred, StateProven,
 		}
 		if !slices.Contains(states, from.sealed.State) {
 			return change{}, from.in(now)

@@ -19,24 +19,28 @@ type (
 	Outcome = sam.Outcome
 )
 
-// States of an enrolment, in order; rejected and cancelled are ends as issued is.
+// States of an enrolment, in order; rejected, cancelled and expired are ends as issued is.
 const (
 	StateCreated    = sam.StateCreated
 	StateParameters = sam.StateParameters
 	StateData       = sam.StateData
 	StatePhone      = sam.StatePhone
 	StateProofing   = sam.StateProofing
+	StateDeferred   = sam.StateDeferred
+	StateReview     = sam.StateReview
 	StateProven     = sam.StateProven
 	StateIssuing    = sam.StateIssuing
 	StateIssued     = sam.StateIssued
 	StateRejected   = sam.StateRejected
 	StateCancelled  = sam.StateCancelled
+	StateExpired    = sam.StateExpired
 )
 
 // Outcomes of identity proofing.
 const (
 	Positive = sam.Positive
 	Negative = sam.Negative
+	Deferred = sam.Deferred
 )
 
 // Action names the call that an enrolment waits for.
@@ -49,6 +53,8 @@ const (
 	ActionConfirmPhone    Action = "confirm_phone" // SendPhoneCode, then ConfirmPhone
 	ActionStartProofing   Action = "start_identity_proofing"
 	ActionAwaitProofing   Action = "await_identity_result"
+	ActionAwaitDeferred   Action = "await_deferred_result" // the provider decides later
+	ActionReviewProven    Action = "review_proven_data"    // AcceptProvenData, or SetPersonalData and a new proofing
 	ActionAcceptAgreement Action = "accept_agreement" // Agreement, SendAgreementCode, then AcceptAgreement
 	ActionAwaitCredential Action = "await_credential"
 	ActionNone            Action = ""
@@ -67,6 +73,10 @@ func nextAction(state State) Action {
 		return ActionStartProofing
 	case StateProofing:
 		return ActionAwaitProofing
+	case StateDeferred:
+		return ActionAwaitDeferred
+	case StateReview:
+		return ActionReviewProven
 	case StateProven:
 		return ActionAcceptAgreement
 	case StateIssuing:

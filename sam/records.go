@@ -100,7 +100,7 @@ type Identity struct {
 	Evidence  []byte // SHA-256 of the evidence package
 	Person    Person // as proven
 	Phone     []byte // commitment to the phone that the proofing confirmed
-	At        time.Time
+	At        time.Time // when it was completed; before that, when it was started
 }
 
 // State of an enrolment.

@@ -119,6 +119,8 @@ func outcome(o pb.IdentityOutcome) enrol.Outcome {
 		return enrol.Positive
 	case pb.IdentityOutcome_IDENTITY_OUTCOME_NEGATIVE:
 		return enrol.Negative
+	case pb.IdentityOutcome_IDENTITY_OUTCOME_DEFERRED:
+		return enrol.Deferred
 	}
 	return ""
 }

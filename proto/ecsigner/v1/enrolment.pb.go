@@ -49,6 +49,12 @@ const (
 	EnrolmentState_ENROLMENT_STATE_REJECTED EnrolmentState = 9
 	// The enrolment was given up. Final.
 	EnrolmentState_ENROLMENT_STATE_CANCELLED EnrolmentState = 10
+	// The provider decides on the identity later.
+	EnrolmentState_ENROLMENT_STATE_DEFERRED EnrolmentState = 11
+	// The identity is proven with other data than the person gave: the person looks at them.
+	EnrolmentState_ENROLMENT_STATE_REVIEW EnrolmentState = 12
+	// The enrolment was not finished in time. Final.
+	EnrolmentState_ENROLMENT_STATE_EXPIRED EnrolmentState = 13
 )
 
 // Enum value maps for EnrolmentState.
@@ -65,6 +71,9 @@ var (
 		8:  "ENROLMENT_STATE_ISSUED",
 		9:  "ENROLMENT_STATE_REJECTED",
 		10: "ENROLMENT_STATE_CANCELLED",
+		11: "ENROLMENT_STATE_DEFERRED",
+		12: "ENROLMENT_STATE_REVIEW",
+		13: "ENROLMENT_STATE_EXPIRED",
 	}
 	EnrolmentState_value = map[string]int32{
 		"ENROLMENT_STATE_UNSPECIFIED": 0,
@@ -78,6 +87,9 @@ var (
 		"ENROLMENT_STATE_ISSUED":      8,
 		"ENROLMENT_STATE_REJECTED":    9,
 		"ENROLMENT_STATE_CANCELLED":   10,
+		"ENROLMENT_STATE_DEFERRED":    11,
+		"ENROLMENT_STATE_REVIEW":      12,
+		"ENROLMENT_STATE_EXPIRED":     13,
 	}
 )
 
@@ -128,6 +140,10 @@ const (
 	EnrolmentAction_ENROLMENT_ACTION_ACCEPT_AGREEMENT EnrolmentAction = 6
 	// Wait for key and certificate.
 	EnrolmentAction_ENROLMENT_ACTION_AWAIT_CREDENTIAL EnrolmentAction = 7
+	// Show the proven data; call AcceptProvenData, or SetPersonalData to correct what was given and prove it anew.
+	EnrolmentAction_ENROLMENT_ACTION_REVIEW_PROVEN_DATA EnrolmentAction = 8
+	// Tell the person that the provider needs time; the result may come hours or days later.
+	EnrolmentAction_ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT EnrolmentAction = 9
 )
 
 // Enum value maps for EnrolmentAction.
@@ -141,6 +157,8 @@ var (
 		5: "ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT",
 		6: "ENROLMENT_ACTION_ACCEPT_AGREEMENT",
 		7: "ENROLMENT_ACTION_AWAIT_CREDENTIAL",
+		8: "ENROLMENT_ACTION_REVIEW_PROVEN_DATA",
+		9: "ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT",
 	}
 	EnrolmentAction_value = map[string]int32{
 		"ENROLMENT_ACTION_UNSPECIFIED":             0,
@@ -151,6 +169,8 @@ var (
 		"ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT":   5,
 		"ENROLMENT_ACTION_ACCEPT_AGREEMENT":        6,
 		"ENROLMENT_ACTION_AWAIT_CREDENTIAL":        7,
+		"ENROLMENT_ACTION_REVIEW_PROVEN_DATA":      8,
+		"ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT":   9,
 	}
 )
 
@@ -297,6 +317,8 @@ const (
 	IdentityOutcome_IDENTITY_OUTCOME_POSITIVE IdentityOutcome = 1
 	// The identity could not be proven.
 	IdentityOutcome_IDENTITY_OUTCOME_NEGATIVE IdentityOutcome = 2
+	// Not final: the provider decides later.
+	IdentityOutcome_IDENTITY_OUTCOME_DEFERRED IdentityOutcome = 3
 )
 
 // Enum value maps for IdentityOutcome.
@@ -305,11 +327,13 @@ var (
 		0: "IDENTITY_OUTCOME_UNSPECIFIED",
 		1: "IDENTITY_OUTCOME_POSITIVE",
 		2: "IDENTITY_OUTCOME_NEGATIVE",
+		3: "IDENTITY_OUTCOME_DEFERRED",
 	}
 	IdentityOutcome_value = map[string]int32{
 		"IDENTITY_OUTCOME_UNSPECIFIED": 0,
 		"IDENTITY_OUTCOME_POSITIVE":    1,
 		"IDENTITY_OUTCOME_NEGATIVE":    2,
+		"IDENTITY_OUTCOME_DEFERRED":    3,
 	}
 )
 
@@ -2648,7 +2672,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"O\n" +
 	"\x17CancelEnrolmentResponse\x124\n" +
-	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment*\xd3\x02\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment*\xaa\x03\n" +
 	"\x0eEnrolmentState\x12\x1f\n" +
 	"\x1bENROLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ENROLMENT_STATE_CREATED\x10\x01\x12\x1e\n" +
@@ -2661,7 +2685,10 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x16ENROLMENT_STATE_ISSUED\x10\b\x12\x1c\n" +
 	"\x18ENROLMENT_STATE_REJECTED\x10\t\x12\x1d\n" +
 	"\x19ENROLMENT_STATE_CANCELLED\x10\n" +
-	"*\xcc\x02\n" +
+	"\x12\x1c\n" +
+	"\x18ENROLMENT_STATE_DEFERRED\x10\v\x12\x1a\n" +
+	"\x16ENROLMENT_STATE_REVIEW\x10\f\x12\x1b\n" +
+	"\x17ENROLMENT_STATE_EXPIRED\x10\r*\xa1\x03\n" +
 	"\x0fEnrolmentAction\x12 \n" +
 	"\x1cENROLMENT_ACTION_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fENROLMENT_ACTION_SET_PARAMETERS\x10\x01\x12&\n" +
@@ -2670,7 +2697,9 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"(ENROLMENT_ACTION_START_IDENTITY_PROOFING\x10\x04\x12*\n" +
 	"&ENROLMENT_ACTION_AWAIT_IDENTITY_RESULT\x10\x05\x12%\n" +
 	"!ENROLMENT_ACTION_ACCEPT_AGREEMENT\x10\x06\x12%\n" +
-	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\a*c\n" +
+	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\a\x12'\n" +
+	"#ENROLMENT_ACTION_REVIEW_PROVEN_DATA\x10\b\x12*\n" +
+	"&ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT\x10\t*c\n" +
 	"\x0eIdentifierType\x12\x1f\n" +
 	"\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
@@ -2678,11 +2707,12 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\fKeyAlgorithm\x12\x1d\n" +
 	"\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01\x12!\n" +
-	"\x1dKEY_ALGORITHM_RSA_3072_SHA256\x10\x02*q\n" +
+	"\x1dKEY_ALGORITHM_RSA_3072_SHA256\x10\x02*\x90\x01\n" +
 	"\x0fIdentityOutcome\x12 \n" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +
-	"\x19IDENTITY_OUTCOME_NEGATIVE\x10\x022\xb1\v\n" +
+	"\x19IDENTITY_OUTCOME_NEGATIVE\x10\x02\x12\x1d\n" +
+	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x032\xb1\v\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
