@@ -56,6 +56,7 @@ var only = map[string][]string{
 	"github.com/zmap/zlint/v3":     {"ca"},
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
+	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
 	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup"},
 }
 

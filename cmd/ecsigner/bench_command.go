@@ -10,26 +10,40 @@ import (
 
 func benchCommand() *cobra.Command {
 	var o bench.Options
+	var all bool
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure the raw HSM and authorised signatures through the whole service",
 		Long: `bench sets up an installation in a temporary directory (TMPDIR chooses the disk), measures what the HSM signs by
 itself, then serves the installation in a process of its own, enrols persons and measures authorised signatures: created,
-authorised with the code, released with a receipt, over mutual TLS. At the end the HSM is measured once more, so that a
-drift of the machine shows. docs/benchmarks.md explains the figures and the JSON report.`,
-		Example: "  ecsigner bench --duration 30s --callers 16,64 --json",
+authorised with the code, released with a receipt, over mutual TLS. After these rows the HSM is measured once more, so
+that a drift of the machine shows. It writes Markdown; docs/benchmarks.md explains the figures and the JSON report.
+
+With --all it measures ECDSA P-256 and RSA-3072 (PSS and PKCS #1 v1.5), single signatures and 100 under one code, and
+tells where the server's CPU time goes.`,
+		Example: "  ecsigner bench --duration 30s --callers 16,64 --json\n  ecsigner bench --algorithm rsa-3072 --batch 1,100\n  ecsigner bench --all --profile profiles",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Program, err = os.Executable(); err != nil {
 				return err
+			}
+			if o.Profile = all || o.ProfileDir != ""; all {
+				o.Algorithms, o.Batches = []string{bench.ECDSAP256, bench.RSA3072}, []int{1, 100}
 			}
 			o.Writer, o.Progress = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return bench.Run(cmd.Context(), o)
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.JSON, "json", false, "write one JSON document instead of tables")
+	f.BoolVar(&all, "all", false, "measure everything, and where the CPU time goes")
+	f.BoolVar(&o.JSON, "json", false, "write one JSON document instead of Markdown")
 	f.DurationVar(&o.Duration, "duration", 10*time.Second, "how long each row is measured")
 	f.IntSliceVar(&o.Callers, "callers", []int{16, 64}, "callers at once, one row for each number")
+	f.StringSliceVar(&o.Algorithms, "algorithm", []string{bench.ECDSAP256}, "keys to measure: ecdsa-p256, rsa-3072")
+	f.IntSliceVar(&o.Batches, "batch", []int{1}, "digests under one code, 1 to 100; above 1 only with the smallest number of callers")
 	f.IntVar(&o.Persons, "persons", 64, "persons to enrol, each with a credential of its own")
+	f.IntVar(&o.RSAPersons, "rsa-persons", 8, "persons to enrol with RSA keys, whose generation is slow")
+	f.StringVar(&o.ProfileDir, "profile", "", "also tell where the CPU time goes, and keep the profiles in this directory")
+	c.MarkFlagsMutuallyExclusive("all", "algorithm")
+	c.MarkFlagsMutuallyExclusive("all", "batch")
 	return c
 }

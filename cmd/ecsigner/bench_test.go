@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,9 +17,9 @@ import (
 // TestBenchRunsForReal takes the shortest useful measurement of the real program and holds the report against what
 // every measurement must say.
 func TestBenchRunsForReal(t *testing.T) {
-	program, work := system.NewBuilder(t.TempDir()).Program(t), t.TempDir()
+	program, work, profiles := system.NewBuilder(t.TempDir()).Program(t), t.TempDir(), t.TempDir()
 	var out, progress bytes.Buffer
-	c := exec.Command(program, "bench", "--json", "--duration", "1s", "--callers", "2", "--persons", "2")
+	c := exec.Command(program, "bench", "--all", "--json", "--duration", "300ms", "--callers", "2", "--persons", "2", "--rsa-persons", "1", "--profile", profiles)
 	c.Env, c.Stdout, c.Stderr = append(os.Environ(), "TMPDIR="+work), &out, &progress
 	if err := c.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
@@ -31,23 +33,40 @@ func TestBenchRunsForReal(t *testing.T) {
 	if d.More() || r.Schema != bench.Schema {
 		t.Errorf("not one document of schema %s: %q", bench.Schema, r.Schema)
 	}
-	if len(r.Service) != 1 || r.Enrolment.Persons != 2 || r.Settings.HSMSessions < 1 {
+	if len(r.Raw) != 7 || len(r.Service) != 6 || len(r.Profiles) != 6 || len(r.Enrolment) != 2 || r.Settings.HSMSessions < 1 {
 		t.Fatalf("%+v", r)
 	}
-	s := r.Service[0]
-	for name, value := range map[string]float64{
-		"raw token_sign": r.Raw.TokenSign.PerSecond, "raw token CPU": r.Raw.TokenSign.CPUMicros,
-		"raw unwrap_sign": r.Raw.UnwrapSign.PerSecond, "raw unwrap CPU": r.Raw.UnwrapSign.CPUMicros,
-		"disk": r.Machine.SyncMS.P50, "outbox": r.Outbox.WriteCPUMicros, "enrolment CPU": r.Enrolment.CPUMillis, "memory": r.Server.MaxRSSMegabytes,
-		"rate": s.PerSecond, "ratio": s.RatioToRaw, "server CPU": s.ServerCPUMicros, "client CPU": s.ClientCPUMicros,
-		"create": s.LatencyMS.Create.P50, "code": s.LatencyMS.Code.P50, "authorise": s.LatencyMS.Authorise.P50, "total": s.LatencyMS.Total.P99,
-	} {
+	figures := map[string]float64{"disk": r.Machine.SyncMS.P50, "outbox": r.Outbox.WriteCPUMicros, "memory": r.Server.MaxRSSMegabytes}
+	for i, raw := range r.Raw {
+		of := fmt.Sprintf("raw %d: ", i)
+		figures[of+"rate"], figures[of+"CPU"] = raw.PerSecond, raw.CPUMicros
+	}
+	for i, s := range r.Service {
+		of := fmt.Sprintf("service %d: ", i)
+		for name, value := range map[string]float64{
+			"rate": s.PerSecond, "operations": s.OperationsPerSecond, "ratio": s.RatioToRaw, "server CPU": s.ServerCPUMicros, "client CPU": s.ClientCPUMicros,
+			"create": s.LatencyMS.Create.P50, "code": s.LatencyMS.Code.P50, "authorise": s.LatencyMS.Authorise.P95, "total": s.LatencyMS.Total.P99,
+		} {
+			figures[of+name] = value
+		}
+		if s.Callers != 2 || s.Verified != 2*s.Batch || s.Operations < 1 || s.Signatures != s.Operations*s.Batch {
+			t.Errorf("%+v", s)
+		}
+	}
+	for i, p := range r.Profiles {
+		if len(p.Parts) == 0 || p.Signatures < p.Batch {
+			t.Errorf("profile %d: %+v", i, p)
+		}
+		figures[fmt.Sprintf("profile %d", i)] = p.CPUSeconds
+		file := filepath.Join(profiles, fmt.Sprintf("cpu-%s-%d.pprof", p.Algorithm, p.Batch))
+		if info, err := os.Stat(file); err != nil || info.Size() == 0 {
+			t.Errorf("profile %d: %v", i, err)
+		}
+	}
+	for name, value := range figures {
 		if value <= 0 {
 			t.Errorf("%s is %v", name, value)
 		}
-	}
-	if s.Callers != 2 || s.Verified != 2 || s.Signatures < 1 {
-		t.Errorf("%+v", s)
 	}
 	if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
 		t.Errorf("files stay: %v, %v", left, err)

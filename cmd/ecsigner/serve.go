@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
@@ -76,7 +77,7 @@ Without --config they are those of an example. Each key is explained in the file
 }
 
 func serveCommand() *cobra.Command {
-	var file string
+	var file, cpu string
 	c := &cobra.Command{
 		Use: "serve", Short: "Serve an installation until SIGTERM",
 		Long: `serve opens the HSM and the database, checks the operation log against its head file, completes interrupted issuing,
@@ -87,13 +88,20 @@ The environment variable ECSIGNER_PIN goes before the PIN file of the configurat
 lines of the log.`,
 		Example: "  ecsigner serve --config /var/lib/ecsigner/my/ecsigner.yaml",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := noCoreDumps(); err != nil {
 				return err
 			}
 			cfg, err := config.Load(file)
 			if err != nil {
 				return err
+			}
+			if cpu != "" {
+				end, failed := profileCPU(cpu)
+				if failed != nil {
+					return failed
+				}
+				defer func() { err = errors.Join(err, end()) }()
 			}
 			logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 			e, err := engine.Open(cmd.Context(), cfg, version, logger)
@@ -107,8 +115,24 @@ lines of the log.`,
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "ecsigner.yaml of the installation (required)")
+	c.Flags().StringVar(&cpu, "cpu-profile", "", "file for a pprof profile of the CPU time until the end: names of functions, no data")
 	_ = c.MarkFlagRequired("config")
 	return c
+}
+
+// profileCPU begins a profile of this process's CPU time; it is written when end is called.
+func profileCPU(file string) (end func() error, err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // noCoreDumps keeps keys and codes out of core files and away from debuggers of the same user.

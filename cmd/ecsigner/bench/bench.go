@@ -4,6 +4,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,33 +22,48 @@ var ErrOptions = errors.New("bench: options are wrong")
 
 // Options of one run.
 type Options struct {
-	Program  string        // path of the ecsigner binary that is measured
-	JSON     bool          // write the report as JSON, not as tables
-	Duration time.Duration // of each row: the measured window of the service, before and after together of the raw HSM
-	Callers  []int         // one row of the service for each number of callers
-	Persons  int           // enrolled persons, each with a credential of its own
-	Writer   io.Writer     // takes the report
-	Progress io.Writer     // is told what is being done
+	Program    string        // path of the ecsigner binary that is measured
+	JSON       bool          // write the report as JSON, not as Markdown
+	Duration   time.Duration // of each row: the measured window of the service, before and after together of the raw HSM
+	Algorithms []string      // keys to measure: ECDSAP256, RSA3072
+	Batches    []int         // digests under one code, one group of rows for each number
+	Callers    []int         // one row of the service for each number of callers
+	Persons    int           // enrolled with an ECDSA key, each with a credential of its own
+	RSAPersons int           // enrolled with an RSA key
+	Profile    bool          // also tell where the service's CPU time goes
+	ProfileDir string        // where the profiles stay; empty: nowhere
+	Writer     io.Writer     // takes the report
+	Progress   io.Writer     // is told what is being done
 }
 
-// Bounds of the options. One client may have 256 calls in progress (server.DefaultLimits).
+// Bounds of the options. One client may have 256 calls in progress (server.DefaultLimits), one operation 100 items.
 const (
 	maxCallers  = 256
 	maxPersons  = 2000
+	maxBatch    = 100
 	minDuration = 200 * time.Millisecond
 	maxDuration = time.Hour
 )
 
 func (o Options) check() error {
+	unknown := func(key string) bool { return schemes(key) == nil }
 	switch {
 	case o.Duration < minDuration || o.Duration > maxDuration:
 		return fmt.Errorf("%w: duration must be %v to %v", ErrOptions, minDuration, maxDuration)
+	case len(o.Algorithms) == 0 || slices.ContainsFunc(o.Algorithms, unknown) || repeats(o.Algorithms):
+		return fmt.Errorf("%w: algorithms must be some of %s", ErrOptions, known())
+	case len(o.Batches) == 0 || slices.Min(o.Batches) < 1 || slices.Max(o.Batches) > maxBatch || repeats(o.Batches):
+		return fmt.Errorf("%w: batches must be different numbers from 1 to %d", ErrOptions, maxBatch)
 	case len(o.Callers) == 0 || slices.Min(o.Callers) < 1 || slices.Max(o.Callers) > maxCallers:
 		return fmt.Errorf("%w: callers must be numbers from 1 to %d", ErrOptions, maxCallers)
-	case o.Persons < 1 || o.Persons > maxPersons:
-		return fmt.Errorf("%w: persons must be 1 to %d", ErrOptions, maxPersons)
+	case o.Persons < 1 || o.RSAPersons < 1 || o.Persons+o.RSAPersons > maxPersons:
+		return fmt.Errorf("%w: persons must be 1 to %d together", ErrOptions, maxPersons)
 	}
 	return nil
+}
+
+func repeats[T cmp.Ordered](list []T) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list)
 }
 
 // Run measures and writes the report to o.Writer. Everything happens in a new directory below os.TempDir, which is
@@ -61,54 +77,89 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	report, err := measure(ctx, o, work)
-	if err != nil {
+	if o.Profile && o.ProfileDir == "" {
+		o.ProfileDir = filepath.Join(work, "profiles")
+	}
+	r := &run{Options: o, work: work, report: Report{Schema: Schema, Started: time.Now().UTC().Truncate(time.Second), Profiles: []Profile{}}}
+	if err := r.measure(ctx); err != nil {
 		return err
 	}
 	if o.JSON {
-		return report.WriteJSON(o.Writer)
+		return r.report.WriteJSON(o.Writer)
 	}
-	return report.WriteText(o.Writer)
+	return r.report.WriteMarkdown(o.Writer)
 }
 
-// measure takes the rows in order: raw HSM, service, raw HSM again.
-func measure(ctx context.Context, o Options, work string) (_ *Report, err error) {
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(o.Progress, format+"\n", args...) }
-	r := &Report{Schema: Schema, Started: time.Now().UTC().Truncate(time.Second)}
-	say("setting up an installation in %s", work)
-	s, err := initialise(ctx, o.Program, filepath.Join(work, "installation"))
+// run is the state of one run.
+type run struct {
+	Options
+	work   string
+	report Report
+
+	server      *server
+	raw         *raw
+	clients     *clients
+	phone       *phone
+	credentials map[string][]string // by key
+	rows        int                 // of the service, begun
+}
+
+func (r *run) say(format string, args ...any) { _, _ = fmt.Fprintf(r.Progress, format+"\n", args...) }
+
+// measure sets up, enrols, and takes the rows of each workload: raw HSM, service, raw HSM again.
+func (r *run) measure(ctx context.Context) (err error) {
+	r.say("setting up an installation in %s", r.work)
+	if r.server, err = initialise(ctx, r.Program, filepath.Join(r.work, "installation")); err != nil {
+		return err
+	}
+	cfg, err := config.Load(r.server.path("ecsigner.yaml"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cfg, err := config.Load(s.path("ecsigner.yaml"))
+	r.report.Settings = Settings{
+		DurationSeconds: r.Duration.Seconds(), HSMSessions: cfg.HSM.Sessions, Format: "cades-b-b",
+	}
+	if r.report.Machine, err = describe(ctx, r.Program, cfg.HSM.Module, r.work); err != nil {
+		return err
+	}
+	if r.report.Outbox, err = outboxCost(r.work); err != nil {
+		return err
+	}
+	if r.raw, err = openRaw(ctx, cfg.HSM, filepath.Join(r.work, "raw"), r.Algorithms); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.raw.close()) }()
+	if err := r.serve(ctx); err != nil {
+		return err
+	}
+	r.report.relate()
+	return nil
+}
+
+// around measures the raw HSM with a workload, does what is given, and measures it again, so that a drift of the
+// machine shows.
+func (r *run) around(ctx context.Context, w workload, between func() error) error {
+	kinds, err := r.raw.kinds(ctx, w)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.Settings = Settings{
-		DurationSeconds: o.Duration.Seconds(), Callers: o.Callers, Persons: o.Persons, HSMSessions: cfg.HSM.Sessions, Format: "cades-b-b",
+	rows := make([]RawRow, len(kinds))
+	r.say("%v: raw HSM, %d threads", w, r.raw.threads)
+	for i, k := range kinds {
+		rows[i] = RawRow{Algorithm: w.name, Placement: k.placement, Batch: w.batch}
+		if rows[i].Before, err = r.raw.loop(ctx, r.Duration/2, w.batch, k.sign); err != nil {
+			return fmt.Errorf("%v: raw HSM, key %s: %w", w, k.placement, err)
+		}
 	}
-	if r.Machine, err = describe(ctx, o.Program, cfg.HSM.Module, work); err != nil {
-		return nil, err
+	if err := between(); err != nil {
+		return err
 	}
-	if r.Outbox, err = outboxCost(work); err != nil {
-		return nil, err
+	r.say("%v: raw HSM again", w)
+	for i, k := range kinds {
+		if rows[i].After, err = r.raw.loop(ctx, r.Duration/2, w.batch, k.sign); err != nil {
+			return fmt.Errorf("%v: raw HSM, key %s: %w", w, k.placement, err)
+		}
 	}
-	raw, err := openRaw(ctx, cfg.HSM, filepath.Join(work, "raw"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, raw.close()) }()
-	say("raw HSM, %d threads, before the service", cfg.HSM.Sessions)
-	if err := raw.measure(ctx, o.Duration/2, &r.Raw.TokenSign.Before, &r.Raw.UnwrapSign.Before); err != nil {
-		return nil, err
-	}
-	if err := s.measure(ctx, o, r, say); err != nil {
-		return nil, err
-	}
-	say("raw HSM, after the service")
-	if err := raw.measure(ctx, o.Duration/2, &r.Raw.TokenSign.After, &r.Raw.UnwrapSign.After); err != nil {
-		return nil, err
-	}
-	r.relate()
-	return r, nil
+	r.report.Raw = append(r.report.Raw, rows...)
+	return nil
 }

@@ -2,11 +2,10 @@ package bench
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,21 +14,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load is one row: callers that each ask for one signature after the other. Every caller uses a person of its own as
-// long as there are enough.
+// load is one row: callers that each have one operation after the other signed. Every caller uses a person of its own
+// as long as there are enough.
 type load struct {
+	workload
 	server      *server
 	documents   *client.Conn
 	phone       *phone
 	credentials []string
 	row         int
-	callers     int
+	number      int // of callers
 
-	number atomic.Int64 // operations begun, in titles
-	stop   atomic.Bool  // begin no more
+	begun atomic.Int64 // operations, in titles
+	ended atomic.Int64 // operations that were released
+	stop  atomic.Bool  // begin no more
+
+	completed int // operations, warming up and ending included; once run has returned
 }
 
-// sample is one released signature.
+// sample is one released operation.
 type sample struct {
 	end                            time.Time
 	create, code, authorise, total time.Duration
@@ -48,10 +51,10 @@ type usage struct {
 }
 
 // run lets the callers warm up, measures a window of d, and lets them finish what they began. What completes in the
-// window counts.
+// window counts; it stays open until there is something for each caller.
 func (l *load) run(ctx context.Context, d time.Duration) (Service, error) {
 	g, gctx := errgroup.WithContext(ctx)
-	done := make([]caller, l.callers)
+	done := make([]caller, l.number)
 	for i := range done {
 		g.Go(func() error { return l.call(gctx, l.credentials[i%len(l.credentials)], &done[i]) })
 	}
@@ -64,8 +67,14 @@ func (l *load) run(ctx context.Context, d time.Duration) (Service, error) {
 		if begin, err = l.usage(); err != nil {
 			return err
 		}
+		enough := l.ended.Load() + int64(l.number)
 		if err := pause(gctx, d); err != nil {
 			return err
+		}
+		for l.ended.Load() < enough {
+			if err := pause(gctx, 10*time.Millisecond); err != nil {
+				return err
+			}
 		}
 		end, err = l.usage()
 		return err
@@ -73,8 +82,11 @@ func (l *load) run(ctx context.Context, d time.Duration) (Service, error) {
 	if err := g.Wait(); err != nil {
 		return Service{}, err
 	}
-	row := summary(done, begin, end)
-	row.Callers = l.callers
+	for _, c := range done {
+		l.completed += len(c.samples)
+	}
+	row := summary(done, l.batch, begin, end)
+	row.Algorithm, row.Batch, row.Callers = l.name, l.batch, l.number
 	var err error
 	row.Verified, err = l.verify(ctx, done)
 	return row, err
@@ -109,22 +121,26 @@ func (l *load) call(ctx context.Context, credential string, c *caller) error {
 			return err
 		}
 		c.samples, c.last = append(c.samples, s), o
+		l.ended.Add(1)
 	}
 	return nil
 }
 
-// sign has one hash signed: create, code, authorise. The title is unique, so the person's text tells what it is for.
+// sign has a batch of hashes signed under one code: create, code, authorise. The title is unique, so the person's text
+// tells what it is for.
 func (l *load) sign(ctx context.Context, credential string) (sample, *pb.SigningOperation, error) {
-	title := fmt.Sprintf("bench-%d-%d", l.row, l.number.Add(1))
-	hash := sha256.Sum256([]byte(title))
+	title := fmt.Sprintf("bench-%d-%d", l.row, l.begun.Add(1))
+	items := make([]*pb.SigningItemRequest, l.batch)
+	for i, hash := range digests(title, l.batch) {
+		items[i] = &pb.SigningItemRequest{
+			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
+		}
+	}
 	key := signKey(title)
 	text := l.phone.expect(key)
 	start := time.Now()
 	c, err := l.documents.Signing.CreateSigningOperation(ctx, &pb.CreateSigningOperationRequest{
-		RequestId: client.RequestID(), CredentialId: credential, Title: title, Language: "en",
-		Items: []*pb.SigningItemRequest{{
-			Source: &pb.SigningItemRequest_Sha256{Sha256: hash[:]}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
-		}},
+		RequestId: client.RequestID(), CredentialId: credential, Title: title, Language: "en", Algorithm: l.wire, Items: items,
 	})
 	if err != nil {
 		l.phone.forget(key)
@@ -144,16 +160,18 @@ func (l *load) sign(ctx context.Context, credential string) (sample, *pb.Signing
 	}
 	end := time.Now()
 	o := a.GetOperation()
-	if o.GetState() != pb.SigningState_SIGNING_STATE_SIGNED || len(o.GetReceipt()) == 0 || len(o.GetItems()) != 1 || len(o.GetItems()[0].GetCms()) == 0 {
-		return sample{}, nil, fmt.Errorf("operation %s came back in state %v without signature or receipt", o.GetId(), o.GetState())
+	lacks := func(i *pb.SigningItem) bool { return len(i.GetCms()) == 0 }
+	if o.GetState() != pb.SigningState_SIGNING_STATE_SIGNED || len(o.GetReceipt()) == 0 || len(o.GetItems()) != l.batch ||
+		slices.ContainsFunc(o.GetItems(), lacks) {
+		return sample{}, nil, fmt.Errorf("operation %s came back in state %v without signatures or receipt", o.GetId(), o.GetState())
 	}
 	return sample{
 		end: end, create: created.Sub(start), code: arrived.Sub(created), authorise: end.Sub(arrived), total: end.Sub(start),
 	}, o, nil
 }
 
-// summary counts what ended in the window.
-func summary(done []caller, begin, end usage) Service {
+// summary counts what ended in the window, each operation as batch signatures.
+func summary(done []caller, batch int, begin, end usage) Service {
 	var create, code, authorise, total []time.Duration
 	for _, c := range done {
 		for _, s := range c.samples {
@@ -163,21 +181,22 @@ func summary(done []caller, begin, end usage) Service {
 			}
 		}
 	}
-	window := end.at.Sub(begin.at)
+	window, n := end.at.Sub(begin.at), len(total)*batch
 	return Service{
-		Signatures: len(total), Seconds: round(window.Seconds(), 3), PerSecond: rate(len(total), window),
+		Operations: len(total), Signatures: n, Seconds: round(window.Seconds(), 3),
+		OperationsPerSecond: rate(len(total), window), PerSecond: rate(n, window),
 		LatencyMS: Latency{
 			Create: quantiles(create), Code: quantiles(code), Authorise: quantiles(authorise), Total: quantiles(total),
 		},
-		ServerCPUMicros: per(end.server-begin.server, len(total)), ClientCPUMicros: per(end.client-begin.client, len(total)),
+		ServerCPUMicros: per(end.server-begin.server, n), ClientCPUMicros: per(end.client-begin.client, n),
 	}
 }
 
 // errSignature: the service released a signature that its certificate does not verify.
 var errSignature = errors.New("bench: a released signature is not valid")
 
-// verify checks the last signature of every caller with the certificate of its credential. Checking each would have
-// the callers compete with the service for the processor.
+// verify checks the signatures of every caller's last operation with the certificate of its credential. Checking each
+// would have the callers compete with the service for the processor.
 func (l *load) verify(ctx context.Context, done []caller) (int, error) {
 	n := 0
 	for _, c := range done {
@@ -196,12 +215,12 @@ func (l *load) verify(ctx context.Context, done []caller) (int, error) {
 		if err != nil {
 			return n, fmt.Errorf("%w: %w", errSignature, err)
 		}
-		item := c.last.GetItems()[0]
-		key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
-		if !ok || !ecdsa.VerifyASN1(key, item.GetDtbsr(), item.GetSignature()) {
-			return n, fmt.Errorf("%w: operation %s", errSignature, c.last.GetId())
+		for i, item := range c.last.GetItems() {
+			if !l.valid(leaf.PublicKey, item.GetDtbsr(), item.GetSignature()) {
+				return n, fmt.Errorf("%w: operation %s, item %d", errSignature, c.last.GetId(), i)
+			}
+			n++
 		}
-		n++
 	}
 	return n, nil
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
@@ -24,12 +24,30 @@ type raw struct {
 	threads int
 
 	held    crypto.Signer // on the token
-	kek     string
-	wrapped []byte
+	wrapped map[string]wrappedKey
 }
 
-// openRaw makes a token in dir with one key of each placement, and as many sessions as the server has.
-func openRaw(ctx context.Context, cfg config.HSM, dir string) (_ *raw, err error) {
+// wrappedKey is a signatory's key as the database would hold it.
+type wrappedKey struct {
+	kek  string
+	blob []byte
+}
+
+// Placements of a raw key.
+const (
+	onToken = "token"   // held on the token
+	wrapped = "wrapped" // unwrapped for each operation and destroyed after it: the placement of the service's keys
+)
+
+// kind is one way to sign.
+type kind struct {
+	placement string
+	sign      func() error
+}
+
+// openRaw makes a token in dir with a wrapped key of each kind and an ECDSA key of its own, and as many sessions as the
+// server has.
+func openRaw(ctx context.Context, cfg config.HSM, dir string, keys []string) (_ *raw, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, "tokens"), 0o700); err != nil {
 		return nil, err
 	}
@@ -42,7 +60,7 @@ func openRaw(ctx context.Context, cfg config.HSM, dir string) (_ *raw, err error
 	if err := os.Setenv("SOFTHSM2_CONF", conf); err != nil {
 		return nil, err
 	}
-	r := &raw{threads: cfg.Sessions}
+	r := &raw{threads: cfg.Sessions, wrapped: map[string]wrappedKey{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -66,10 +84,10 @@ func openRaw(ctx context.Context, cfg config.HSM, dir string) (_ *raw, err error
 	if err != nil {
 		return nil, err
 	}
-	return r, r.makeKeys(ctx)
+	return r, r.makeKeys(ctx, keys)
 }
 
-func (r *raw) makeKeys(ctx context.Context) (err error) {
+func (r *raw) makeKeys(ctx context.Context, keys []string) (err error) {
 	const label = "held"
 	if _, err := r.device.CreateServiceKey(ctx, label, hsm.ECDSAP256); err != nil {
 		return err
@@ -80,8 +98,14 @@ func (r *raw) makeKeys(ctx context.Context) (err error) {
 	if err := r.device.CreateKEK(ctx, "kek-2026-1"); err != nil {
 		return err
 	}
-	r.wrapped, r.kek, _, err = r.device.GenerateKey(ctx, hsm.ECDSAP256)
-	return err
+	for _, key := range keys { // options and device name keys alike
+		var k wrappedKey
+		if k.blob, k.kek, _, err = r.device.GenerateKey(ctx, key); err != nil {
+			return err
+		}
+		r.wrapped[key] = k
+	}
+	return nil
 }
 
 func (r *raw) close() error {
@@ -95,28 +119,32 @@ func (r *raw) close() error {
 	return err
 }
 
-// measure signs for d with each placement.
-func (r *raw) measure(ctx context.Context, d time.Duration, token, unwrap *RawRun) (err error) {
-	digest := sha256.Sum256([]byte("bench"))
-	*token, err = r.loop(ctx, d, func() error {
-		_, err := r.held.Sign(nil, digest[:], crypto.SHA256)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("signing with a key on the token: %w", err)
+// kinds returns the ways in which a workload is signed without the service. A key on the token is measured with single
+// ECDSA signatures alone: it shows what the unwrapping costs.
+func (r *raw) kinds(ctx context.Context, w workload) ([]kind, error) {
+	k, ok := r.wrapped[w.key]
+	if !ok {
+		return nil, fmt.Errorf("the raw token has no %s key", w.key)
 	}
-	*unwrap, err = r.loop(ctx, d, func() error {
-		_, err := r.device.SignWrapped(ctx, r.kek, r.wrapped, hsm.ECDSAP256, [][]byte{digest[:]})
+	all := digests("raw", w.batch)
+	unwrap := kind{wrapped, func() error {
+		signatures, err := r.device.SignWrapped(ctx, k.kek, k.blob, w.device, all)
+		if err == nil && len(signatures) != len(all) {
+			err = fmt.Errorf("%d signatures came of %d digests", len(signatures), len(all))
+		}
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("signing with a wrapped key: %w", err)
+	}}
+	if w.key != ECDSAP256 || w.batch != 1 {
+		return []kind{unwrap}, nil
 	}
-	return nil
+	return []kind{{onToken, func() error {
+		_, err := r.held.Sign(nil, all[0], crypto.SHA256)
+		return err
+	}}, unwrap}, nil
 }
 
-// loop calls sign from every thread for d.
-func (r *raw) loop(ctx context.Context, d time.Duration, sign func() error) (RawRun, error) {
+// loop calls sign, which makes batch signatures, from every thread for d.
+func (r *raw) loop(ctx context.Context, d time.Duration, batch int, sign func() error) (RawRun, error) {
 	if err := sign(); err != nil { // the first call may fill caches
 		return RawRun{}, err
 	}
@@ -152,11 +180,14 @@ func (r *raw) loop(ctx context.Context, d time.Duration, sign func() error) (Raw
 	if err != nil {
 		return RawRun{}, err
 	}
-	var all []time.Duration
-	for _, t := range took {
-		all = append(all, t...)
-	}
+	return rawRun(slices.Concat(took...), batch, elapsed, used-cpu), nil
+}
+
+// rawRun counts what was measured: one duration for each operation of batch signatures.
+func rawRun(took []time.Duration, batch int, elapsed, cpu time.Duration) RawRun {
+	n := len(took) * batch
 	return RawRun{
-		Signatures: len(all), PerSecond: rate(len(all), elapsed), CPUMicros: per(used-cpu, len(all)), LatencyMS: quantiles(all),
-	}, nil
+		Operations: len(took), Signatures: n, OperationsPerSecond: rate(len(took), elapsed), PerSecond: rate(n, elapsed),
+		CPUMicros: per(cpu, n), LatencyMS: quantiles(took),
+	}
 }

@@ -58,12 +58,17 @@ func freeAddresses(ctx context.Context) (a, b string, err error) {
 
 func (s *server) path(p ...string) string { return filepath.Join(append([]string{s.dir}, p...)...) }
 
-// start serves and returns when the service answers. The end of ctx stops it as SIGTERM does.
-func (s *server) start(ctx context.Context) (err error) {
+// start serves and returns when the service answers. The end of ctx stops it as SIGTERM does. Where a file is named, the
+// service writes a profile of its CPU time there when it stops.
+func (s *server) start(ctx context.Context, profile string) (err error) {
 	if s.log, err = os.Create(s.dir + ".log"); err != nil {
 		return err
 	}
-	s.cmd = exec.CommandContext(ctx, s.program, "serve", "--config", s.path("ecsigner.yaml"))
+	args := []string{"serve", "--config", s.path("ecsigner.yaml")}
+	if profile != "" {
+		args = append(args, "--cpu-profile", profile)
+	}
+	s.cmd = exec.CommandContext(ctx, s.program, args...)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = 30 * time.Second
 	s.cmd.Stderr = s.log
@@ -103,7 +108,7 @@ func (s *server) stop() error {
 	_ = cmd.Process.Signal(syscall.SIGTERM) // when it has ended already, Wait says how
 	err := cmd.Wait()
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		s.rss = round(float64(u.Maxrss)/1024, 1)
+		s.rss = max(s.rss, round(float64(u.Maxrss)/1024, 1))
 	}
 	if err != nil {
 		err = fmt.Errorf("serve ended badly: %w\n%s", err, s.said())

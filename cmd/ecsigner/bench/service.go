@@ -26,38 +26,65 @@ const (
 // parallelEnrolments keeps the service busy without measuring how it queues.
 const parallelEnrolments = 8
 
-// measure serves the installation, enrols the persons, takes one row for each number of callers, and stops.
-func (s *server) measure(ctx context.Context, o Options, r *Report, say func(string, ...any)) (err error) {
-	if err := s.start(ctx); err != nil {
+// serve serves the installation, enrols the persons, takes the rows of every workload, profiles it if that is wanted,
+// and stops.
+func (r *run) serve(ctx context.Context) (err error) {
+	if err := r.server.start(ctx, ""); err != nil {
 		return err
 	}
-	defer func() { r.Server.MaxRSSMegabytes = s.rss }()
-	defer func() { err = errors.Join(err, s.stop()) }()
-	p, err := openPhone(s.path("outbox"))
-	if err != nil {
+	defer func() { r.report.Server.MaxRSSMegabytes = r.server.rss }()
+	defer func() { err = errors.Join(err, r.server.stop()) }()
+	if r.phone, err = openPhone(r.server.path("outbox")); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	c, err := s.connect(ctx)
-	if err != nil {
+	defer func() { err = errors.Join(err, r.phone.close()) }()
+	if r.clients, err = r.server.connect(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	say("enrolling %d persons through the service", o.Persons)
-	credentials, err := s.enrolAll(ctx, c, p, o.Persons, &r.Enrolment)
-	if err != nil {
+	defer func() { err = errors.Join(err, r.clients.close()) }()
+	if err := r.enrol(ctx); err != nil {
 		return err
 	}
-	for i, callers := range o.Callers {
-		say("service, %d callers", callers)
-		l := load{server: s, documents: c.documents, phone: p, credentials: credentials, row: i, callers: callers}
-		row, err := l.run(ctx, o.Duration)
+	all := r.workloads()
+	for _, w := range all {
+		err := r.around(ctx, w, func() error {
+			for _, callers := range w.callers {
+				row, err := r.row(ctx, w, callers)
+				if err != nil {
+					return err
+				}
+				r.report.Service = append(r.report.Service, row)
+			}
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("%d callers: %w", callers, err)
+			return err
 		}
-		r.Service = append(r.Service, row)
+	}
+	if !r.Profile {
+		return nil
+	}
+	for _, w := range all {
+		if err := r.profile(ctx, w); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// row measures one row of the service.
+func (r *run) row(ctx context.Context, w workload, callers int) (Service, error) {
+	r.say("%v: service, %d callers", w, callers)
+	l := load{
+		workload: w, server: r.server, documents: r.clients.documents, phone: r.phone, credentials: r.credentials[w.key],
+		row: r.rows, number: callers,
+	}
+	r.rows++
+	s, err := l.run(ctx, r.Duration)
+	if err != nil {
+		return Service{}, fmt.Errorf("%v, %d callers: %w", w, callers, err)
+	}
+	return s, nil
 }
 
 // connect adds a client of each role and connects it.
@@ -111,11 +138,29 @@ func (c *clients) close() error {
 	return err
 }
 
-// enrolAll takes n persons from a voucher to a credential that the document system may use.
-func (s *server) enrolAll(ctx context.Context, c *clients, p *phone, n int, r *Enrolment) ([]string, error) {
-	cpu, err := s.cpu()
+// enrol takes the persons from a voucher to a credential that the document system may use, kind of key by kind.
+func (r *run) enrol(ctx context.Context) error {
+	r.credentials = map[string][]string{}
+	first := 0
+	for _, key := range r.Algorithms {
+		n := r.persons(key)
+		r.say("enrolling %d persons with %s keys through the service", n, key)
+		row, credentials, err := r.enrolAll(ctx, key, first, n)
+		if err != nil {
+			return err
+		}
+		r.report.Enrolment = append(r.report.Enrolment, row)
+		r.credentials[key] = credentials
+		first += n
+	}
+	return nil
+}
+
+// enrolAll enrols n persons, beginning with the first-th.
+func (r *run) enrolAll(ctx context.Context, key string, first, n int) (Enrolment, []string, error) {
+	cpu, err := r.server.cpu()
 	if err != nil {
-		return nil, err
+		return Enrolment{}, nil, err
 	}
 	start := time.Now()
 	credentials := make([]string, n)
@@ -123,24 +168,23 @@ func (s *server) enrolAll(ctx context.Context, c *clients, p *phone, n int, r *E
 	g.SetLimit(parallelEnrolments)
 	for i := range n {
 		g.Go(func() error {
-			e := enrolment{clients: c, phone: p, person: person(i)}
+			e := enrolment{clients: r.clients, phone: r.phone, person: person(first + i), key: wireKey(key)}
 			if err := e.run(gctx); err != nil {
-				return fmt.Errorf("enrolling person %d: %w", i, err)
+				return fmt.Errorf("enrolling person %d: %w", first+i, err)
 			}
 			credentials[i] = e.credential
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return Enrolment{}, nil, err
 	}
 	took := time.Since(start)
-	used, err := s.cpu()
-	*r = Enrolment{
-		Persons: n, Parallel: min(n, parallelEnrolments), Seconds: round(took.Seconds(), 2), PerSecond: rate(n, took),
+	used, err := r.server.cpu()
+	return Enrolment{
+		Key: key, Persons: n, Parallel: min(n, parallelEnrolments), Seconds: round(took.Seconds(), 2), PerSecond: rate(n, took),
 		CPUMillis: round(per(used-cpu, n)/1000, 2),
-	}
-	return credentials, err
+	}, credentials, err
 }
 
 // enrolment is the way of one person.
@@ -148,6 +192,7 @@ type enrolment struct {
 	*clients
 	phone  *phone
 	person *pb.PersonalData
+	key    pb.KeyAlgorithm
 
 	id, credential string
 }
@@ -196,7 +241,7 @@ func (e *enrolment) redeem(ctx context.Context) error {
 	e.id = c.GetEnrolment().GetId()
 	_, err = e.portal.Enrolment.SetParameters(ctx, &pb.SetParametersRequest{
 		RequestId: client.RequestID(), EnrolmentId: e.id, Parameters: &pb.CertificateParameters{
-			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: e.key,
 		},
 	})
 	return err

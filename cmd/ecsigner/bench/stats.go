@@ -16,10 +16,12 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// quantiles sorts the values in place and returns median and 99th percentile in milliseconds.
+// quantiles sorts the values in place and returns median, 95th and 99th percentile in milliseconds.
 func quantiles(values []time.Duration) Quantiles {
 	slices.Sort(values)
-	return Quantiles{P50: milliseconds(percentile(values, 50)), P99: milliseconds(percentile(values, 99))}
+	return Quantiles{
+		P50: milliseconds(percentile(values, 50)), P95: milliseconds(percentile(values, 95)), P99: milliseconds(percentile(values, 99)),
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return round(float64(d)/float64(time.Millisecond), 3) }

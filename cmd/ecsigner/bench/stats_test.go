@@ -29,6 +29,7 @@ func TestPercentile(t *testing.T) {
 		{"one", ms(7), 99, 7 * time.Millisecond},
 		{"median of two is the lower", ms(1, 9), 50, time.Millisecond},
 		{"median of three", ms(1, 2, 9), 50, 2 * time.Millisecond},
+		{"95th of a hundred", hundred, 95, 95 * time.Millisecond},
 		{"99th of two", ms(1, 9), 99, 9 * time.Millisecond},
 		{"median of a hundred", hundred, 50, 50 * time.Millisecond},
 		{"99th of a hundred", hundred, 99, 99 * time.Millisecond},
@@ -96,16 +97,21 @@ func TestSummaryCountsTheWindow(t *testing.T) {
 		{samples: []sample{at(4, 3), at(12, 4), at(13, 900)}},
 		{},
 	}
-	got := summary(done,
-		usage{at: zero.Add(2 * time.Second), server: time.Second, client: time.Second},
-		usage{at: zero.Add(12 * time.Second), server: 3 * time.Second, client: 2 * time.Second})
+	begin := usage{at: zero.Add(2 * time.Second), server: time.Second, client: time.Second}
+	end := usage{at: zero.Add(12 * time.Second), server: 3 * time.Second, client: 2 * time.Second}
 	want := Service{
-		Signatures: 4, Seconds: 10, PerSecond: 0.4, ServerCPUMicros: 500_000, ClientCPUMicros: 250_000,
+		Operations: 4, Signatures: 4, Seconds: 10, OperationsPerSecond: 0.4, PerSecond: 0.4,
+		ServerCPUMicros: 500_000, ClientCPUMicros: 250_000,
 		LatencyMS: Latency{
-			Create: Quantiles{2, 4}, Code: Quantiles{4, 8}, Authorise: Quantiles{6, 12}, Total: Quantiles{12, 24},
+			Create: Quantiles{2, 4, 4}, Code: Quantiles{4, 8, 8}, Authorise: Quantiles{6, 12, 12}, Total: Quantiles{12, 24, 24},
 		},
 	}
-	if got != want {
+	if got := summary(done, 1, begin, end); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	// A batch counts once as an operation and as many times as signatures, to which the CPU time belongs.
+	want.Signatures, want.PerSecond, want.ServerCPUMicros, want.ClientCPUMicros = 200, 20, 10_000, 5_000
+	if got := summary(done, 50, begin, end); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

@@ -18,7 +18,8 @@ import (
 // TestRSAWay enrols a person with an RSA key and signs two PDFs and a CMS under one code, by PSS, by PKCS #1 v1.5 and by the
 // default, with judges of others at each result.
 func TestRSAWay(t *testing.T) {
-	i := system.New(t, build.Program(t))
+	program := build.Program(t)
+	i := system.New(t, program)
 	i.Key = pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256
 	i.Start()
 	credential := i.Credential(1)
@@ -84,8 +85,10 @@ func TestRSAWay(t *testing.T) {
 			says(t, "No syntax or stream encoding errors found", "qpdf", "--check", file)
 			if tt.name == "rsassaPss" { // mutool knows no PSS; these are its words
 				says(t, "Digest error: Unknown error.", "mutool", "sign", "-v", file)
+				verifies(t, program, root, file, "mozilla pkcs7: cannot judge RSA-PSS (", "pdfsign: cannot judge RSA-PSS (")
 			} else {
 				says(t, "The document is unchanged since signing.", "mutool", "sign", "-v", file)
+				verifies(t, program, root, file, "mozilla pkcs7: valid", "pdfsign: valid")
 			}
 		}
 	}
@@ -94,6 +97,27 @@ func TestRSAWay(t *testing.T) {
 	}
 	if said := i.VerifyLog(); !strings.Contains(said, "0 findings") {
 		t.Errorf("the log verifier said:\n%s", said)
+	}
+}
+
+// verifies has our own program judge a PDF, which must be valid, and the same with one byte changed, which must not.
+func verifies(t *testing.T, program, root, file string, want ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program, "verify", "--root", root, file).CombinedOutput()
+	for _, w := range append(want, "signature valid", "covers    the whole file") {
+		if err != nil || !strings.Contains(string(out), w) {
+			t.Errorf("verify does not say %q (%v):\n%s", w, err, out)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "changed.pdf")
+	b[len(b)/3] ^= 1
+	write(t, changed, string(b), 0o600)
+	if out, err := exec.CommandContext(t.Context(), program, "verify", "--root", root, changed).CombinedOutput(); err == nil {
+		t.Errorf("verify accepts a changed file:\n%s", out)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,8 @@ func PDF(ctx context.Context, path string, root *x509.Certificate, w io.Writer) 
 		}
 		bad += mozilla(w, f, s)
 	}
-	bad += second(w, f, info.Size(), len(found))
+	pss := slices.ContainsFunc(found, func(s pades.SignatureInfo) bool { return s.CMS != nil && isPSS(s.CMS.Algorithm) })
+	bad += second(w, f, info.Size(), len(found), pss)
 	if bad > 0 {
 		return fmt.Errorf("%s: %w", path, ErrInvalid)
 	}
@@ -81,7 +83,7 @@ func Detached(path, content string, root *x509.Certificate, w io.Writer) error {
 	sum := sha256.Sum256(data)
 	bad := own(w, s, s.Certificate, errors.Join(s.Verify(sum[:]), s.Conforms(cades.CAdES)), root)
 	fmt.Fprintf(w, "claimed   %s\n", s.SigningTime.UTC().Format(time.RFC3339))
-	bad += opinion(w, "mozilla pkcs7", func() error {
+	bad += opinion(w, "mozilla pkcs7", isPSS(s.Algorithm), func() error {
 		p, err := pkcs7.Parse(der)
 		if err != nil {
 			return err
@@ -129,8 +131,8 @@ func chain(leaf *x509.Certificate, embedded [][]byte, root *x509.Certificate) er
 }
 
 // second asks pdfsign about the whole file.
-func second(w io.Writer, f io.ReaderAt, size int64, want int) int {
-	return opinion(w, "pdfsign", func() error {
+func second(w io.Writer, f io.ReaderAt, size int64, want int, pss bool) int {
+	return opinion(w, "pdfsign", pss, func() error {
 		o := pdfsign.DefaultVerifyOptions()
 		o.EnableExternalRevocationCheck = false
 		r, err := pdfsign.VerifyWithOptions(f, size, o)
@@ -152,7 +154,7 @@ func second(w io.Writer, f io.ReaderAt, size int64, want int) int {
 
 // mozilla asks pkcs7 about the CMS of one signature, over the signed byte range.
 func mozilla(w io.Writer, f io.ReaderAt, s pades.SignatureInfo) int {
-	return opinion(w, "mozilla pkcs7", func() error {
+	return opinion(w, "mozilla pkcs7", s.CMS != nil && isPSS(s.CMS.Algorithm), func() error {
 		signed := make([]byte, s.ByteRange[1]+s.ByteRange[3])
 		if _, err := f.ReadAt(signed[:s.ByteRange[1]], s.ByteRange[0]); err != nil {
 			return err
@@ -191,15 +193,26 @@ func contents(f io.ReaderAt, r [4]int64) ([]byte, error) {
 	return cms, nil
 }
 
-// opinion runs a reader that we did not write; one of them is known to panic on damaged files.
-func opinion(w io.Writer, name string, ask func() error) (bad int) {
+// isPSS tells what neither of the two other readers can judge.
+func isPSS(a cades.Algorithm) bool {
+	return a == cades.PSSWithSHA256 || a == cades.PSSWithSHA384 || a == cades.PSSWithSHA512
+}
+
+// opinion runs a reader that we did not write; one of them is known to panic on damaged files. A refusal of what it knows
+// nothing about (unknown) is shown, and says nothing against the signature.
+func opinion(w io.Writer, name string, unknown bool, ask func() error) (bad int) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(w, "%s: INVALID: it panics: %v\n", name, p)
 			bad = 1
 		}
 	}()
-	if err := ask(); err != nil {
+	err := ask()
+	switch {
+	case err != nil && unknown:
+		fmt.Fprintf(w, "%s: cannot judge RSA-PSS (%v)\n", name, err)
+		return 0
+	case err != nil:
 		fmt.Fprintf(w, "%s: INVALID: %v\n", name, err)
 		return 1
 	}
