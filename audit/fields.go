@@ -35,9 +35,9 @@ func events() []Event {
 		IntegrityAlarm{},
 		ServiceStarted{},
 		ServiceStopped{},
+		ServiceRestored{},
 		NoticeSent{},
 		ClientAdded{},
-		ServiceRestored{},
 	}
 }
 
