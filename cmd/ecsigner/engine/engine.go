@@ -112,6 +112,9 @@ func (e *Engine) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(e.config.Path(e.config.Data, RestoringDir)); err == nil {
+		return ErrRestoring
+	}
 	e.tiles = tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey)))
 	e.db, err = store.Open(ctx, store.Config{
 		Dir: e.config.Path(e.config.Data, "db"), HeadFile: e.config.Path(e.config.Data, "heads"),

@@ -136,6 +136,7 @@ func faults() []server.Fault {
 		{Err: store.ErrClosed, Reason: server.ReasonShutdown},
 		{Err: store.ErrHead, Reason: server.ReasonDevice},
 		{Err: store.ErrNoHead, Reason: server.ReasonHeadPending},
+		{Err: store.ErrLost, Reason: server.ReasonLost},
 		{Err: store.ErrClock, Reason: server.ReasonClock},
 	}
 }
