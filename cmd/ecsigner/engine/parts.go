@@ -133,6 +133,7 @@ func faults() []server.Fault {
 		{Err: store.ErrReadOnly, Reason: server.ReasonStore},
 		{Err: store.ErrDatabase, Reason: server.ReasonStore},
 		{Err: store.ErrStopped, Reason: server.ReasonStore},
+		{Err: store.ErrUnpublished, Reason: server.ReasonStore},
 		{Err: store.ErrClosed, Reason: server.ReasonShutdown},
 		{Err: store.ErrHead, Reason: server.ReasonDevice},
 		{Err: store.ErrNoHead, Reason: server.ReasonHeadPending},

@@ -169,16 +169,20 @@ func (w *work) copySettings() error {
 
 // openLog verifies the published log and its tail, and takes from them what the backup lacks.
 func (w *work) openLog(ctx context.Context) error {
-	report, err := tiles.VerifyDir(ctx, w.Log, w.off.VKey)
-	if err != nil {
-		if len(report.Findings) > 0 {
-			err = fmt.Errorf("%w: %s", err, report.Findings[0])
-		}
-		return fmt.Errorf("%w: %s: %w", ErrLog, w.Log, err)
-	}
 	lines, err := tiles.ReadTail(w.Log, w.off.Trust.Head)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrLog, err)
+	}
+	_, absent := os.Lstat(filepath.Join(w.Log, "checkpoint"))
+	signed := len(lines) == 0 || !errors.Is(absent, fs.ErrNotExist) // in its first second a log has a tail alone
+	if signed {
+		report, err := tiles.VerifyDir(ctx, w.Log, w.off.VKey)
+		if err != nil && len(report.Findings) > 0 {
+			err = fmt.Errorf("%w: %s", err, report.Findings[0])
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrLog, w.Log, err)
+		}
 	}
 	want, err := w.milestones()
 	if err != nil {
@@ -191,12 +195,14 @@ func (w *work) openLog(ctx context.Context) error {
 			w.gap = append(w.gap, bytes.Clone(entry))
 		}
 	}
-	if w.head, w.note, err = tiles.ReadDir(ctx, w.Log, w.off.VKey, func(_ int64, entry []byte) error {
-		tree.Add(tlog.RecordHash(entry))
-		next(entry)
-		return want.check(size, tree.Root)
-	}); err != nil {
-		return err
+	if signed {
+		if w.head, w.note, err = tiles.ReadDir(ctx, w.Log, w.off.VKey, func(_ int64, entry []byte) error {
+			tree.Add(tlog.RecordHash(entry))
+			next(entry)
+			return want.check(size, tree.Root)
+		}); err != nil {
+			return err
+		}
 	}
 	end, err := tiles.Extend(&tree, size, lines, func(e []byte) { next(e) })
 	if err != nil {
@@ -271,7 +277,7 @@ func (w *work) milestones() (milestones, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	own := w.cfg.Path(w.cfg.Data, "log")
+	own := w.cfg.LogDir()
 	text, err := os.ReadFile(filepath.Join(own, "checkpoint"))
 	switch {
 	case err == nil:
@@ -377,11 +383,10 @@ func (w *work) adopt(ctx context.Context, db *store.DB) error {
 			return err
 		}
 	}
-	if w.head.Size == 0 {
-		return nil
-	}
-	if err := db.AdoptHead(ctx, w.head.Size, w.head.Root, w.note); err != nil {
-		return err
+	if w.note != nil {
+		if err := db.AdoptHead(ctx, w.head.Size, w.head.Root, w.note); err != nil {
+			return err
+		}
 	}
 	size, err := db.Size(ctx)
 	if err != nil {

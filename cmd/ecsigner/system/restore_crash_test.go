@@ -254,7 +254,14 @@ func TestRestoreRefuses(t *testing.T) {
 			return b, l
 		}},
 		{"the log has no checkpoint", "the published log does not hold", func(t *testing.T, b, l string) (string, string) {
+			if err := os.RemoveAll(filepath.Join(l, "tail")); err != nil {
+				t.Fatal(err)
+			}
 			remove(t, filepath.Join(l, "checkpoint"))
+			return b, l
+		}},
+		{"the tail has a changed bit", "the MAC is wrong", func(t *testing.T, b, l string) (string, string) {
+			flip(t, filepath.Join(l, "tail", "00000000000000000000"), 100)
 			return b, l
 		}},
 		{"a head file that survived knows more", "entries are lost for good", func(t *testing.T, _, l string) (string, string) {
@@ -323,4 +330,3 @@ func bundleOf(t *testing.T, log string) string {
 	}
 	return filepath.Join("000.p", filepath.Base(found[len(found)-1]))
 }
-

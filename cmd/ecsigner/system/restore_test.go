@@ -22,7 +22,15 @@ import (
 // backedUp makes a backup and returns its directory.
 func backedUp(t testing.TB, i *system.Installation) string {
 	t.Helper()
-	said := i.Run("backup", "--config", i.Path("ecsigner.yaml"), "--to", i.Path("backups"))
+	var said string
+	await(t, "a backup is made", func() bool { // names have seconds; none is overwritten
+		var err error
+		said, err = i.Try("backup", "--config", i.Path("ecsigner.yaml"), "--to", i.Path("backups"))
+		if err != nil && !strings.Contains(said, "file already exists") {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		return err == nil
+	})
 	dir, _, _ := strings.Cut(said, ": ")
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err != nil {
 		t.Fatalf("%v\n%s", err, said)
@@ -226,4 +234,3 @@ func TestTrustRestore(t *testing.T) {
 func Proven(n int, id, reference string) *pb.ReportIdentityResultRequest {
 	return system.Proven(n, id, reference)
 }
-
