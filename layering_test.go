@@ -31,16 +31,17 @@ var allowed = map[string][]string{
 	"server":     {"enrol", "signer", "audit", "ca", "credential", "sam", "proto/"},
 	"server/pki": {},
 
-	"cmd/ecsigner":        {"*"},
-	"cmd/ecsigner/engine": {"*"},
-	"cmd/ecsigner/config": {},
-	"cmd/ecsigner/backup": {"audit", "store", "cmd/ecsigner/config"},
-	"cmd/ecsigner/client": {"proto/"},
-	"cmd/ecsigner/demo":   {"proto/", "cmd/ecsigner/client"},
-	"cmd/ecsigner/system": {"proto/", "cmd/ecsigner/client"},
-	"examples/go":         {"proto/"},
-	"cmd/ecsigner/bench":  {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
-	"cmd/ecsigner/verify": {"signer/pdf", "signer/pades", "signer/cades", "audit"},
+	"cmd/ecsigner":         {"*"},
+	"cmd/ecsigner/engine":  {"*"},
+	"cmd/ecsigner/config":  {},
+	"cmd/ecsigner/backup":  {"audit", "store", "cmd/ecsigner/config"},
+	"cmd/ecsigner/restore": {"audit", "audit/tiles", "ca", "credential", "enrol", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
+	"cmd/ecsigner/client":  {"proto/"},
+	"cmd/ecsigner/demo":    {"proto/", "cmd/ecsigner/client"},
+	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
+	"examples/go":          {"proto/"},
+	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
+	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 }
 
 // only says which packages may import a library, directly.
@@ -57,7 +58,7 @@ var only = map[string][]string{
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
-	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup"},
+	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore"},
 }
 
 func TestLayering(t *testing.T) {

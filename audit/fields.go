@@ -355,16 +355,6 @@ func (ServiceStopped) kind() string { return "service.stopped" }
 
 func (e ServiceStopped) event(*codec) Event { return e }
 
-func (ServiceRestored) kind() string { return "service.restored" }
-
-func (e ServiceRestored) event(c *codec) Event {
-	c.size("backup", &e.Backup)
-	c.size("size", &e.Size)
-	c.number("epoch", &e.Epoch)
-	c.digest("report", &e.Report)
-	return e
-}
-
 func (NoticeSent) kind() string { return "notice.sent" }
 
 func (e NoticeSent) event(c *codec) Event {
@@ -379,5 +369,15 @@ func (e ClientAdded) event(c *codec) Event {
 	c.id("client", &e.Client)
 	c.id("role", &e.Role)
 	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (ServiceRestored) kind() string { return "service.restored" }
+
+func (e ServiceRestored) event(c *codec) Event {
+	c.size("backup", &e.Backup)
+	c.size("size", &e.Size)
+	c.number("epoch", &e.Epoch)
+	c.digest("report", &e.Report)
 	return e
 }

@@ -92,6 +92,7 @@ const (
 	ReasonStore       Reason = "STORE_UNAVAILABLE"
 	ReasonClock       Reason = "CLOCK_BEHIND_LOG"
 	ReasonHeadPending Reason = "LOG_HEAD_PENDING"
+	ReasonLost        Reason = "RECORD_LOST"
 )
 
 // Fault gives an error that the edge does not know its reason.
@@ -180,6 +181,7 @@ var answers = [...]answer{
 	{ReasonStore, codes.Unavailable, "The service cannot write to its database or disk.", "Try again; the operator sees the cause.", 5 * time.Second},
 	{ReasonClock, codes.Unavailable, "The service's clock stands before its last log entry.", "Try again; the operator has to set the clock right.", 5 * time.Second},
 	{ReasonHeadPending, codes.Unavailable, "No signed head covers this entry yet.", "Try again shortly.", time.Second},
+	{ReasonLost, codes.NotFound, "The record was made after the backup from which the service was restored, and is gone.", "Begin anew with new request ids; what was signed is proven by its receipt.", 0},
 }
 
 // answer returns what a caller is told.

@@ -26,6 +26,7 @@ type Config struct {
 	Installation string       `yaml:"installation"`
 	Test         bool         `yaml:"test"`
 	Data         string       `yaml:"data"`
+	Log          string       `yaml:"log"`
 	Listen       string       `yaml:"listen"`
 	Hosts        []string     `yaml:"hosts"`
 	HSM          HSM          `yaml:"hsm"`
@@ -201,6 +202,14 @@ func (c Config) Path(p ...string) string {
 		return j
 	}
 	return filepath.Join(c.dir, j)
+}
+
+// LogDir is the directory of the published log.
+func (c Config) LogDir() string {
+	if c.Log == "" {
+		return c.Path(c.Data, "log")
+	}
+	return c.Path(c.Log)
 }
 
 // PIN reads the token's PIN: from the environment variable ECSIGNER_PIN, else from the file, which nobody else may read.

@@ -46,7 +46,7 @@ type Engine struct {
 	memory *otp.Memory
 	db     *store.DB
 	spool  *store.Spool
-	tiles  *tiles.Exporter
+	log    *publisher
 
 	issuing *ca.Authority
 	tlsRoot *ca.Authority
@@ -111,22 +111,30 @@ func (e *Engine) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.tiles = tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey)))
+	if _, err := os.Lstat(e.config.Path(e.config.Data, RestoringDir)); err == nil {
+		return ErrRestoring
+	}
+	if err := os.MkdirAll(e.logDir(), 0o755); err != nil { // the published log is for everybody to read
+		return err
+	}
+	e.log = &publisher{
+		dir: e.logDir(), now: time.Now, alarm: e.alarm, logger: e.logger, tiles: tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey))),
+	}
 	e.db, err = store.Open(ctx, store.Config{
 		Dir: e.config.Path(e.config.Data, "db"), HeadFile: e.config.Path(e.config.Data, "heads"),
-		HeadMAC: e.trust.Head, Head: head, Now: time.Now,
+		HeadMAC: e.trust.Head, Head: head, Now: time.Now, Committed: e.log.committed, Activating: e.log.activating,
 	})
 	if err != nil {
 		return err
 	}
-	e.spool, err = store.OpenSpool(e.config.Path(e.config.Data, "spool"), e.trust.SpoolKey)
-	if err != nil {
+	if err := e.log.open(ctx, e.db, e.trust.Head); err != nil {
 		return err
 	}
-	return os.MkdirAll(e.logDir(), 0o755) // the published log is for everybody to read
+	e.spool, err = store.OpenSpool(e.config.Path(e.config.Data, "spool"), e.trust.SpoolKey)
+	return err
 }
 
-func (e *Engine) logDir() string { return e.config.Path(e.config.Data, "log") }
+func (e *Engine) logDir() string { return e.config.LogDir() }
 
 func (e *Engine) openAuthorities(ctx context.Context) (err error) {
 	e.issuing, err = authority(ctx, e.config, e.device, ca.IssuingCA, fileIssuing, fileRoot, keyIssuing)
@@ -217,7 +225,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	limits := server.DefaultLimits()
 	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
 	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
-	checks := []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}}
+	checks := []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}, {Name: "log", Test: e.log.Healthy}}
 	var called func(server.Call)
 	if e.config.Metrics.Listen != "" {
 		e.metrics = newMetrics(e.version)
@@ -300,8 +308,7 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
 	covered := e.db.Cover(ctx)
-	_, exported := e.tiles.Export(ctx, e.db)
-	return errors.Join(err, covered, exported, e.close())
+	return errors.Join(err, covered, e.log.publish(ctx), e.close())
 }
 
 // close releases what is open, last opened first.
@@ -317,6 +324,9 @@ func (e *Engine) close() error {
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
+	}
+	if e.log != nil {
+		errs = append(errs, e.log.close())
 	}
 	if e.device != nil {
 		errs = append(errs, e.device.Close())
@@ -362,8 +372,7 @@ func (e *Engine) tick(ctx context.Context) {
 					failed = now
 				}
 			}
-			_, exported := e.tiles.Export(ctx, e.db)
-			err = errors.Join(err, exported)
+			err = errors.Join(err, e.log.publish(ctx))
 			if e.metrics != nil {
 				err = errors.Join(err, e.metrics.follow(ctx, e.db))
 			}

@@ -134,9 +134,11 @@ func faults() []server.Fault {
 		{Err: store.ErrReadOnly, Reason: server.ReasonStore},
 		{Err: store.ErrDatabase, Reason: server.ReasonStore},
 		{Err: store.ErrStopped, Reason: server.ReasonStore},
+		{Err: store.ErrUnpublished, Reason: server.ReasonStore},
 		{Err: store.ErrClosed, Reason: server.ReasonShutdown},
 		{Err: store.ErrHead, Reason: server.ReasonDevice},
 		{Err: store.ErrNoHead, Reason: server.ReasonHeadPending},
+		{Err: store.ErrLost, Reason: server.ReasonLost},
 		{Err: store.ErrClock, Reason: server.ReasonClock},
 	}
 }

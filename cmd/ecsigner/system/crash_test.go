@@ -258,7 +258,7 @@ func TestReleaseHasNoFailpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, pkg := range []string{"signer", "enrol"} {
+		for _, pkg := range []string{"signer", "enrol", "cmd/ecsigner/backup", "cmd/ecsigner/restore"} {
 			if got := bytes.Contains(symbols, []byte("ecsigner/"+pkg+".failpoint")); got != c.want {
 				t.Errorf("built with %q: %s.failpoint is in the program: %v", c.flags, pkg, got)
 			}
