@@ -3,6 +3,7 @@ package tiles_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func signingStories() []story {
 		{"signed with another credential", edited(s, sign, func(e *audit.SigningSigned) { e.Credential = "cred-9" }), sign, "something else"},
 		{"signed under another binding", edited(s, sign, func(e *audit.SigningSigned) { e.BindingVersion = 2 }), sign, "something else"},
 		{"too few signatures", edited(s, sign, func(e *audit.SigningSigned) { e.Signatures = e.Signatures[:1] }), sign, "1 signatures for 2 digests"},
-		{"signed twice", append(s[:], s[sign]), 5, "was signed after it was signed"},
+		{"signed twice", append(s, s[sign]), 5, "was signed after it was signed"},
 		{"signed after closing", with(s, sign, sign, closing(audit.OutcomeAbandoned)), 5, "was signed after it was closed"},
 		{"signed after revocation", with(s, sign, sign, revoked), 5, `version 2 was "revoked"`},
 
@@ -102,17 +103,17 @@ func signingStories() []story {
 		{"activated other digests", edited(s[:sign], activate, func(e *audit.SigningActivated) { e.DTBSR = digests(2, "x") }), activate, "something else than was requested"},
 		{"activated by another", edited(s[:sign], activate, func(e *audit.SigningActivated) { e.Caller = "other" }), activate, "something else than was requested"},
 		{"activated twice", with(s, sign, sign, s[activate]), 4, "activated again"},
-		{"activated after its end", append(s[:], s[activate]), 5, "activated after it was signed"},
+		{"activated after its end", append(s, s[activate]), 5, "activated after it was signed"},
 
 		{"requested without access", append([]audit.Event{withdrawn}, s...)[:2], 1, "no access"},
-		{"requested twice", append(s[:], s[asked]), 5, "requested before"},
+		{"requested twice", append(s, s[asked]), 5, "requested before"},
 		{"resumed unrequested", []audit.Event{resumed(2)}, 0, "never requested"},
 		{"resumed before its activation", with(s, activate, activate, resumed(2)), 3, "never activated"},
-		{"resumed after its end", append(s[:], resumed(2)), 5, "resumed after it was signed"},
+		{"resumed after its end", append(s, resumed(2)), 5, "resumed after it was signed"},
 		{"fence stands still", with(s, sign, sign, resumed(1)), 4, "fence 1 of op-0 follows fence 1"},
 		{"fence left out", with(s, sign, sign, resumed(3)), 4, "fence 3 of op-0 follows fence 1"},
 		{"withheld unauthorised", []audit.Event{s[asked], audit.SigningWithheld{Operation: "op-0", Fence: 1}}, 1, "nobody authorised"},
-		{"closed after signing", append(s[:], closing(audit.OutcomeExpired)), 5, "closed after it was signed"},
+		{"closed after signing", append(s, closing(audit.OutcomeExpired)), 5, "closed after it was signed"},
 		{"closed twice", []audit.Event{s[asked], closing(audit.OutcomeExpired), closing(audit.OutcomeExpired)}, 2, "closed after it was closed"},
 
 		{"binding version repeated", []audit.Event{revoked, revoked}, 1, "version 2 of cred-0 follows version 2"},
@@ -160,7 +161,7 @@ func codeStories() []story {
 		{"challenge of another operation", []audit.Event{other[asked], other[code], audit.CodeAccepted{Challenge: "sign-1", Purpose: "sign", Subject: "op-0", Attempt: 1}}, 2, `was answered for "op-0"`},
 		{"challenge of another purpose", []audit.Event{s[asked], s[code], audit.CodeAccepted{Challenge: "sign-0", Purpose: "revoke", Subject: "op-0", Attempt: 1}}, 2, `was answered for "op-0"`},
 		{"challenge with two subjects", []audit.Event{s[asked], s[code], audit.CodeRequested{Challenge: "sign-0", Purpose: "sign", Subject: "op-1"}}, 2, "two subjects"},
-		{"code after the end", append(s[:], newer()), 5, "requested for op-0 after it was signed"},
+		{"code after the end", append(s, newer()), 5, "requested for op-0 after it was signed"},
 		{"counted while locked", []audit.Event{s[asked], s[code], refused(1), locked("documents", "caller"), refused(2)}, 4, "while cred-0 was locked"},
 		{"accepted while locked for all", []audit.Event{s[asked], s[code], refused(1), locked("other", "account"), answered(2)}, 4, "while cred-0 was locked"},
 		{"unlocked for another only", []audit.Event{s[asked], s[code], locked("other", "account"), unlocked, refused(1)}, 4, "while cred-0 was locked"},
@@ -180,14 +181,14 @@ func issuingStories() []story {
 	}
 	return []story{
 		{"sound", s, 0, ""},
-		{"two persons", append(s[:], other...), 0, ""},
+		{"two persons", append(s, other...), 0, ""},
 		{"cancelled", with(s, prepared, issuingLength, enr("cancelled", 6), end), 0, ""},
 		{"other data proven first", with(s, identityReported, identityReported, report("differs")), 0, ""},
 		{"proofing begun again", with(s, identityReported, identityReported, enr("data", 6), s[identityStarted], enr("proofing", 7))[:identityReported+3], 0, ""},
 
 		{"voucher made twice", with(s, enrolmentMade, enrolmentMade, s[voucherMade]), 1, "made before"},
 		{"voucher invented", s[enrolmentMade:], 0, "never made"},
-		{"voucher redeemed twice", append(s[:], audit.EnrolmentCreated{Enrolment: "enr-5", Voucher: s[enrolmentMade].(audit.EnrolmentCreated).Voucher, Caller: "portal"}), issuingLength, "redeemed before"},
+		{"voucher redeemed twice", append(s, audit.EnrolmentCreated{Enrolment: "enr-5", Voucher: s[enrolmentMade].(audit.EnrolmentCreated).Voucher, Caller: "portal"}), issuingLength, "redeemed before"},
 		{"created twice", with(s, changed2, changed2, s[enrolmentMade]), 3, "created before"},
 		{"changed uncreated", []audit.Event{enr("created", 1)}, 0, "never created"},
 		{"version left out", with(s, changed2, changed3)[:changed3], 3, "version 3 of enr-0 follows version 1"},
@@ -196,7 +197,7 @@ func issuingStories() []story {
 		{"issued after its end", with(s, issued, issuingLength, end, s[issued]), issued + 1, "certified after it was closed"},
 		{"key after its end", with(s, keyMade, issuingLength, end, s[keyMade]), keyMade + 1, "given a key after it was closed"},
 		{"code after its end", with(s, agreementCode, issuingLength, end, s[agreementCode]), agreementCode + 1, "requested for enr-0 after it was closed"},
-		{"closed after it was issued", append(s[:], end), issuingLength, "closed after it was issued"},
+		{"closed after it was issued", append(s, end), issuingLength, "closed after it was issued"},
 
 		{"phone confirmed without a code", with(s, phoneAnswer, phoneConfirmed), phoneAnswer, "no code for that was accepted"},
 		{"identity unasked", with(s, identityStarted, identityStarted+1)[:identityReported], identityReported - 1, "nobody was asked"},
@@ -213,7 +214,7 @@ func issuingStories() []story {
 		{"accepted by the phone's code", edited(s, accepted, func(e *audit.AgreementAccepted) { e.Challenge = "phone-0" }), accepted, "no code for that was"},
 		{"no key", with(s, keyMade, intended), keyMade, "before a key was generated"},
 		{"two keys", with(s, intended, intended, s[keyMade]), keyMade + 1, "a second key"},
-		{"key of another", edited(append(s[:], other...), issuingLength+keyMade, func(e *audit.KeyGenerated) { e.Credential = "cred-0" })[:issuingLength+keyMade+1], issuingLength + keyMade, "which has a certificate"},
+		{"key of another", edited(append(s, other...), issuingLength+keyMade, func(e *audit.KeyGenerated) { e.Credential = "cred-0" })[:issuingLength+keyMade+1], issuingLength + keyMade, "which has a certificate"},
 		{"no intent", with(s, intended, intended+1), issued - 1, "without intent"},
 		{"intended twice", with(s, changed8, changed8, s[intended]), intended + 1, "intended before"},
 		{"two intents", with(s, changed8, changed8, audit.CertificateIntended{Enrolment: "enr-0", Serial: "0099", TBS: digest("x")}), intended + 1, "a second certificate was intended"},
@@ -230,7 +231,7 @@ func TestRules(t *testing.T) {
 	before := issuing(0)
 	for _, s := range append(signingStories(), codeStories()...) {
 		t.Run(s.name, func(t *testing.T) {
-			s.events, s.at = append(before[:], s.events...), s.at+len(before)
+			s.events, s.at = append(slices.Clone(before), s.events...), s.at+len(before)
 			convict(t, s, tiles.Options{})
 		})
 	}
