@@ -148,7 +148,7 @@ func (e *edge) config() Config {
 func newEdge(t *testing.T) *edge {
 	t.Helper()
 	empty := signer.Artifact{ReaderAt: bytes.NewReader(nil), Close: func() error { return nil }}
-	return &edge{t: t, ca: newCA(t), log: &lockedBuffer{}, fakes: &fakes{limit: 1 << 20, result: empty}, ended: make(chan error, 1)}
+	return &edge{t: t, ca: newCA(t), log: &lockedBuffer{}, fakes: &fakes{operation: signer.View{State: signer.StateSigned}, limit: 1 << 20, result: empty}, ended: make(chan error, 1)}
 }
 
 // serve starts on loopback; the server ends with the test.

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/enrol"
-	"github.com/ecsigner/ecsigner/signer"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"github.com/ecsigner/ecsigner/signer"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )

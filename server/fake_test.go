@@ -12,6 +12,11 @@ import (
 
 // fakes stand for all use cases. before runs first in every method and may fail, block or panic.
 type fakes struct {
+	operation  signer.View // what Get answers
+	operations []signer.View
+	cursor     signer.Cursor
+	query      signer.Query // what List was asked
+
 	mu     sync.Mutex
 	before func(ctx context.Context, method string) error
 	calls  []string // "method caller"
@@ -210,8 +215,19 @@ func (f fakeSigner) Artifact(ctx context.Context, caller signer.Caller, _ signer
 	return f.result, f.enter(ctx, "Artifact", caller.Name)
 }
 
+func (f fakeSigner) List(ctx context.Context, caller signer.Caller, q signer.Query) ([]signer.View, signer.Cursor, error) {
+	f.mu.Lock()
+	f.query = q
+	views, next := f.operations, f.cursor
+	f.mu.Unlock()
+	return views, next, f.enter(ctx, "List", caller.Name)
+}
+
 func (f fakeSigner) Get(ctx context.Context, caller signer.Caller, _ signer.OperationID) (signer.View, error) {
-	return signer.View{}, f.enter(ctx, "Get", caller.Name+"/"+caller.Registered)
+	f.mu.Lock()
+	v := f.operation
+	f.mu.Unlock()
+	return v, f.enter(ctx, "Get", caller.Name+"/"+caller.Registered)
 }
 
 func (f fakeSigner) Create(ctx context.Context, caller signer.Caller, _ string, c signer.CreateRequest) (signer.View, error) {

@@ -194,7 +194,7 @@ func TestEmptyRequests(t *testing.T) {
 	}
 	allowed := map[string]bool{
 		"ListEnrolmentsRequest": true, "ListCredentialsRequest": true, "GetChainRequest": true, "GetCrlRequest": true,
-		"GetCheckpointRequest": true, "GetReceiptRequest": true, "ListEntriesRequest": true,
+		"GetCheckpointRequest": true, "ListSigningOperationsRequest": true, "GetReceiptRequest": true, "ListEntriesRequest": true,
 	}
 	for _, m := range methods() {
 		err := v.Validate(m.request())

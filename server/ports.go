@@ -76,6 +76,7 @@ type Access interface {
 type Signing interface {
 	Documents
 	Get(ctx context.Context, caller signer.Caller, id signer.OperationID) (signer.View, error)
+	List(ctx context.Context, caller signer.Caller, q signer.Query) ([]signer.View, signer.Cursor, error)
 	Create(ctx context.Context, caller signer.Caller, requestID string, c signer.CreateRequest) (signer.View, error)
 	Authorize(ctx context.Context, caller signer.Caller, id signer.OperationID, code string) (signer.View, error)
 	SigningCodes

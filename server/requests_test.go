@@ -101,6 +101,11 @@ func largest() []proto.Message {
 		&pb.GetSigningOperationRequest{OperationId: id},
 		&pb.CancelSigningOperationRequest{RequestId: requestID, OperationId: id},
 		&pb.CompleteSigningOperationRequest{RequestId: requestID, OperationId: id},
+		&pb.ListSigningOperationsRequest{
+			PageSize: 100, PageToken: strings.Repeat("9", 18) + "." + id, State: pb.SigningState_SIGNING_STATE_CLOSED, CredentialId: id,
+			CreatedFromTime: soon, CreatedBeforeTime: soon,
+		},
+		&pb.WatchSigningOperationRequest{OperationId: id, AfterRevision: 1 << 63},
 		&pb.GetChainRequest{},
 		&pb.GetCrlRequest{},
 		&pb.GetCheckpointRequest{},

@@ -130,7 +130,7 @@ func New(c Config) (*Server, error) {
 	pb.RegisterEnrolmentServiceServer(s.grpc, &enrolments{Enrolments: c.Enrolments, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCredentialServiceServer(s.grpc, &credentialsService{Credentials: c.Credentials})
 	pb.RegisterDocumentServiceServer(s.grpc, &documents{Signing: c.Signing})
-	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing})
+	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCaServiceServer(s.grpc, &authority{chain: c.Chain, crl: c.CRL})
 	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log})
 	pb.RegisterAdminServiceServer(s.grpc, &admin{Vouchers: c.Enrolments, Credentials: c.Credentials, ClientIssuer: c.Issuer})

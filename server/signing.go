@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -11,7 +12,9 @@ import (
 // signing answers SigningService.
 type signing struct {
 	pb.UnsafeSigningServiceServer
-	Signing Signing
+	Signing  Signing
+	watch    time.Duration
+	stopping <-chan struct{}
 }
 
 var _ pb.SigningServiceServer = (*signing)(nil)
@@ -71,7 +74,7 @@ func operationOf(v signer.View) *pb.SigningOperation {
 	out := &pb.SigningOperation{
 		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
-		Algorithm: schemeOf(v.Algorithm), DocumentsSha256: v.Documents,
+		Algorithm: schemeOf(v.Algorithm), Revision: v.Version, DocumentsSha256: v.Documents,
 	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{

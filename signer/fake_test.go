@@ -2,6 +2,7 @@ package signer_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -16,6 +17,8 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -214,6 +217,22 @@ func (tx *fakeTx) OpenOperations(t time.Time, limit int) ([]signer.Operation, er
 		}
 	}
 	return out, nil
+}
+
+func (tx *fakeTx) OperationsOf(caller string, q signer.Query) ([]signer.Operation, error) {
+	var out []signer.Operation
+	for _, o := range tx.operations {
+		after := q.After.ID == "" || o.Created.Before(q.After.Created) || o.Created.Equal(q.After.Created) && o.ID < q.After.ID
+		if o.Caller == caller && (q.State == "" || o.State == q.State) && (q.Credential == "" || o.Credential == q.Credential) &&
+			!o.Created.Before(q.From) && o.Created.Before(q.Before) && after {
+			o.Activation, o.Signatures, o.Results = credential.Sealed{}, nil, nil
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b signer.Operation) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(string(b.ID), string(a.ID)))
+	})
+	return out[:min(len(out), q.Limit)], nil
 }
 
 func get[K comparable, V any](m map[K]V, k K, absent error) (V, error) {

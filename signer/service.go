@@ -126,6 +126,7 @@ func New(c Config) (*Service, error) {
 // View is an operation as its caller sees it.
 type View struct {
 	ID         OperationID
+	Version    uint64 // rises with each change
 	State      State
 	Outcome    string
 	Credential credential.ID
@@ -176,39 +177,47 @@ func own(tx Tx, caller Caller, id OperationID) (Operation, error) {
 
 // view opens the seal before it shows anything, so that what a database writer changed is never shown as genuine.
 func (s *Service) view(ctx context.Context, o Operation) (View, error) {
+	v, items, err := s.opened(ctx, o)
+	if err != nil || o.State != StateSigned {
+		return v, err
+	}
+	for i := range v.Items {
+		if i < len(o.Signatures) && i < len(o.Results) {
+			v.Items[i].Signature, v.Items[i].Result = o.Signatures[i], o.Results[i]
+		}
+	}
+	if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
+		return View{}, err
+	}
+	return v, nil
+}
+
+// opened is view without what an operation has only once it is signed.
+func (s *Service) opened(ctx context.Context, o Operation) (View, []Item, error) {
 	v := View{
-		ID: o.ID, State: o.State, Outcome: o.Outcome, Credential: o.Credential, Created: o.Created, Expires: o.Expires,
+		ID: o.ID, Version: o.Version, State: o.State, Outcome: o.Outcome, Credential: o.Credential, Created: o.Created, Expires: o.Expires,
 	}
 	items, err := UnmarshalItems(o.Items)
 	if err != nil {
-		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+		return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 	}
 	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
 	switch {
 	case err == nil:
 		if err := matches(o, sealed); err != nil {
-			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+			return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 		}
 		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
 		v.Documents = DocumentsDigest(sealed.Documents)
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
 	default:
-		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+		return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 	}
-	for i, it := range items {
-		iv := ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR}
-		if o.State == StateSigned && i < len(o.Signatures) && i < len(o.Results) {
-			iv.Signature, iv.Result = o.Signatures[i], o.Results[i]
-		}
-		v.Items = append(v.Items, iv)
+	for _, it := range items {
+		v.Items = append(v.Items, ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR})
 	}
-	if o.State == StateSigned {
-		if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
-			return View{}, err
-		}
-	}
-	return v, nil
+	return v, items, nil
 }
 
 // matches holds the stored columns against the sealed record.

@@ -104,6 +104,7 @@ type Tx interface {
 	Outbox
 	Grants
 	Documents
+	Lists
 	// Operation returns ErrNotFound for an unknown id. It is locked until commit.
 	Operation(id OperationID) (Operation, error)
 	// PutOperation stores o and raises its version. ErrConflict when o.Version is not the stored one.

@@ -135,6 +135,25 @@ func (t *tx) OpenOperations(before time.Time, limit int) ([]signer.Operation, er
 	return list(t, "operations", t.q.OpenOperations, key, operationOf)
 }
 
+// OperationsOf implements signer.Lists.
+func (t *tx) OperationsOf(caller string, q signer.Query) ([]signer.Operation, error) {
+	key := sqlc.OperationsOfCallerParams{
+		Caller: caller, Since: micros(q.From), Before: micros(q.Before), State: string(q.State), Credential: string(q.Credential),
+		LastCreated: micros(q.Before), N: int64(q.Limit),
+	}
+	if q.After.ID != "" {
+		key.LastCreated, key.LastID = micros(q.After.Created), string(q.After.ID)
+		key.Before = min(key.Before, key.LastCreated+1) // the index is read from the cursor on
+	}
+	return list(t, "operations", t.q.OperationsOfCaller, key, func(r sqlc.OperationsOfCallerRow) (signer.Operation, error) {
+		return signer.Operation{
+			ID: signer.OperationID(r.ID), Version: uint64(r.Version), Caller: r.Caller, Credential: credential.ID(r.Credential),
+			State: signer.State(r.State), Outcome: r.Outcome, Sealed: sealedOf(r.Record, r.Seal), Items: r.Items,
+			LogIndex: r.LogIndex, Created: instant(r.Created), Expires: instant(r.Expires),
+		}, nil
+	})
+}
+
 // PutOperation implements signer.Tx.
 func (t *tx) PutOperation(o signer.Operation) error {
 	row := sqlc.Operation{

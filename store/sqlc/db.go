@@ -144,6 +144,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.operationStmt, err = db.PrepareContext(ctx, operation); err != nil {
 		return nil, fmt.Errorf("error preparing query Operation: %w", err)
 	}
+	if q.operationsOfCallerStmt, err = db.PrepareContext(ctx, operationsOfCaller); err != nil {
+		return nil, fmt.Errorf("error preparing query OperationsOfCaller: %w", err)
+	}
 	if q.putCertificateStmt, err = db.PrepareContext(ctx, putCertificate); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCertificate: %w", err)
 	}
@@ -409,6 +412,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing operationStmt: %w", cerr)
 		}
 	}
+	if q.operationsOfCallerStmt != nil {
+		if cerr := q.operationsOfCallerStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing operationsOfCallerStmt: %w", cerr)
+		}
+	}
 	if q.putCertificateStmt != nil {
 		if cerr := q.putCertificateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putCertificateStmt: %w", cerr)
@@ -588,6 +596,7 @@ type Queries struct {
 	lostStmt                  *sql.Stmt
 	openOperationsStmt        *sql.Stmt
 	operationStmt             *sql.Stmt
+	operationsOfCallerStmt    *sql.Stmt
 	putCertificateStmt        *sql.Stmt
 	putChallengeStmt          *sql.Stmt
 	putDeliveryStmt           *sql.Stmt
@@ -654,6 +663,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		lostStmt:                  q.lostStmt,
 		openOperationsStmt:        q.openOperationsStmt,
 		operationStmt:             q.operationStmt,
+		operationsOfCallerStmt:    q.operationsOfCallerStmt,
 		putCertificateStmt:        q.putCertificateStmt,
 		putChallengeStmt:          q.putChallengeStmt,
 		putDeliveryStmt:           q.putDeliveryStmt,

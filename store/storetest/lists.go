@@ -127,6 +127,66 @@ func testOpenOperations(t *testing.T, w *World, s Store) {
 	}
 }
 
+func testOperationsOf(t *testing.T, w *World, s Store) {
+	at := func(n int) time.Time { return w.Now().Add(time.Duration(n) * time.Second) }
+	if _, err := s.Signer().Update(context.Background(), func(tx signer.Tx) error {
+		tx.Append(Created(0))
+		for n, o := range []signer.Operation{
+			{Caller: "documents-1", State: signer.StateRequested, Credential: "c1", Created: at(1)},
+			{Caller: "documents-1", State: signer.StateSigned, Credential: "c1", Created: at(2), Signatures: [][]byte{{1}}, Results: [][]byte{{2}}},
+			{Caller: "documents-2", State: signer.StateSigned, Credential: "c1", Created: at(3)},
+			{Caller: "documents-1", State: signer.StateSigned, Credential: "c2", Created: at(2)}, // at the same moment
+			{Caller: "documents-1", State: signer.StateClosed, Credential: "c2", Created: at(0)},
+		} {
+			o.ID = signer.OperationID(name("op", n))
+			if err := tx.PutOperation(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signer().View(context.Background(), func(tx signer.Tx) error {
+		for _, c := range []struct {
+			what   string
+			caller string
+			query  signer.Query
+			want   []string
+		}{
+			{"all of a caller", "documents-1", signer.Query{}, []string{"op-3", "op-1", "op-0", "op-4"}},
+			{"of another", "documents-2", signer.Query{}, []string{"op-2"}},
+			{"of a stranger", "documents-3", signer.Query{}, nil},
+			{"a page", "documents-1", signer.Query{Limit: 2}, []string{"op-3", "op-1"}},
+			{"behind one of the same moment", "documents-1", signer.Query{After: signer.Cursor{Created: at(2), ID: "op-3"}}, []string{"op-1", "op-0", "op-4"}},
+			{"the next page", "documents-1", signer.Query{After: signer.Cursor{Created: at(2), ID: "op-1"}}, []string{"op-0", "op-4"}},
+			{"by state", "documents-1", signer.Query{State: signer.StateSigned}, []string{"op-3", "op-1"}},
+			{"by credential", "documents-1", signer.Query{Credential: "c1"}, []string{"op-1", "op-0"}},
+			{"by both", "documents-1", signer.Query{Credential: "c1", State: signer.StateClosed}, nil},
+			{"from", "documents-1", signer.Query{From: at(1)}, []string{"op-3", "op-1", "op-0"}},
+			{"before", "documents-1", signer.Query{Before: at(1)}, []string{"op-4"}},
+			{"from and before", "documents-1", signer.Query{From: at(1), Before: at(2)}, []string{"op-0"}},
+		} {
+			if c.query.Before.IsZero() {
+				c.query.Before = at(100)
+			}
+			if c.query.Limit == 0 {
+				c.query.Limit = 10
+			}
+			list, err := tx.OperationsOf(c.caller, c.query)
+			expect(t, c.what, ids(list, func(o signer.Operation) string { return string(o.ID) }), err, c.want...)
+			for _, o := range list {
+				if o.Signatures != nil || o.Results != nil {
+					t.Errorf("%s: %s comes with its signatures", c.what, o.ID)
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testOutbox(t *testing.T, w *World, s Store) {
 	ctx := context.Background()
 	putAll(t, s, func(tx enrol.Tx) error {

@@ -109,6 +109,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"unique things are put once", testUnique},
 		{"lists are ordered and limited", testLists},
 		{"open operations", testOpenOperations},
+		{"a caller's operations", testOperationsOf},
 		{"outbox", testOutbox},
 		{"an error undoes its unit of work", testError},
 		{"a panic undoes its unit of work", testPanic},

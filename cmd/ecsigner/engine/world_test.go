@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
@@ -59,6 +60,13 @@ func newWorld(t *testing.T, edit ...func(*config.Config)) *world {
 		stop()
 		if err := <-ended; err != nil {
 			t.Errorf("the server ended with %v", err)
+		}
+		vkey, err := os.ReadFile(w.Path(FileLogKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := tiles.VerifyDir(context.Background(), w.engine.logDir(), strings.TrimSpace(string(vkey))); err != nil {
+			t.Errorf("the log that is left: %v: %v", err, r.Findings)
 		}
 		if text := w.log.String(); strings.Contains(text, `"INTERNAL"`) || strings.Contains(text, "panicked") {
 			t.Errorf("the server failed inside:\n%s", linesWith(text, `"INTERNAL"`, "panicked"))
