@@ -68,7 +68,7 @@ func mask(text, out string) string {
 		{`[0-9A-Z]{4}(-[0-9A-Z]{4}){4}`, "VOUCHER"},
 		{`(Код|Kod|Code) \d{6}`, "$1 CODE"},
 		{`Serial Number: [0-9A-F]+`, "Serial Number: SERIAL"},
-		{`SHA-256 [0-9a-f]{8,16}…`, "SHA-256 HASH…"},
+		{`(SHA-256(?: of all)?) [0-9a-f]{8,16}…`, "$1 HASH…"},
 		{`…[0-9a-f]{8} `, "…SERIAL "},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
 		{`PDF of \d+ kB`, "PDF of SIZE kB"},
