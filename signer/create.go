@@ -108,9 +108,14 @@ func repeated(tx Tx, caller Caller, id string, print []byte) (string, error) {
 func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c CreateRequest) (View, error) {
 	print := c.fingerprint()
 	var earlier string
+	var r credential.Record
+	var unknown error // what reading r met, which comes after the mistakes in the request
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		earlier, err = repeated(tx, caller, requestID, print)
-		return err
+		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
+			return err
+		}
+		r, unknown = granted(tx, caller, c.Credential)
+		return nil
 	})
 	if err != nil {
 		return View{}, err
@@ -123,7 +128,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	}
 
 	// step 1: prepare. A crash here leaves nothing.
-	u, err := s.usable(ctx, caller, c.Credential)
+	u, err := s.judge(ctx, c.Credential, r, unknown)
 	if err != nil {
 		return View{}, err
 	}
@@ -170,7 +175,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if earlier != "" {
 		return s.Get(ctx, caller, OperationID(earlier))
 	}
-	return s.Get(ctx, caller, o.ID)
+	return s.view(ctx, o) // as it was committed: nobody can have changed it, for nobody knows its id yet
 }
 
 func (c CreateRequest) fingerprint() []byte {

@@ -59,6 +59,7 @@ type fakeStore struct {
 	mu    sync.Mutex
 	state state
 	n     int
+	views int // calls of View
 	fault func(n int) fate
 }
 
@@ -118,6 +119,7 @@ func (f *fakeStore) Update(ctx context.Context, do func(signer.Tx) error) (audit
 
 func (f *fakeStore) View(_ context.Context, do func(signer.Tx) error) error {
 	f.mu.Lock()
+	f.views++
 	tx := &fakeTx{state: f.state.clone()}
 	f.mu.Unlock()
 	return do(tx)
@@ -249,7 +251,7 @@ type device struct {
 	keys   map[string]crypto.Signer
 	signed map[string]int
 	before func() error
-	spoil  bool
+	spoil  int // the number of the digest in a call, from 1, whose signature is wrong
 }
 
 func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
@@ -290,13 +292,13 @@ func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, algori
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out [][]byte
-	for _, g := range digests {
+	for i, g := range digests {
 		d.signed[string(wrapped)]++
 		s, err := d.keys[string(wrapped)].Sign(rand.Reader, g, opts)
 		if err != nil {
 			return nil, err
 		}
-		if d.spoil {
+		if d.spoil == i+1 {
 			s[len(s)-1] ^= 1
 		}
 		out = append(out, s)

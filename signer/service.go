@@ -253,16 +253,30 @@ type usable struct {
 	leaf    *x509.Certificate
 }
 
-// usable reads the credential and checks grant, seal, status, certificate and validity.
-func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID) (usable, error) {
+// usable reads the credential and checks grant, seal, status, certificate and validity. What else is needed is read from
+// the same snapshot.
+func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID, also ...func(Tx)) (usable, error) {
 	var r credential.Record
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if _, err = tx.Grant(id, caller.Name); err != nil {
-			return err
+		for _, read := range also {
+			read(tx)
 		}
-		r, err = tx.Credential(id)
+		r, err = granted(tx, caller, id)
 		return err
 	})
+	return s.judge(ctx, id, r, err)
+}
+
+// granted reads a credential that the caller was granted; any other is ErrNotFound.
+func granted(tx Tx, caller Caller, id credential.ID) (credential.Record, error) {
+	if _, err := tx.Grant(id, caller.Name); err != nil {
+		return credential.Record{}, err
+	}
+	return tx.Credential(id)
+}
+
+// judge decides on a credential that granted has read, or on the error that it met.
+func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Record, err error) (usable, error) {
 	if errors.Is(err, ErrNotFound) {
 		return usable{}, &FieldError{"credential", "unknown to this client; ask the operator for a grant", ErrCredential}
 	}

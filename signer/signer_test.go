@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -376,15 +377,50 @@ func TestRevokedDuringSigning(t *testing.T) {
 	}
 }
 
+// TestHSMThatSignsWronglyReleasesNothing: whatever the signature becomes and by whichever scheme, one that the
+// certificate does not verify is not even recorded, also if those before it are right.
 func TestHSMThatSignsWronglyReleasesNothing(t *testing.T) {
-	w := newWorld(t)
-	w.device.spoil = true
-	v := w.create(1)
-	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err == nil {
-		t.Fatal("a signature that does not verify was released")
+	for _, id := range []credential.ID{cred, rsaCred} {
+		for _, f := range []signer.Format{signer.PAdESBB, signer.CAdESBB, signer.Raw} {
+			w := newRSAWorld(t)
+			h := sha256.Sum256([]byte("x"))
+			item := signer.ItemRequest{Hash: h[:], Format: f}
+			if f == signer.PAdESBB {
+				d, err := w.s.Upload(ctx, docs, "upload", "a.pdf", bytes.NewReader(pdftest.Signable()[0].Data))
+				w.must(err)
+				item = signer.ItemRequest{Document: d.ID, Format: f}
+			}
+			v, err := w.s.Create(ctx, docs, "create", signer.CreateRequest{
+				Credential: id, Title: "T", Language: "en", Items: []signer.ItemRequest{item, item},
+			})
+			w.must(err)
+			w.device.spoil = 2
+			if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, cades.ErrSignature) {
+				t.Errorf("%s, %s: %v", id, f, err)
+			}
+			if o := w.store.state.operations[v.ID]; o.State == signer.StateSigned || len(o.Signatures) > 0 || len(o.Results) > 0 {
+				t.Errorf("%s, %s: it was recorded", id, f)
+			}
+			if w.device.count() != 2 {
+				t.Errorf("%s, %s: %d signatures were made, not those of the one attempt", id, f, w.device.count())
+			}
+		}
 	}
-	if w.store.state.operations[v.ID].State == signer.StateSigned {
-		t.Error("it was recorded")
+}
+
+// TestReads counts how often the store is read for one signature: each costs the database a transaction.
+func TestReads(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	if n := w.store.views; n != 1 {
+		t.Errorf("creating an operation reads %d times, not once", n)
+	}
+	w.store.views = 0
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.store.views; n != 3 { // the operation; what decides on it; what was recorded
+		t.Errorf("authorising it reads %d times, not 3", n)
 	}
 }
 

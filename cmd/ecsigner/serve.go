@@ -151,8 +151,9 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show the whole way from a voucher to a signed PDF, judged by independent programs",
 		Long: `demo sets up a test installation in a temporary directory, serves it, and is portal, identity provider, document
-system and person in turn, over the real interface. At the end independent programs judge the results. Nothing stays
-but what --out keeps. Without --file it signs the contract of the source tree and must be started there.`,
+system and persons in turn, over the real interface: from vouchers over signatures to a revocation. At the end
+independent programs judge the results; the exit code is 0 only when all of them agree. Nothing stays but what --out
+keeps. Without --file it signs the contract of the source tree and must be started there.`,
 		Example: "  ecsigner demo --out out",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
