@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -397,6 +398,7 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 // record stores the signatures with their evidence if this process still holds the fence and the credential is still
 // the same; else it records that they were withheld, and why.
 func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
+	now := s.Now().Truncate(time.Microsecond)
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		withheld = ""
 		stored, err := tx.Operation(o.ID)
@@ -423,7 +425,13 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
 			DTBSR: digests(items), Signatures: hashesOf(signatures),
 		})
-		return tx.PutOperation(stored)
+		if err := tx.PutOperation(stored); err != nil || !s.Notice {
+			return err
+		}
+		tx.Append(audit.NoticeSent{Subject: string(o.ID), Kind: string(sms.KindSigned)})
+		return tx.Enqueue(sms.Message{
+			ID: "msg-" + string(o.ID), Kind: sms.KindSigned, Subject: string(o.ID), CreatedAt: now, NotBefore: now,
+		})
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return "", fmt.Errorf("%w; fetch the operation to see", err)
