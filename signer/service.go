@@ -229,6 +229,10 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 		!errors.Is(err, otp.ErrBehind) {
 		return err
 	}
+	var lock *otp.BehindError
+	if errors.As(err, &lock) {
+		kind, subject = "lock", lock.Account
+	}
 	s.Alarm(ctx, kind, subject, err)
 	reason := err.Error()
 	_, _ = s.Store.Update(ctx, func(tx Tx) error {

@@ -242,6 +242,7 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 		}
 		tx.Append(audit.CodeAccepted{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: uint64(out.Attempt),
+			Account: ch.Account,
 		})
 		tx.Append(activated(stored, u, items, activation))
 		stored.State, stored.Activation = StateSigning, activation
@@ -288,7 +289,8 @@ func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
 func refused(tx Tx, ch otp.Challenge, out otp.Outcome) {
 	tx.Append(audit.CodeRefused{
 		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-		Result: string(out.Result), Attempt: uint64(out.Attempt),
+		Result: string(out.Result), Attempt: uint64(out.Attempt), Account: ch.Account,
+		Failures: uint64(out.Failures), //nolint:gosec // a small count
 	})
 	if out.NowLocked {
 		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
