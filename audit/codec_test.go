@@ -41,7 +41,7 @@ func samples() []Event {
 		AccessWithdrawn{"cred-1", "documents-1", "operator-1"},
 		CodeRequested{"ch-3", "sign", "op-1", "documents-1", "cred-1", "5e1f"},
 		CodeResent{"ch-3", "sign", "op-1", "documents-1", "cred-1", 2, "5e1f"},
-		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1, "cred-2"},
+		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1, "cred-2", 3},
 		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2, "cred-2"},
 		CodeLocked{"cred-1", "documents-1", "caller"},
 		CodeUnlocked{"cred-1", "documents-1", "caller"},

@@ -39,6 +39,7 @@ type CodeRefused struct {
 	Result    string // wrong, expired, …
 	Attempt   uint64 // 1, 2, … over a challenge; 0: refused without counting, whatever the code was
 	Account   string // whom failures lock; empty in older entries
+	Failures  uint64 // of the account, over all callers and in the present window; 0: not counted, or an older entry
 }
 
 // CodeAccepted says that the right code came and is spent.

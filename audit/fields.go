@@ -237,6 +237,7 @@ func (e CodeRefused) event(c *codec) Event {
 	c.id("result", &e.Result)
 	c.number("attempt", &e.Attempt)
 	c.later("account", &e.Account)
+	c.laterNumber("failures", &e.Failures)
 	return e
 }
 

@@ -298,13 +298,13 @@ func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challe
 		attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
 		if out.Result == otp.Accepted {
 			tx.Append(audit.CodeAccepted{
-				Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt,
+				Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt, Account: ch.Account,
 			})
 			return c.record(tx, from, r)
 		}
 		tx.Append(audit.CodeRefused{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-			Result: string(out.Result), Attempt: attempt,
+			Result: string(out.Result), Attempt: attempt, Account: ch.Account, Failures: uint64(max(0, out.Failures)), //nolint:gosec // not negative
 		})
 		if out.NowLocked {
 			tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})

@@ -96,6 +96,10 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, otp.ErrBehind) {
 		return err
 	}
+	var lock *otp.BehindError
+	if errors.As(err, &lock) {
+		kind, subject = "lock", lock.Account
+	}
 	s.Alarm(ctx, kind, subject, err)
 	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: plain(err.Error())}
 	if _, failed := s.Store.Update(ctx, func(tx Tx) error { tx.Append(event); return nil }); failed != nil {

@@ -416,7 +416,7 @@ func (w *world) restart(epoch uint64) {
 	}
 	w.s, err = signer.New(signer.Config{
 		Store: w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
-		MaxBytes: 1 << 20, Life: 15 * time.Minute, Alarm: func(_ context.Context, kind, _ string, _ error) {
+		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.alarms = append(w.alarms, kind)

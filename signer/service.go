@@ -81,7 +81,7 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required but Parts.
+// Config wires a Service. All fields are required but Parts and Notice.
 type Config struct {
 	Store    Store
 	Spool    Spool
@@ -92,6 +92,7 @@ type Config struct {
 	Rand     io.Reader
 	MaxBytes int64         // of one document
 	Life     time.Duration // of an operation that waits for its code
+	Notice   bool          // a text tells the person of each signature
 	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
 	Alarm    func(ctx context.Context, kind, subject string, err error)
 }
@@ -236,6 +237,10 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, sam.ErrStale) && !errors.Is(err, sam.ErrNotAuthorised) &&
 		!errors.Is(err, otp.ErrBehind) {
 		return err
+	}
+	var lock *otp.BehindError
+	if errors.As(err, &lock) {
+		kind, subject = "lock", lock.Account
 	}
 	s.Alarm(ctx, kind, subject, err)
 	reason := err.Error()

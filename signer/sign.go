@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -240,6 +241,7 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 		}
 		tx.Append(audit.CodeAccepted{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: uint64(out.Attempt),
+			Account: ch.Account,
 		})
 		tx.Append(activated(stored, u, items, activation))
 		stored.State, stored.Activation = StateSigning, activation
@@ -286,7 +288,8 @@ func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
 func refused(tx Tx, ch otp.Challenge, out otp.Outcome) {
 	tx.Append(audit.CodeRefused{
 		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-		Result: string(out.Result), Attempt: uint64(out.Attempt),
+		Result: string(out.Result), Attempt: uint64(out.Attempt), Account: ch.Account,
+		Failures: uint64(out.Failures), //nolint:gosec // a small count
 	})
 	if out.NowLocked {
 		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
@@ -394,6 +397,7 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 // record stores the signatures with their evidence if this process still holds the fence and the credential is still
 // the same; else it records that they were withheld, and why.
 func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
+	now := s.Now().Truncate(time.Microsecond)
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		withheld = ""
 		stored, err := tx.Operation(o.ID)
@@ -420,7 +424,13 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
 			DTBSR: digests(items), Signatures: hashesOf(signatures),
 		})
-		return tx.PutOperation(stored)
+		if err := tx.PutOperation(stored); err != nil || !s.Notice {
+			return err
+		}
+		tx.Append(audit.NoticeSent{Subject: string(o.ID), Kind: string(sms.KindSigned)})
+		return tx.Enqueue(sms.Message{
+			ID: "msg-" + string(o.ID), Kind: sms.KindSigned, Subject: string(o.ID), CreatedAt: now, NotBefore: now,
+		})
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return "", fmt.Errorf("%w; fetch the operation to see", err)

@@ -603,6 +603,67 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// Each signature is told of once, with its evidence; one that is withheld is not.
+func TestNotice(t *testing.T) {
+	w := newWorld(t)
+	notices := func() (found []sms.Message) {
+		for _, m := range w.store.state.messages {
+			if m.Kind == sms.KindSigned {
+				found = append(found, m)
+			}
+		}
+		return found
+	}
+	v := w.create(2)
+	code := w.code(v.ID)
+	for range 3 {
+		_, err := w.s.Authorize(ctx, docs, v.ID, code)
+		w.must(err)
+	}
+	if len(notices()) != 1 || notices()[0].Subject != string(v.ID) {
+		t.Fatalf("notices %+v", notices())
+	}
+	log := w.store.log()
+	if _, ok := log[len(log)-2].(audit.SigningSigned); !ok || log[len(log)-1] != (audit.NoticeSent{Subject: string(v.ID), Kind: "signed"}) {
+		t.Errorf("the log ends with %+v", log[len(log)-2:])
+	}
+	text, err := w.s.Compose(ctx, notices()[0])
+	w.must(err)
+	if want := "Вашим підписом підписано для «Договори Онлайн»: «Договір», документів: 2, 2026-11-20 12:00 UTC."; text.To != phone || !strings.HasPrefix(text.Body, want) {
+		t.Errorf("%s: %q, want %q", text.To, text.Body, want)
+	}
+
+	r := w.store.state.credentials[cred]
+	r.Phone = "+380671234567"
+	w.store.state.credentials[cred] = r
+	if _, err := w.s.Compose(ctx, notices()[0]); !errors.Is(err, signer.ErrIntegrity) {
+		t.Errorf("to another number: %v", err)
+	}
+	r.Phone = phone
+	w.store.state.credentials[cred] = r
+	w.restart(2)
+	if _, err := w.s.Compose(ctx, notices()[0]); !errors.Is(err, sms.ErrObsolete) {
+		t.Errorf("in a later epoch: %v", err)
+	}
+
+	w.restart(1)
+	other := w.create(1)
+	w.device.before = func() error { // the credential is sealed anew while the HSM signs
+		w.store.mu.Lock()
+		defer w.store.mu.Unlock()
+		r.Sealed.Seal = append([]byte(nil), r.Sealed.Seal...)
+		r.Sealed.Seal[0] ^= 1
+		w.store.state.credentials[cred] = r
+		return nil
+	}
+	if _, err := w.s.Authorize(ctx, docs, other.ID, w.code(other.ID)); !errors.Is(err, signer.ErrWithheld) {
+		t.Fatalf("error %v, want %v", err, signer.ErrWithheld)
+	}
+	if len(notices()) != 1 {
+		t.Errorf("a withheld signature is told of: %+v", notices())
+	}
+}
+
 func TestUploadLimits(t *testing.T) {
 	w := newWorld(t)
 	for name, tt := range map[string]struct {

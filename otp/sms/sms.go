@@ -17,6 +17,7 @@ const (
 	KindAgreement Kind = "agreement" // code that accepts the agreement
 	KindSign      Kind = "sign"      // code that authorises a signing operation
 	KindIssued    Kind = "issued"    // notice: the signature can be used
+	KindSigned    Kind = "signed"    // notice: it was used
 )
 
 // Message is one row of the outbox. It holds references only.

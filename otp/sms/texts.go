@@ -49,6 +49,11 @@ func texts() map[Kind]map[string]string {
 			"pl": "Twój podpis elektroniczny jest gotowy. Certyfikat …{serial} ważny do {until}. {who}.",
 			"en": "Your electronic signature is ready. Certificate …{serial} is valid until {until}. {who}.",
 		},
+		KindSigned: {
+			"uk": "Вашим підписом підписано для «{who}»: «{title}», документів: {count}, {time}. Це не ви? Зверніться до надавача.",
+			"pl": "Twoim podpisem podpisano dla „{who}”: „{title}”, dokumentów: {count}, {time}. To nie Ty? Zgłoś to dostawcy.",
+			"en": "Your signature was used for “{who}”: “{title}”, documents: {count}, {time}. Not you? Tell the provider.",
+		},
 	}
 }
 
@@ -70,7 +75,7 @@ func Compose(kind Kind, language string, parts int, f Fields) string {
 		names[name] = Shorten(Neutral(value), parts*septetsPart)
 	}
 	for {
-		filled := fill(text, f.Fixed, names)
+		filled := plain(fill(text, f.Fixed, names))
 		longest, size := "", 2 // a character and "…"
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if n := utf8.RuneCountInString(names[name]); n > size {
@@ -90,6 +95,16 @@ func shorter(name string, n int) string {
 		return Shorten(whole+"x", n-1)
 	}
 	return Shorten(name, n-1)
+}
+
+// plain writes a text without typographic marks where these alone keep it out of the default alphabet, in which more than
+// twice as many characters fit into a part.
+func plain(text string) string {
+	simple := strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "’", "'", "…", "...", "–", "-", "—", "-").Replace(text)
+	if strings.ContainsFunc(simple, func(r rune) bool { return septets(r) == 0 }) {
+		return text
+	}
+	return simple
 }
 
 func fill(text string, fixed, names map[string]string) string {

@@ -109,6 +109,7 @@ type Messages struct {
 	Provider string `yaml:"provider"`
 	Dir      string `yaml:"dir"`
 	Parts    int    `yaml:"parts"`
+	Signed   bool   `yaml:"signed"`
 }
 
 // Limits bounds what clients may ask for.
@@ -138,7 +139,7 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
 func Parse(text []byte) (Config, error) {
-	var c Config
+	c := Config{Messages: Messages{Signed: true}} // what holds for a key that is not there
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
 		return Config{}, fmt.Errorf("%w:\n%s", ErrConfig, yaml.FormatError(err, false, true))
 	}

@@ -181,7 +181,8 @@ func (e *Engine) openServices(ctx context.Context) error {
 	}
 	e.signer, err = signer.New(signer.Config{
 		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
-		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Parts: e.config.Messages.Parts, Alarm: e.alarm,
+		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
+		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
 	})
 	if err != nil {
 		return err
@@ -189,7 +190,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
-		sms.KindSign: e.signer.Compose,
+		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
 }

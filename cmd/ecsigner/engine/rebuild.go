@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // Rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
 // nothing: the lowest valid version of every binding, every revocation, what was signed under an activation that may
-// still last, and the tries of every challenge that may still live. It runs before anything is served.
+// still last, the tries of every challenge that may still live, failures and locks. It runs before anything is served.
 func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Module, issuing *enrol.Service, codes *otp.Memory) error {
 	// No challenge outlives the longest life that the configuration allows.
 	remember := func(challenge string, o otp.Outcome, at time.Time) {
@@ -24,6 +25,7 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 			codes.Note(otp.ID(challenge), o, ends, at)
 		}
 	}
+	accounts := newAccounts()
 	return log.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
 		switch v := event.(type) {
 		case audit.BindingChanged:
@@ -34,11 +36,46 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 			if until := at.Add(signer.ActivationLife); now.Before(until) {
 				trust.Finish(v.Operation, until)
 			}
+		case audit.CodeRequested:
+			accounts.requested(v, at)
+		case audit.CodeLocked:
+			codes.Locked(v.Credential, v.Caller, v.Scope, at)
+		case audit.CodeUnlocked:
+			codes.Unlocked(v.Credential, v.Caller)
 		case audit.CodeRefused:
+			if v.Attempt > 0 {
+				codes.Failed(accounts.of(v.Challenge, v.Account), v.Caller, int(v.Failures), at) //nolint:gosec // a small count
+			}
 			remember(v.Challenge, otp.Outcome{Result: otp.Rejected, Attempt: int(v.Attempt)}, at) //nolint:gosec // a small count
 		case audit.CodeAccepted:
+			codes.Forgiven(accounts.of(v.Challenge, v.Account), v.Caller)
 			remember(v.Challenge, otp.Outcome{Result: otp.Accepted, Attempt: int(v.Attempt)}, at) //nolint:gosec // a small count
 		}
 		return nil
 	})
 }
+
+// accounts knows whose failures a challenge counts for, where an older entry about it does not say: that of the entry by
+// which its code was requested, which is never much older.
+type accounts struct {
+	account map[string]string
+	begun   []requestedCode // in the order of the log
+}
+
+type requestedCode struct {
+	challenge string
+	at        time.Time
+}
+
+func newAccounts() *accounts { return &accounts{account: map[string]string{}} }
+
+func (a *accounts) requested(e audit.CodeRequested, at time.Time) {
+	for len(a.begun) > 0 && at.Sub(a.begun[0].at) > 2*config.MaxCodeLife {
+		delete(a.account, a.begun[0].challenge)
+		a.begun = a.begun[1:]
+	}
+	a.account[e.Challenge] = cmp.Or(e.Credential, e.Subject)
+	a.begun = append(a.begun, requestedCode{e.Challenge, at})
+}
+
+func (a *accounts) of(challenge, account string) string { return cmp.Or(account, a.account[challenge]) }

@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
@@ -22,7 +23,7 @@ func TestCodeSentAgain(t *testing.T) {
 	if err != nil || again.GetNumber() != 1 || again.GetSentCount() != 2 {
 		t.Fatalf("%v, %v", again, err)
 	}
-	if second := i.Code("sign", "“contract”"); second != code {
+	if second := i.Code("sign", "\"contract\""); second != code {
 		t.Errorf("the text that was sent again says %s, the first %s", second, code)
 	}
 	if last, err := send(false); err != nil || !last.GetExpireTime().AsTime().Equal(again.GetExpireTime().AsTime()) {
@@ -31,12 +32,12 @@ func TestCodeSentAgain(t *testing.T) {
 	if _, err := send(false); refusalOf(err).reason != "CODE_SENT_OFTEN" {
 		t.Errorf("a fourth text of one code: %v", err)
 	}
-	i.Code("sign", "“contract”")
+	i.Code("sign", "\"contract\"")
 	fresh, err := send(true)
 	if err != nil || fresh.GetNumber() != 2 || fresh.GetSentCount() != 1 {
 		t.Fatalf("%v, %v", fresh, err)
 	}
-	next := i.Code("sign", "“contract”")
+	next := i.Code("sign", "\"contract\"")
 	if next != code {
 		if _, err := i.Authorize(o.GetId(), code); refusalOf(err).reason != "CODE_REJECTED" {
 			t.Errorf("the voided code: %v", err)
@@ -44,5 +45,8 @@ func TestCodeSentAgain(t *testing.T) {
 	}
 	if _, err := i.Authorize(o.GetId(), next); err != nil {
 		t.Error(err)
+	}
+	if notice := i.Message("signed", `"contract"`); !strings.HasPrefix(notice, `Your signature was used for "Client documents": "contract", documents: 1, 20`) {
+		t.Errorf("the notice says %q", notice)
 	}
 }

@@ -290,7 +290,7 @@ func (i *Installation) Message(kind, contains string) string {
 			var m struct{ Kind, Text string }
 			b, err := os.ReadFile(f)
 			i.must(err)
-			if !i.seen[f] && json.Unmarshal(b, &m) == nil && m.Kind == kind && strings.Contains(m.Text, contains) {
+			if !i.seen[f] && json.Unmarshal(b, &m) == nil && m.Kind == kind && strings.Contains(straight(m.Text), straight(contains)) {
 				i.seen[f] = true
 				return m.Text
 			}
@@ -303,6 +303,9 @@ func (i *Installation) Message(kind, contains string) string {
 	i.t.Fatalf("no message of kind %s with %q came to the phone", kind, contains)
 	return ""
 }
+
+// straight writes quotation marks as a text in the default alphabet of the phone network has them.
+func straight(text string) string { return strings.NewReplacer("“", `"`, "”", `"`).Replace(text) }
 
 // Code waits for a message like Message and returns the code in it.
 func (i *Installation) Code(kind, contains string) string {
