@@ -51,7 +51,7 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 }
 
 func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r credential.Record) (sms.Text, error) {
-	b, sealed, err := s.opened(ctx, o, r)
+	b, sealed, err := s.spokenOf(ctx, o, r)
 	if err != nil {
 		return sms.Text{}, err
 	}
@@ -71,8 +71,8 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 	return sms.Text{To: r.Phone, Body: codeText(sealed, code, s.Parts)}, nil
 }
 
-// opened opens what a text speaks of, and holds the number against the binding.
-func (s *Service) opened(ctx context.Context, o Operation, r credential.Record) (credential.Binding, sam.Operation, error) {
+// spokenOf opens what a text speaks of, and holds the number against the binding.
+func (s *Service) spokenOf(ctx context.Context, o Operation, r credential.Record) (credential.Binding, sam.Operation, error) {
 	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
 	if err != nil {
 		return credential.Binding{}, sam.Operation{}, err
@@ -96,7 +96,7 @@ func (s *Service) notice(ctx context.Context, m sms.Message, o Operation, r cred
 	if _, err := s.Trust.OpenOperation(ctx, o.Sealed); errors.Is(err, sam.ErrSeal) {
 		return sms.Text{}, sms.ErrObsolete
 	}
-	_, sealed, err := s.opened(ctx, o, r)
+	_, sealed, err := s.spokenOf(ctx, o, r)
 	if err != nil {
 		return sms.Text{}, s.integrity(ctx, "operation", string(o.ID), err)
 	}
