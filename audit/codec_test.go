@@ -55,6 +55,7 @@ func samples() []Event {
 		ServiceStopped{},
 		NoticeSent{"cred-1", "signed"},
 		ClientAdded{"documents-1", "documents", "operator-1"},
+		IdentityNotified{"veriff", "session-1", "0ff1ce", "enr-1"},
 	}
 }
 

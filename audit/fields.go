@@ -36,6 +36,7 @@ func events() []Event {
 		ServiceStopped{},
 		NoticeSent{},
 		ClientAdded{},
+		IdentityNotified{},
 	}
 }
 
@@ -351,5 +352,15 @@ func (e ClientAdded) event(c *codec) Event {
 	c.id("client", &e.Client)
 	c.id("role", &e.Role)
 	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (IdentityNotified) kind() string { return "identity.notified" }
+
+func (e IdentityNotified) event(c *codec) Event {
+	c.id("provider", &e.Provider)
+	c.id("session", &e.Session)
+	c.id("event", &e.Event)
+	c.maybe("enrolment", &e.Enrolment)
 	return e
 }

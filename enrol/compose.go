@@ -13,7 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 )
 
-// Compose makes the text of a message of kind phone, agreement or issued. It goes only to the number that the sealed
+// Compose makes the text of a message of kind phone, agreement, issued, deferred or expired. It goes only to the number that the sealed
 // enrolment commits to, and carries a code only while the challenge is the enrolment's current one and could still be
 // answered; sms.ErrObsolete otherwise.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
@@ -23,6 +23,9 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 	}
 	if m.Kind == sms.KindIssued {
 		return s.issuedText(ctx, r)
+	}
+	if m.Kind == sms.KindDeferred || m.Kind == sms.KindExpired {
+		return s.waitText(m.Kind, r)
 	}
 	st, open := stepOf(r.sealed.State)
 	if !open || st.kind != m.Kind || r.row.Challenge != otp.ID(m.Challenge) {
@@ -91,4 +94,34 @@ func (s *Service) issuedText(ctx context.Context, r record) (sms.Text, error) {
 		To:   r.row.Phone,
 		Body: fmt.Sprintf(text, serial[max(0, len(serial)-8):], h.row.NotAfter.Format(time.DateOnly), strings.TrimSuffix(sms.Shorten(s.Provider.Name, 40), ".")),
 	}, nil
+}
+
+// waitText tells the person that the proof of their identity takes longer, and until when it is waited for; or that the
+// enrolment has ended without a certificate.
+func (s *Service) waitText(kind sms.Kind, r record) (sms.Text, error) {
+	format := map[string]string{
+		"uk": "Перевірка вашої особи потребує більше часу, до %s. Результат побачите там, де подали заявку. %s.",
+		"pl": "Weryfikacja Twojej tożsamości potrwa dłużej, do %s. Wynik zobaczysz tam, gdzie złożono wniosek. %s.",
+		"en": "The check of your identity takes longer, until %s. You will see the result where you applied. %s.",
+	}
+	if kind == sms.KindExpired {
+		format = map[string]string{
+			"uk": "Час на видачу вашого сертифіката минув %s. Щоб отримати його, почніть знову. %s.",
+			"pl": "Czas na wydanie Twojego certyfikatu minął %s. Aby go otrzymać, zacznij od nowa. %s.",
+			"en": "The time to issue your certificate ended on %s. To get one, begin again. %s.",
+		}
+	}
+	if r.sealed.State != map[sms.Kind]State{sms.KindDeferred: StateDeferred, sms.KindExpired: StateExpired}[kind] {
+		return sms.Text{}, sms.ErrObsolete
+	}
+	text, ok := format[r.row.Language]
+	if !ok {
+		text = format["en"]
+	}
+	at := s.deadline(r)
+	if kind == sms.KindExpired {
+		at = r.sealed.At
+	}
+	who := strings.TrimSuffix(sms.Shorten(s.Provider.Name, 40), ".")
+	return sms.Text{To: r.row.Phone, Body: fmt.Sprintf(text, at.Format(time.DateOnly), who)}, nil
 }

@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addCallbackStmt, err = db.PrepareContext(ctx, addCallback); err != nil {
+		return nil, fmt.Errorf("error preparing query AddCallback: %w", err)
+	}
 	if q.addCredentialStmt, err = db.PrepareContext(ctx, addCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query AddCredential: %w", err)
 	}
@@ -44,6 +47,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.addRequestStmt, err = db.PrepareContext(ctx, addRequest); err != nil {
 		return nil, fmt.Errorf("error preparing query AddRequest: %w", err)
+	}
+	if q.callbackStmt, err = db.PrepareContext(ctx, callback); err != nil {
+		return nil, fmt.Errorf("error preparing query Callback: %w", err)
 	}
 	if q.certificateStmt, err = db.PrepareContext(ctx, certificate); err != nil {
 		return nil, fmt.Errorf("error preparing query Certificate: %w", err)
@@ -84,11 +90,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.enrolmentStmt, err = db.PrepareContext(ctx, enrolment); err != nil {
 		return nil, fmt.Errorf("error preparing query Enrolment: %w", err)
 	}
+	if q.enrolmentOfSessionStmt, err = db.PrepareContext(ctx, enrolmentOfSession); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentOfSession: %w", err)
+	}
 	if q.enrolmentsInStateStmt, err = db.PrepareContext(ctx, enrolmentsInState); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsInState: %w", err)
 	}
 	if q.enrolmentsOfCallerStmt, err = db.PrepareContext(ctx, enrolmentsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsOfCaller: %w", err)
+	}
+	if q.enrolmentsOverdueStmt, err = db.PrepareContext(ctx, enrolmentsOverdue); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentsOverdue: %w", err)
 	}
 	if q.entriesStmt, err = db.PrepareContext(ctx, entries); err != nil {
 		return nil, fmt.Errorf("error preparing query Entries: %w", err)
@@ -126,6 +138,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.operationStmt, err = db.PrepareContext(ctx, operation); err != nil {
 		return nil, fmt.Errorf("error preparing query Operation: %w", err)
 	}
+	if q.proofingStmt, err = db.PrepareContext(ctx, proofing); err != nil {
+		return nil, fmt.Errorf("error preparing query Proofing: %w", err)
+	}
 	if q.putCertificateStmt, err = db.PrepareContext(ctx, putCertificate); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCertificate: %w", err)
 	}
@@ -140,6 +155,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putLockStmt, err = db.PrepareContext(ctx, putLock); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLock: %w", err)
+	}
+	if q.putProofingStmt, err = db.PrepareContext(ctx, putProofing); err != nil {
+		return nil, fmt.Errorf("error preparing query PutProofing: %w", err)
 	}
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
@@ -179,6 +197,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addCallbackStmt != nil {
+		if cerr := q.addCallbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addCallbackStmt: %w", cerr)
+		}
+	}
 	if q.addCredentialStmt != nil {
 		if cerr := q.addCredentialStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addCredentialStmt: %w", cerr)
@@ -212,6 +235,11 @@ func (q *Queries) Close() error {
 	if q.addRequestStmt != nil {
 		if cerr := q.addRequestStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addRequestStmt: %w", cerr)
+		}
+	}
+	if q.callbackStmt != nil {
+		if cerr := q.callbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing callbackStmt: %w", cerr)
 		}
 	}
 	if q.certificateStmt != nil {
@@ -279,6 +307,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing enrolmentStmt: %w", cerr)
 		}
 	}
+	if q.enrolmentOfSessionStmt != nil {
+		if cerr := q.enrolmentOfSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentOfSessionStmt: %w", cerr)
+		}
+	}
 	if q.enrolmentsInStateStmt != nil {
 		if cerr := q.enrolmentsInStateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsInStateStmt: %w", cerr)
@@ -287,6 +320,11 @@ func (q *Queries) Close() error {
 	if q.enrolmentsOfCallerStmt != nil {
 		if cerr := q.enrolmentsOfCallerStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsOfCallerStmt: %w", cerr)
+		}
+	}
+	if q.enrolmentsOverdueStmt != nil {
+		if cerr := q.enrolmentsOverdueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentsOverdueStmt: %w", cerr)
 		}
 	}
 	if q.entriesStmt != nil {
@@ -349,6 +387,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing operationStmt: %w", cerr)
 		}
 	}
+	if q.proofingStmt != nil {
+		if cerr := q.proofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing proofingStmt: %w", cerr)
+		}
+	}
 	if q.putCertificateStmt != nil {
 		if cerr := q.putCertificateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putCertificateStmt: %w", cerr)
@@ -372,6 +415,11 @@ func (q *Queries) Close() error {
 	if q.putLockStmt != nil {
 		if cerr := q.putLockStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putLockStmt: %w", cerr)
+		}
+	}
+	if q.putProofingStmt != nil {
+		if cerr := q.putProofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putProofingStmt: %w", cerr)
 		}
 	}
 	if q.putVoucherStmt != nil {
@@ -468,6 +516,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                       DBTX
 	tx                       *sql.Tx
+	addCallbackStmt          *sql.Stmt
 	addCredentialStmt        *sql.Stmt
 	addEnrolmentStmt         *sql.Stmt
 	addEntryStmt             *sql.Stmt
@@ -475,6 +524,7 @@ type Queries struct {
 	addHeadStmt              *sql.Stmt
 	addOperationStmt         *sql.Stmt
 	addRequestStmt           *sql.Stmt
+	callbackStmt             *sql.Stmt
 	certificateStmt          *sql.Stmt
 	certificateByRequestStmt *sql.Stmt
 	challengeStmt            *sql.Stmt
@@ -488,8 +538,10 @@ type Queries struct {
 	dueMessagesStmt          *sql.Stmt
 	enqueueStmt              *sql.Stmt
 	enrolmentStmt            *sql.Stmt
+	enrolmentOfSessionStmt   *sql.Stmt
 	enrolmentsInStateStmt    *sql.Stmt
 	enrolmentsOfCallerStmt   *sql.Stmt
+	enrolmentsOverdueStmt    *sql.Stmt
 	entriesStmt              *sql.Stmt
 	firstHeadStmt            *sql.Stmt
 	grantStmt                *sql.Stmt
@@ -502,11 +554,13 @@ type Queries struct {
 	logStmt                  *sql.Stmt
 	openOperationsStmt       *sql.Stmt
 	operationStmt            *sql.Stmt
+	proofingStmt             *sql.Stmt
 	putCertificateStmt       *sql.Stmt
 	putChallengeStmt         *sql.Stmt
 	putDocumentStmt          *sql.Stmt
 	putGrantStmt             *sql.Stmt
 	putLockStmt              *sql.Stmt
+	putProofingStmt          *sql.Stmt
 	putVoucherStmt           *sql.Stmt
 	requestStmt              *sql.Stmt
 	requestHoldersStmt       *sql.Stmt
@@ -524,6 +578,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                       tx,
 		tx:                       tx,
+		addCallbackStmt:          q.addCallbackStmt,
 		addCredentialStmt:        q.addCredentialStmt,
 		addEnrolmentStmt:         q.addEnrolmentStmt,
 		addEntryStmt:             q.addEntryStmt,
@@ -531,6 +586,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addHeadStmt:              q.addHeadStmt,
 		addOperationStmt:         q.addOperationStmt,
 		addRequestStmt:           q.addRequestStmt,
+		callbackStmt:             q.callbackStmt,
 		certificateStmt:          q.certificateStmt,
 		certificateByRequestStmt: q.certificateByRequestStmt,
 		challengeStmt:            q.challengeStmt,
@@ -544,8 +600,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dueMessagesStmt:          q.dueMessagesStmt,
 		enqueueStmt:              q.enqueueStmt,
 		enrolmentStmt:            q.enrolmentStmt,
+		enrolmentOfSessionStmt:   q.enrolmentOfSessionStmt,
 		enrolmentsInStateStmt:    q.enrolmentsInStateStmt,
 		enrolmentsOfCallerStmt:   q.enrolmentsOfCallerStmt,
+		enrolmentsOverdueStmt:    q.enrolmentsOverdueStmt,
 		entriesStmt:              q.entriesStmt,
 		firstHeadStmt:            q.firstHeadStmt,
 		grantStmt:                q.grantStmt,
@@ -558,11 +616,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		logStmt:                  q.logStmt,
 		openOperationsStmt:       q.openOperationsStmt,
 		operationStmt:            q.operationStmt,
+		proofingStmt:             q.proofingStmt,
 		putCertificateStmt:       q.putCertificateStmt,
 		putChallengeStmt:         q.putChallengeStmt,
 		putDocumentStmt:          q.putDocumentStmt,
 		putGrantStmt:             q.putGrantStmt,
 		putLockStmt:              q.putLockStmt,
+		putProofingStmt:          q.putProofingStmt,
 		putVoucherStmt:           q.putVoucherStmt,
 		requestStmt:              q.requestStmt,
 		requestHoldersStmt:       q.requestHoldersStmt,
