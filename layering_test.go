@@ -58,7 +58,7 @@ var only = map[string][]string{
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
-	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore"},
+	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/engine"},
 }
 
 func TestLayering(t *testing.T) {

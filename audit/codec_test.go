@@ -54,9 +54,10 @@ func samples() []Event {
 		IntegrityAlarm{"binding", "cred-1", "the seal does not fit"},
 		ServiceStarted{"v0.1.0+dirty", 1, 42},
 		ServiceStopped{},
-		ServiceRestored{40, 45, 2, fill(12, 32)},
 		NoticeSent{"cred-1", "signed"},
 		ClientAdded{"documents-1", "documents", "operator-1"},
+		ServiceRestored{40, 45, 2, fill(12, 32)},
+		IdentityNotified{"veriff", "session-1", "0ff1ce", "enr-1"},
 	}
 }
 

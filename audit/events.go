@@ -44,7 +44,16 @@ type IdentityStarted struct {
 	Provider  string
 }
 
-// IdentityReported says that the identity provider gave its result.
+// IdentityNotified says that a provider called: there may be something new about a session.
+type IdentityNotified struct {
+	Provider  string
+	Session   string // the provider's name of it
+	Event     string // hex SHA-256 of the provider's name of the event
+	Enrolment string // that waits for this session, empty: none
+}
+
+// IdentityReported says that the identity provider gave its result. Beside the outcomes of a provider there are differs
+// (positive, but not on what the person gave), too-old and ended (the session ended without a result).
 type IdentityReported struct {
 	Enrolment string
 	Outcome   string

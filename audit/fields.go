@@ -35,9 +35,10 @@ func events() []Event {
 		IntegrityAlarm{},
 		ServiceStarted{},
 		ServiceStopped{},
-		ServiceRestored{},
 		NoticeSent{},
 		ClientAdded{},
+		ServiceRestored{},
+		IdentityNotified{},
 	}
 }
 
@@ -380,5 +381,15 @@ func (e ServiceRestored) event(c *codec) Event {
 	c.size("size", &e.Size)
 	c.number("epoch", &e.Epoch)
 	c.digest("report", &e.Report)
+	return e
+}
+
+func (IdentityNotified) kind() string { return "identity.notified" }
+
+func (e IdentityNotified) event(c *codec) Event {
+	c.id("provider", &e.Provider)
+	c.id("session", &e.Session)
+	c.id("event", &e.Event)
+	c.maybe("enrolment", &e.Enrolment)
 	return e
 }

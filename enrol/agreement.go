@@ -30,7 +30,7 @@ func (s *Service) Agreement(ctx context.Context, caller, id string) (AgreementDo
 		return AgreementDocument{}, err
 	}
 	if len(r.row.Agreement) == 0 {
-		return AgreementDocument{}, &StateError{State: r.sealed.State, Next: nextAction(r.sealed.State), Hint: "the agreement is made once the identity is proven"}
+		return AgreementDocument{}, &StateError{State: r.sealed.State, Next: r.next(), Hint: "the agreement is made once the identity is proven"}
 	}
 	d := AgreementDocument{PDF: r.row.Agreement, SHA256: r.sealed.Agreement, Sealed: len(r.row.Sealing) > 0}
 	if d.Sealed {

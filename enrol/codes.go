@@ -96,6 +96,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		if err := from.in(now, st.state); err != nil {
 			return err
 		}
+		if st.state == StateProven && s.tooOld(from, now) {
+			return s.outdate(ctx, from, r.caller, now)
+		}
 		made, err := s.newChallenge(ctx, from, r.caller, st, now)
 		if err != nil {
 			return err
@@ -248,8 +251,11 @@ func (s *Service) answer(
 		if err := from.in(now, st.state); err != nil {
 			return err
 		}
+		if st.state == StateProven && s.tooOld(from, now) {
+			return s.outdate(ctx, from, r.caller, now)
+		}
 		if from.row.Challenge == "" {
-			return &StateError{State: from.sealed.State, Next: nextAction(from.sealed.State), Hint: "no code was sent yet"}
+			return &StateError{State: from.sealed.State, Next: from.next(), Hint: "no code was sent yet"}
 		}
 		ch, err := s.checked(ctx, from, from.row.Challenge, st)
 		if err != nil {

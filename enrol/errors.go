@@ -25,8 +25,10 @@ var (
 	ErrLocked = otp.ErrLocked
 	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
 	ErrIntegrity = errors.New("enrol: stored record was tampered with")
-	// ErrIdentityDiffers: identity proofing proved other data than the form holds; the DifferenceError names the fields.
-	ErrIdentityDiffers = errors.New("enrol: proven identity differs from the data given")
+	// ErrIdentityDiffers: other data are to be accepted than identity proofing proved.
+	ErrIdentityDiffers = errors.New("enrol: these are not the proven data")
+	// ErrProofingTooOld: the identity was proven too long ago. The enrolment went back to the proofing.
+	ErrProofingTooOld = errors.New("enrol: proof of the identity is too old")
 	// ErrVoucher: no such voucher; check the code.
 	ErrVoucher = errors.New("enrol: voucher is unknown")
 	// ErrVoucherUsed: the voucher was redeemed before.
@@ -114,14 +116,3 @@ func (e *StateError) Error() string {
 
 // Unwrap returns ErrState.
 func (e *StateError) Unwrap() error { return ErrState }
-
-// DifferenceError names the fields in which the proven identity differs. It never holds their values.
-type DifferenceError struct{ Fields []string }
-
-func (e *DifferenceError) Error() string { return fmt.Sprintf("%v: %v", ErrIdentityDiffers, e.Fields) }
-
-// Unwrap returns ErrIdentityDiffers.
-func (e *DifferenceError) Unwrap() error { return ErrIdentityDiffers }
-
-// FieldName returns the first differing field.
-func (e *DifferenceError) FieldName() string { return e.Fields[0] }

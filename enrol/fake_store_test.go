@@ -44,13 +44,14 @@ type tables struct {
 	certificates map[string]ca.Certificate
 	requests     map[[2]string]answered
 	outbox       []sms.Message
+	callbacks    map[[2]string]enrol.Callback
 }
 
 func (t tables) clone() tables {
 	return tables{
 		maps.Clone(t.vouchers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
 		maps.Clone(t.challenges), maps.Clone(t.locks), maps.Clone(t.certificates), maps.Clone(t.requests),
-		slices.Clone(t.outbox),
+		slices.Clone(t.outbox), maps.Clone(t.callbacks),
 	}
 }
 
@@ -76,6 +77,7 @@ func newStore(t testing.TB, now func() time.Time) *fakeStore {
 		map[string]ca.Certificate{},
 		map[[2]string]answered{},
 		nil,
+		map[[2]string]enrol.Callback{},
 	}}
 }
 
@@ -260,6 +262,40 @@ func (t *fakeTx) TouchEnrolment(e enrol.Enrolment) error {
 func (t *fakeTx) Enrolments(caller, after string, limit int) ([]enrol.Enrolment, error) {
 	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool { return e.Caller == caller && e.ID > after },
 		func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) EnrolmentsIn(state enrol.State, after string, limit int) ([]enrol.Enrolment, error) {
+	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool { return e.State == string(state) && e.ID > after },
+		func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) Overdue(now time.Time, after string, limit int) ([]enrol.Enrolment, error) {
+	over := []string{"issuing", "issued", "rejected", "cancelled", "expired"}
+	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool {
+		return !slices.Contains(over, e.State) && !e.Expires.After(now) && e.ID > after
+	}, func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) EnrolmentOf(provider, session string) (string, error) {
+	for _, e := range t.enrolments {
+		if e.Proofing.Provider == provider && e.Proofing.Session == session && session != "" {
+			return e.ID, nil
+		}
+	}
+	return "", errAbsent{}
+}
+
+func (t *fakeTx) Called(provider, event string) (bool, error) {
+	_, ok := t.callbacks[[2]string{provider, event}]
+	return ok, nil
+}
+
+func (t *fakeTx) PutCallback(provider string, c enrol.Callback, _ time.Time) error {
+	k := [2]string{provider, c.Event}
+	if _, ok := t.callbacks[k]; ok {
+		return enrol.ErrConflict
+	}
+	return put(t, t.callbacks, k, c)
 }
 
 func (t *fakeTx) Unfinished(limit int) ([]enrol.Enrolment, error) {

@@ -59,7 +59,7 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 	}
 	done, err := s.finish(ctx, id)
 	switch {
-	case errors.Is(err, ErrIntegrity):
+	case errors.Is(err, ErrIntegrity), errors.Is(err, ErrProofingTooOld):
 		return View{}, err
 	case err != nil:
 		s.Alarm(ctx, "issuing", id, err)
@@ -95,6 +95,15 @@ func (s *Service) issue(ctx context.Context, id string) (record, error) {
 	}
 	if err := r.sealed.MayIssue(); err != nil {
 		return record{}, err
+	}
+	if len(r.sealed.TBS) == 0 { // no key is made on a proof that is too old, however long the device was away
+		now, err := s.clock()
+		if err != nil {
+			return record{}, err
+		}
+		if s.tooOld(r, now) {
+			return record{}, s.outdate(ctx, r, "", now)
+		}
 	}
 	if len(r.row.Sealing) == 0 {
 		now := s.now()

@@ -32,6 +32,9 @@ func (s *Service) begin(ctx context.Context, r request, id string) (rec record, 
 		row, err = own(tx, r.caller, id)
 		return err
 	})
+	if err == nil && !done {
+		_, err = s.clock()
+	}
 	if err != nil {
 		return record{}, "", false, err
 	}
@@ -80,6 +83,7 @@ func mismatch(row Enrolment, e sam.Enrolment) string {
 		{"state", row.State == string(e.State)},
 		{"phone", phone},
 		{"agreement", matches(row.Agreement, e.Agreement)},
+		{"identity report", matches(row.Proofing.Report, e.Identity.Report)},
 		{"wrapped key", matchesOrGone(row.Wrapped, e.Wrapped)},
 		{"public key", matchesOrGone(row.PublicKey, e.SPKI)},
 	} {
@@ -119,8 +123,12 @@ func plain(text string) string {
 	return text[:min(len(text), audit.MaxID)]
 }
 
-// in returns a StateError unless the enrolment is in one of the states, and ErrExpired when its time is over.
+// in returns a StateError unless the enrolment is in one of the states, ErrExpired when its time is over, and ErrClock
+// when the clock stands before its last change.
 func (r record) in(now time.Time, states ...State) error {
+	if r.sealed.State == StateExpired {
+		return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
+	}
 	for _, state := range states {
 		if r.sealed.State != state {
 			continue
@@ -128,9 +136,12 @@ func (r record) in(now time.Time, states ...State) error {
 		if !now.Before(r.row.Expires) {
 			return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
 		}
+		if now.Before(r.sealed.At.Add(-maxBack)) {
+			return fmt.Errorf("%w; this enrolment was changed at %s", ErrClock, r.sealed.At.Format(time.RFC3339))
+		}
 		return nil
 	}
-	return &StateError{State: r.sealed.State, Next: nextAction(r.sealed.State)}
+	return &StateError{State: r.sealed.State, Next: r.next()}
 }
 
 // next makes and seals the record that follows r. edit must only set fields.
@@ -167,7 +178,10 @@ func (n record) put(tx Tx, r record, by string) error {
 		return err
 	}
 	row := n.row
-	row.Sealing = stored.Sealing // stored on its own, so possibly after r was read
+	row.Sealing = nil
+	if n.sealed.AcceptedBy != "" {
+		row.Sealing = stored.Sealing // stored on its own, so possibly after r was read
+	}
 	if err := tx.PutEnrolment(row); err != nil {
 		return err
 	}
@@ -185,23 +199,29 @@ type change struct {
 	after  []audit.Event
 }
 
-// record writes the change within a transaction.
+// record writes the change within a transaction, and that it answers the request.
 func (c change) record(tx Tx, from record, r request) error {
+	if err := c.apply(tx, from, r.caller); err != nil {
+		return err
+	}
+	return r.put(tx, c.to.row.ID)
+}
+
+// apply writes the change within a transaction. by is the client that asked, empty for the engine itself.
+func (c change) apply(tx Tx, from record, by string) error {
 	for _, e := range c.events {
 		tx.Append(e)
 	}
-	if err := c.to.put(tx, from, r.caller); err != nil {
+	if err := c.to.put(tx, from, by); err != nil {
 		return err
 	}
 	for _, e := range c.after {
 		tx.Append(e)
 	}
 	if c.also != nil {
-		if err := c.also(tx); err != nil {
-			return err
-		}
+		return c.also(tx)
 	}
-	return r.put(tx, c.to.row.ID)
+	return nil
 }
 
 // transit brings an enrolment of the caller one step further: decide, then record what was decided in one transaction.

@@ -68,7 +68,7 @@ type Revoker interface {
 	CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error)
 }
 
-// Config wires a Service. All fields but TestMode and Parts are required.
+// Config wires a Service. All fields but TestMode, Parts and Proofers are required.
 type Config struct {
 	Store     Store
 	Trust     Trust
@@ -82,8 +82,12 @@ type Config struct {
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance
 	Parts     int                // of the phone network that a text may take; 0: sms.DefaultParts
-	Now       func() time.Time
-	Rand      io.Reader
+	// Proofers are the identity providers that are asked over the network, by name. All others report by themselves.
+	Proofers     map[string]Provider
+	ProofAge     time.Duration // longest time from the proof of the identity to the making of the key
+	DeferredLife time.Duration // how long a deferred result is waited for
+	Now          func() time.Time
+	Rand         io.Reader
 	// Alarm is told what the operator has to look at: a broken seal, an issuing that stopped. It must not block.
 	Alarm func(ctx context.Context, kind, subject string, err error)
 }
@@ -96,6 +100,9 @@ type Service struct {
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made
 	revoked map[string]bool // serial numbers that every list must hold
+	latest  time.Time       // that was seen on the clock or in the log
+
+	lookout lookout
 }
 
 // New checks the wiring.
@@ -105,13 +112,15 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("enrol: store, trust core, authority and memory of codes are required")
 	case c.Now == nil || c.Rand == nil || c.Alarm == nil:
 		return nil, errors.New("enrol: clock, randomness and alarm are required")
+	case c.ProofAge <= 0 || c.DeferredLife <= 0:
+		return nil, errors.New("enrol: age of a proof and life of a deferred result must be positive")
 	case c.Life <= 0 || c.Limits.Life <= 0 || c.Limits.Tries <= 0 || c.Limits.Codes <= 0:
 		return nil, errors.New("enrol: life of an enrolment and limits of codes must be positive")
 	}
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, revoked: map[string]bool{}}, nil
+	return &Service{Config: c, revoked: map[string]bool{}, lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.

@@ -104,7 +104,8 @@ type Parameters struct {
 	Algorithm      credential.Algorithm
 }
 
-// SetParameters chooses what kind of certificate it will be. It can be called again until personal data are given.
+// SetParameters chooses what kind of certificate it will be. It can be called again until the agreement is accepted; what
+// was done on the former parameters is then void, and the person gives their data again.
 func (s *Service) SetParameters(ctx context.Context, caller, id, requestID string, p Parameters) (View, error) {
 	if err := p.check(); err != nil {
 		return View{}, err
@@ -114,13 +115,20 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		if err := from.in(now, StateCreated, StateParameters); err != nil {
+		if err := from.in(now, append(correctable(), StateCreated)...); err != nil {
 			return change{}, err
 		}
-		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, _ *Enrolment) {
+		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, row *Enrolment) {
+			unprove(from, e, row)
+			e.Confirmed = ""
 			e.Years, e.Type, e.Algorithm = p.Years, p.IdentifierType, p.Algorithm
 		})
-		return change{to: to, also: func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }}, err
+		return change{to: to, also: func(tx Tx) error {
+			if err := void(tx, from.row.Challenge, now); err != nil {
+				return err
+			}
+			return paidFor(tx, from.sealed.Voucher, p.Years)
+		}}, err
 	})
 }
 
@@ -158,8 +166,8 @@ type PersonalData struct {
 	Phone      string // E.164
 }
 
-// SetPersonalData takes the data that identity proofing will have to prove. Until it has, the person can correct them:
-// a phone confirmed before is then to be confirmed again, and a proofing under way is void.
+// SetPersonalData takes the data that identity proofing will have to prove. Until the agreement is accepted the person can
+// correct them: a phone confirmed before is then to be confirmed again; proofing, agreement and its code are void.
 func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID string, d PersonalData) (View, error) {
 	d = d.normal()
 	r, err := newRequest(caller, requestID, "SetPersonalData", id,
@@ -168,7 +176,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		err := from.in(now, StateParameters, StateData, StatePhone, StateProofing, StateDeferred)
+		err := from.in(now, correctable()...)
 		if err != nil {
 			return change{}, err
 		}
@@ -186,12 +194,29 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 			return change{}, err
 		}
 		to, err := s.next(ctx, from, now, StateData, func(e *sam.Enrolment, row *Enrolment) {
-			e.Person, e.Phone = person, sam.PhoneCommitment(salt, d.Phone)
-			e.Confirmed, e.Identity = "", sam.Identity{}
+			unprove(from, e, row)
+			e.Person, e.Phone, e.Confirmed = person, sam.PhoneCommitment(salt, d.Phone), ""
 			row.Phone, row.PhoneSalt, row.BirthDate = d.Phone, salt, d.BirthDate
 		})
 		return change{to: to, also: func(tx Tx) error { return void(tx, from.row.Challenge, now) }}, err
 	})
+}
+
+// correctable are the states in which the person may still change what they said: all from the parameters to the
+// acceptance of the agreement.
+func correctable() []State {
+	return []State{StateParameters, StateData, StatePhone, StateProofing, StateDeferred, StateReview, StateProven}
+}
+
+// unprove takes back what identity proofing proved and everything that rests on it. A code of the agreement is no longer
+// the current one; a phone's stays, so that corrections do not buy more codes.
+func unprove(from record, e *sam.Enrolment, row *Enrolment) {
+	e.Identity, e.Agreement = sam.Identity{}, nil
+	e.AcceptedBy, e.AcceptedAt, e.Consents, e.Credential = "", time.Time{}, nil, ""
+	row.Agreement, row.Proofing = nil, Proofing{}
+	if from.sealed.State == StateProven {
+		row.Challenge = ""
+	}
 }
 
 // void ends a challenge whose subject is gone. It stays the enrolment's current one, so that the next code counts as
@@ -219,10 +244,7 @@ func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (Vie
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		states := []State{
-			StateCreated, StateParameters, StateData, StatePhone, StateProofing, StateDeferred, StateProven,
-		}
-		if !slices.Contains(states, from.sealed.State) {
+		if !slices.Contains(append(correctable(), StateCreated), from.sealed.State) {
 			return change{}, from.in(now)
 		}
 		to, err := s.next(ctx, from, now, StateCancelled, func(*sam.Enrolment, *Enrolment) {})

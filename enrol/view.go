@@ -100,6 +100,7 @@ type View struct {
 	ProofingReference string // by which the identity provider reports its result
 	Outcome           Outcome
 	AgreementSHA256   []byte
+	Proofing          ProofingView
 	Credential        credential.ID // once issued
 	Serial            string        // of the certificate, lower-case hex; once issued
 	Expires           time.Time     // until when the agreement must be accepted
@@ -107,10 +108,42 @@ type View struct {
 	Updated           time.Time
 }
 
+// ProofingView is what identity proofing wants of the person, and what it came to where they have to look at it.
+type ProofingView struct {
+	Provider     string
+	URL          string    // where the person proves who they are, while a session waits
+	Expires      time.Time // of the session; zero where the provider does not say
+	Reason       Reason    // why there is no agreement; empty otherwise
+	Fields       []string  // that the reason is about
+	Proven       Person    // the data of a positive result, in state review and after
+	BirthDate    string    // the same, YYYY-MM-DD
+	ReportSHA256 []byte    // of everything that was reported: what AcceptProvenData takes
+}
+
+// next says what the enrolment waits for. Whoever was sent back to the data has to change them first.
+func (r record) next() Action {
+	if r.sealed.State == StateData && r.row.Proofing.Reason != "" {
+		return ActionSetPersonalData
+	}
+	return nextAction(r.sealed.State)
+}
+
+func (r record) proofing() ProofingView {
+	p := r.row.Proofing
+	v := ProofingView{Provider: r.sealed.Identity.Provider, Reason: p.Reason, Fields: p.fields()}
+	switch r.sealed.State {
+	case StateProofing:
+		v.URL, v.Expires = p.URL, p.Expires
+	case StateReview, StateProven, StateIssuing, StateIssued:
+		v.Proven, v.BirthDate, v.ReportSHA256 = r.sealed.Identity.Person, provenBirthDate(p.Report), r.sealed.Identity.Report
+	}
+	return v
+}
+
 func view(r record) View {
 	e := r.sealed
 	v := View{
-		ID: e.ID, Version: e.Version, State: e.State, NextAction: nextAction(e.State), Language: r.row.Language, Years: e.Years,
+		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
 		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
 		Expires: r.row.Expires, Created: r.row.Created, Updated: e.At,

@@ -126,7 +126,7 @@ func newWorld(t testing.TB) *world {
 	w.config = enrol.Config{
 		Store: w.store, Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
 		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
-		Life: 30 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
+		Life: 30 * 24 * time.Hour, ProofAge: 10 * 24 * time.Hour, DeferredLife: 5 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Alarm: func(_ context.Context, kind, subject string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -340,4 +340,14 @@ func (p *person) code() string {
 func wrong(code string) string {
 	last := code[len(code)-1]
 	return code[:len(code)-1] + string('0'+(last-'0'+1)%10)
+}
+
+// newest composes the newest message, or says that there is none that could be sent.
+func (w *world) newest() (text sms.Text, err error) {
+	var all []sms.Message
+	w.store.write(func(t *tables) { all = t.outbox })
+	if len(all) == 0 {
+		return sms.Text{}, errors.New("no message")
+	}
+	return w.text()
 }

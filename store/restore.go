@@ -41,7 +41,7 @@ var _ RestoreTx = (*tx)(nil)
 
 // AllEnrolments implements RestoreTx.
 func (t *tx) AllEnrolments(after string, limit int) ([]enrol.Enrolment, error) {
-	return list(t, "enrolments", t.q.AllEnrolments, sqlc.AllEnrolmentsParams{After: after, N: int64(limit)}, enrolmentOf)
+	return list(t, "enrolments", t.q.AllEnrolments, sqlc.AllEnrolmentsParams{After: after, N: int64(limit)}, t.enrolment)
 }
 
 // VoidChallenges implements RestoreTx.

@@ -18,6 +18,8 @@ const (
 	KindSign      Kind = "sign"      // code that authorises a signing operation
 	KindIssued    Kind = "issued"    // notice: the signature can be used
 	KindSigned    Kind = "signed"    // notice: it was used
+	KindDeferred  Kind = "deferred"  // notice: the proof of the identity takes longer
+	KindExpired   Kind = "expired"   // notice: the enrolment was not finished in time
 )
 
 // Message is one row of the outbox. It holds references only.

@@ -49,6 +49,16 @@ func texts() map[Kind]map[string]string {
 			"pl": "Twój podpis elektroniczny jest gotowy. Certyfikat …{serial} ważny do {until}. {who}.",
 			"en": "Your electronic signature is ready. Certificate …{serial} is valid until {until}. {who}.",
 		},
+		KindDeferred: {
+			"uk": "Перевірка вашої особи потребує більше часу, до {until}. Результат побачите там, де подали заявку. {who}.",
+			"pl": "Weryfikacja Twojej tożsamości potrwa dłużej, do {until}. Wynik zobaczysz tam, gdzie złożono wniosek. {who}.",
+			"en": "The check of your identity takes longer, until {until}. You will see the result where you applied. {who}.",
+		},
+		KindExpired: {
+			"uk": "Час на видачу вашого сертифіката минув {until}. Щоб отримати його, почніть знову. {who}.",
+			"pl": "Czas na wydanie Twojego certyfikatu minął {until}. Aby go otrzymać, zacznij od nowa. {who}.",
+			"en": "The time to issue your certificate ended on {until}. To get one, begin again. {who}.",
+		},
 		KindSigned: {
 			"uk": "Вашим підписом підписано для «{who}»: «{title}», документів: {count}, {time}. Це не ви? Зверніться до надавача.",
 			"pl": "Twoim podpisem podpisano dla „{who}”: „{title}”, dokumentów: {count}, {time}. To nie Ty? Zgłoś to dostawcy.",

@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addCallbackStmt, err = db.PrepareContext(ctx, addCallback); err != nil {
+		return nil, fmt.Errorf("error preparing query AddCallback: %w", err)
+	}
 	if q.addCredentialStmt, err = db.PrepareContext(ctx, addCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query AddCredential: %w", err)
 	}
@@ -47,6 +50,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.allEnrolmentsStmt, err = db.PrepareContext(ctx, allEnrolments); err != nil {
 		return nil, fmt.Errorf("error preparing query AllEnrolments: %w", err)
+	}
+	if q.callbackStmt, err = db.PrepareContext(ctx, callback); err != nil {
+		return nil, fmt.Errorf("error preparing query Callback: %w", err)
 	}
 	if q.certificateStmt, err = db.PrepareContext(ctx, certificate); err != nil {
 		return nil, fmt.Errorf("error preparing query Certificate: %w", err)
@@ -99,11 +105,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.enrolmentStmt, err = db.PrepareContext(ctx, enrolment); err != nil {
 		return nil, fmt.Errorf("error preparing query Enrolment: %w", err)
 	}
+	if q.enrolmentOfSessionStmt, err = db.PrepareContext(ctx, enrolmentOfSession); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentOfSession: %w", err)
+	}
 	if q.enrolmentsInStateStmt, err = db.PrepareContext(ctx, enrolmentsInState); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsInState: %w", err)
 	}
 	if q.enrolmentsOfCallerStmt, err = db.PrepareContext(ctx, enrolmentsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsOfCaller: %w", err)
+	}
+	if q.enrolmentsOverdueStmt, err = db.PrepareContext(ctx, enrolmentsOverdue); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentsOverdue: %w", err)
 	}
 	if q.entriesStmt, err = db.PrepareContext(ctx, entries); err != nil {
 		return nil, fmt.Errorf("error preparing query Entries: %w", err)
@@ -147,6 +159,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.operationsOfCallerStmt, err = db.PrepareContext(ctx, operationsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query OperationsOfCaller: %w", err)
 	}
+	if q.proofingStmt, err = db.PrepareContext(ctx, proofing); err != nil {
+		return nil, fmt.Errorf("error preparing query Proofing: %w", err)
+	}
 	if q.putCertificateStmt, err = db.PrepareContext(ctx, putCertificate); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCertificate: %w", err)
 	}
@@ -167,6 +182,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putLostStmt, err = db.PrepareContext(ctx, putLost); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLost: %w", err)
+	}
+	if q.putProofingStmt, err = db.PrepareContext(ctx, putProofing); err != nil {
+		return nil, fmt.Errorf("error preparing query PutProofing: %w", err)
 	}
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
@@ -212,6 +230,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addCallbackStmt != nil {
+		if cerr := q.addCallbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addCallbackStmt: %w", cerr)
+		}
+	}
 	if q.addCredentialStmt != nil {
 		if cerr := q.addCredentialStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addCredentialStmt: %w", cerr)
@@ -250,6 +273,11 @@ func (q *Queries) Close() error {
 	if q.allEnrolmentsStmt != nil {
 		if cerr := q.allEnrolmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing allEnrolmentsStmt: %w", cerr)
+		}
+	}
+	if q.callbackStmt != nil {
+		if cerr := q.callbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing callbackStmt: %w", cerr)
 		}
 	}
 	if q.certificateStmt != nil {
@@ -337,6 +365,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing enrolmentStmt: %w", cerr)
 		}
 	}
+	if q.enrolmentOfSessionStmt != nil {
+		if cerr := q.enrolmentOfSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentOfSessionStmt: %w", cerr)
+		}
+	}
 	if q.enrolmentsInStateStmt != nil {
 		if cerr := q.enrolmentsInStateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsInStateStmt: %w", cerr)
@@ -345,6 +378,11 @@ func (q *Queries) Close() error {
 	if q.enrolmentsOfCallerStmt != nil {
 		if cerr := q.enrolmentsOfCallerStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsOfCallerStmt: %w", cerr)
+		}
+	}
+	if q.enrolmentsOverdueStmt != nil {
+		if cerr := q.enrolmentsOverdueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentsOverdueStmt: %w", cerr)
 		}
 	}
 	if q.entriesStmt != nil {
@@ -417,6 +455,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing operationsOfCallerStmt: %w", cerr)
 		}
 	}
+	if q.proofingStmt != nil {
+		if cerr := q.proofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing proofingStmt: %w", cerr)
+		}
+	}
 	if q.putCertificateStmt != nil {
 		if cerr := q.putCertificateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putCertificateStmt: %w", cerr)
@@ -450,6 +493,11 @@ func (q *Queries) Close() error {
 	if q.putLostStmt != nil {
 		if cerr := q.putLostStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putLostStmt: %w", cerr)
+		}
+	}
+	if q.putProofingStmt != nil {
+		if cerr := q.putProofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putProofingStmt: %w", cerr)
 		}
 	}
 	if q.putVoucherStmt != nil {
@@ -556,6 +604,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                        DBTX
 	tx                        *sql.Tx
+	addCallbackStmt           *sql.Stmt
 	addCredentialStmt         *sql.Stmt
 	addEnrolmentStmt          *sql.Stmt
 	addEntryStmt              *sql.Stmt
@@ -564,6 +613,7 @@ type Queries struct {
 	addOperationStmt          *sql.Stmt
 	addRequestStmt            *sql.Stmt
 	allEnrolmentsStmt         *sql.Stmt
+	callbackStmt              *sql.Stmt
 	certificateStmt           *sql.Stmt
 	certificateByRequestStmt  *sql.Stmt
 	challengeStmt             *sql.Stmt
@@ -581,8 +631,10 @@ type Queries struct {
 	dueMessagesStmt           *sql.Stmt
 	enqueueStmt               *sql.Stmt
 	enrolmentStmt             *sql.Stmt
+	enrolmentOfSessionStmt    *sql.Stmt
 	enrolmentsInStateStmt     *sql.Stmt
 	enrolmentsOfCallerStmt    *sql.Stmt
+	enrolmentsOverdueStmt     *sql.Stmt
 	entriesStmt               *sql.Stmt
 	firstHeadStmt             *sql.Stmt
 	grantStmt                 *sql.Stmt
@@ -597,6 +649,7 @@ type Queries struct {
 	openOperationsStmt        *sql.Stmt
 	operationStmt             *sql.Stmt
 	operationsOfCallerStmt    *sql.Stmt
+	proofingStmt              *sql.Stmt
 	putCertificateStmt        *sql.Stmt
 	putChallengeStmt          *sql.Stmt
 	putDeliveryStmt           *sql.Stmt
@@ -604,6 +657,7 @@ type Queries struct {
 	putGrantStmt              *sql.Stmt
 	putLockStmt               *sql.Stmt
 	putLostStmt               *sql.Stmt
+	putProofingStmt           *sql.Stmt
 	putVoucherStmt            *sql.Stmt
 	requestStmt               *sql.Stmt
 	requestHoldersStmt        *sql.Stmt
@@ -623,6 +677,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                        tx,
 		tx:                        tx,
+		addCallbackStmt:           q.addCallbackStmt,
 		addCredentialStmt:         q.addCredentialStmt,
 		addEnrolmentStmt:          q.addEnrolmentStmt,
 		addEntryStmt:              q.addEntryStmt,
@@ -631,6 +686,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addOperationStmt:          q.addOperationStmt,
 		addRequestStmt:            q.addRequestStmt,
 		allEnrolmentsStmt:         q.allEnrolmentsStmt,
+		callbackStmt:              q.callbackStmt,
 		certificateStmt:           q.certificateStmt,
 		certificateByRequestStmt:  q.certificateByRequestStmt,
 		challengeStmt:             q.challengeStmt,
@@ -648,8 +704,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dueMessagesStmt:           q.dueMessagesStmt,
 		enqueueStmt:               q.enqueueStmt,
 		enrolmentStmt:             q.enrolmentStmt,
+		enrolmentOfSessionStmt:    q.enrolmentOfSessionStmt,
 		enrolmentsInStateStmt:     q.enrolmentsInStateStmt,
 		enrolmentsOfCallerStmt:    q.enrolmentsOfCallerStmt,
+		enrolmentsOverdueStmt:     q.enrolmentsOverdueStmt,
 		entriesStmt:               q.entriesStmt,
 		firstHeadStmt:             q.firstHeadStmt,
 		grantStmt:                 q.grantStmt,
@@ -664,6 +722,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		openOperationsStmt:        q.openOperationsStmt,
 		operationStmt:             q.operationStmt,
 		operationsOfCallerStmt:    q.operationsOfCallerStmt,
+		proofingStmt:              q.proofingStmt,
 		putCertificateStmt:        q.putCertificateStmt,
 		putChallengeStmt:          q.putChallengeStmt,
 		putDeliveryStmt:           q.putDeliveryStmt,
@@ -671,6 +730,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putGrantStmt:              q.putGrantStmt,
 		putLockStmt:               q.putLockStmt,
 		putLostStmt:               q.putLostStmt,
+		putProofingStmt:           q.putProofingStmt,
 		putVoucherStmt:            q.putVoucherStmt,
 		requestStmt:               q.requestStmt,
 		requestHoldersStmt:        q.requestHoldersStmt,

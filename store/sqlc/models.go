@@ -4,6 +4,13 @@
 
 package sqlc
 
+type Callback struct {
+	Provider string
+	Event    string
+	Session  string
+	Received int64
+}
+
 type Certificate struct {
 	Serial     string
 	Issuer     []byte
@@ -155,6 +162,17 @@ type Outbox struct {
 	CreatedAt int64
 	Attempts  int64
 	NotBefore int64
+}
+
+type Proofing struct {
+	Enrolment string
+	Provider  string
+	Session   string
+	Url       string
+	Expires   int64
+	Reason    string
+	Fields    string
+	Report    []byte
 }
 
 type Request struct {

@@ -338,6 +338,7 @@ func testVersions(t *testing.T, _ *World, s Store) {
 		}
 		got, err := e.Enrolment(want.ID)
 		touched.Sealed, touched.State, touched.Caller, touched.Created = want.Sealed, want.State, want.Caller, want.Created
+		touched.Proofing = want.Proofing
 		if d := cmp.Diff(touched, got); d != "" {
 			t.Errorf("touching changed what is sealed, or not the rest (-want +got):\n%s", d)
 		}
