@@ -118,7 +118,7 @@ func (s *Service) waitText(kind sms.Kind, r record) (sms.Text, error) {
 	if !ok {
 		text = format["en"]
 	}
-	at := s.deadline(r)
+	at := r.until
 	if kind == sms.KindExpired {
 		at = r.sealed.At
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/server"
 	"github.com/ecsigner/ecsigner/server/pki"
+	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
 	"golang.org/x/time/rate"
@@ -63,6 +64,8 @@ type Engine struct {
 	http                       *pki.Server
 	metrics                    *metrics     // nil unless configured
 	metricsListener            net.Listener // the same
+	callbacks                  *webhook.Server
+	callbackListener           net.Listener // nil unless configured, and so is callbacks
 	workers                    sync.WaitGroup
 }
 
@@ -158,6 +161,10 @@ func (e *Engine) openServices(ctx context.Context) error {
 	limits := codeLimits(e.config)
 	e.memory = otp.NewMemory()
 	p, c := e.config.Provider, e.config.Certificates
+	proofers, err := identityProviders(e.config)
+	if err != nil {
+		return err
+	}
 	e.enrol, err = enrol.New(enrol.Config{
 		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
@@ -167,6 +174,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		},
 		PDS:      c.PDS,
 		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -182,7 +190,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
-		sms.KindSign: e.signer.Compose,
+		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose, sms.KindSign: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
 }
@@ -205,6 +213,7 @@ func (e *Engine) wake() {
 func (e *Engine) rebuild(ctx context.Context) error {
 	now := time.Now()
 	return e.db.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
+		e.enrol.Seen(at)
 		switch v := event.(type) {
 		case audit.BindingChanged:
 			e.trust.Raise(credential.ID(v.Credential), v.Version)
@@ -276,6 +285,9 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if e.callbacks, e.callbackListener, err = e.listenCallbacks(ctx); err != nil {
+		return err
+	}
 	e.http, err = e.publication()
 	return err
 }
@@ -299,11 +311,15 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 		e.logger.Info("enrolments resumed", "count", n)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	e.workers.Go(func() { e.sender.Run(work) })
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
 	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
+	e.workers.Go(func() { e.enrol.Follow(work, e.config.Proofing.Poll, e.notAsked) })
+	if e.callbacks != nil {
+		e.workers.Go(func() { failed <- e.callbacks.Serve(e.callbackListener) })
+	}
 	if e.metrics != nil {
 		watched := e.metrics.server(e.logger)
 		e.workers.Go(func() { _ = watched.Serve(e.metricsListener) }) // its end is not the end of the service
@@ -323,6 +339,9 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := errors.Join(e.server.Shutdown(ctx), e.http.Shutdown(ctx))
+	if e.callbacks != nil {
+		err = errors.Join(err, e.callbacks.Shutdown(ctx))
+	}
 	stopWorkers()
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
@@ -337,7 +356,7 @@ func (e *Engine) close() error {
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}
-	for _, l := range []net.Listener{e.httpListener, e.metricsListener} {
+	for _, l := range []net.Listener{e.httpListener, e.metricsListener, e.callbackListener} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -397,7 +416,8 @@ func (e *Engine) tick(ctx context.Context) {
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
 			_, swept := e.signer.Sweep(ctx)
-			err = errors.Join(resumed, swept, e.forget())
+			_, ended := e.enrol.Sweep(ctx)
+			err = errors.Join(resumed, swept, ended, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)
