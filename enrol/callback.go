@@ -71,11 +71,14 @@ func (s *Service) Look(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if result.Progress == ProgressPending {
+		return nil
+	}
 	if result.Session != asked.Session || result.Reference != asked.Reference {
 		s.Alarm(ctx, "proofing", id, ErrForeignResult)
 		return ErrForeignResult
 	}
-	i, ended, news := result.report()
+	i, ended, news := result.report(from.sealed.Type)
 	if !news {
 		return nil
 	}
@@ -130,11 +133,19 @@ func (s *Service) take(ctx context.Context, id, session string, i IdentityResult
 }
 
 // report says what a fetched result is to us: a report, the end of its session without one, or nothing new. What is not
-// final is deferred at most.
-func (r Result) report() (i IdentityResult, ended, news bool) {
+// final is deferred at most. kind is the identifier's that the certificate shall have.
+func (r Result) report(kind string) (i IdentityResult, ended, news bool) {
 	i = IdentityResult{
 		Reference: r.Reference, Session: r.Session, Level: r.Level, Method: r.Method, Person: r.Person, BirthDate: r.BirthDate,
 		Phone: r.Phone, Document: r.Document, Reasons: r.Reasons, CompletedAt: r.At,
+	}
+	for _, id := range r.Identifiers {
+		if i.Person.Identifier == "" || id.Type == kind {
+			i.Person.IdentifierType, i.Person.Country, i.Person.Identifier = id.Type, id.Country, id.Value
+		}
+		if id.Type == kind {
+			break
+		}
 	}
 	switch r.Progress {
 	case ProgressPositive, ProgressNegative:

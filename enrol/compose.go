@@ -81,7 +81,7 @@ func (s *Service) waitText(kind sms.Kind, r record) (sms.Text, error) {
 	if r.sealed.State != map[sms.Kind]State{sms.KindDeferred: StateDeferred, sms.KindExpired: StateExpired}[kind] {
 		return sms.Text{}, sms.ErrObsolete
 	}
-	at := s.deadline(r)
+	at := r.until
 	if kind == sms.KindExpired {
 		at = r.sealed.At
 	}

@@ -224,9 +224,6 @@ func (i IdentityResult) timely(e sam.Enrolment, now time.Time) error {
 
 // judged decides what a result leads to. When nothing moves, only the change's events are to be recorded.
 func (s *Service) judged(ctx context.Context, from record, i IdentityResult, now time.Time) (c change, moves bool, err error) {
-	if !now.Before(s.deadline(from)) {
-		return change{}, false, fmt.Errorf("%w; redeem a new voucher", ErrExpired)
-	}
 	if from.sealed.State == StateProofing || from.sealed.State == StateDeferred { // later At is that of the result
 		if err := i.timely(from.sealed, now); err != nil {
 			return change{}, false, err

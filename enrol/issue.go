@@ -189,7 +189,7 @@ func (s *Service) recordSealing(ctx context.Context, r record, tail []byte, now 
 		tx.Append(event)
 		return tx.TouchEnrolment(row)
 	})
-	return record{row: row, sealed: r.sealed}, err
+	return record{row: row, sealed: r.sealed, until: r.until}, err
 }
 
 // recordKey has the certificate prepared and stores it with the key that it is for.

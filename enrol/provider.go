@@ -78,13 +78,18 @@ type Result struct {
 	Final     bool // false: the provider may still change its mind
 	Level     string
 	Method    string
-	Person    Person
-	BirthDate string // YYYY-MM-DD
-	Phone     string // E.164, proven by the provider
-	Document  Document
-	Reasons   []string // codes of the provider
-	At        time.Time
+	Person    Person // names
+	// Identifiers that were proven. The one of the kind that the certificate shall have is taken.
+	Identifiers []Identifier
+	BirthDate   string // YYYY-MM-DD
+	Phone       string // E.164, proven by the provider
+	Document    Document
+	Reasons     []string // codes of the provider
+	At          time.Time
 }
+
+// Identifier of a person (EN 319 412-1 clause 5.1.3).
+type Identifier struct{ Type, Country, Value string }
 
 // Document is the identity document that was presented.
 type Document struct {

@@ -19,6 +19,7 @@ import (
 type record struct {
 	row    Enrolment
 	sealed sam.Enrolment
+	until  time.Time // the enrolment may go on
 }
 
 // begin reads the caller's enrolment and whether the request was answered before. Foreign and unknown enrolments are
@@ -64,7 +65,9 @@ func (s *Service) open(ctx context.Context, row Enrolment) (record, error) {
 	if fault := mismatch(row, sealed); fault != "" {
 		return record{}, s.integrity(ctx, "enrolment", row.ID, fmt.Errorf("%w: %s differs from the sealed record", sam.ErrSeal, fault))
 	}
-	return record{row: row, sealed: sealed}, nil
+	r := record{row: row, sealed: sealed}
+	r.until = s.deadline(r)
+	return r, nil
 }
 
 // mismatch names the first column that does not agree with the sealed record, or returns "".
@@ -133,7 +136,7 @@ func (r record) in(now time.Time, states ...State) error {
 		if r.sealed.State != state {
 			continue
 		}
-		if !now.Before(r.row.Expires) {
+		if !now.Before(r.until) {
 			return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
 		}
 		if now.Before(r.sealed.At.Add(-maxBack)) {
@@ -155,6 +158,7 @@ func (s *Service) next(ctx context.Context, r record, now time.Time, to State, e
 	if err != nil {
 		return record{}, err
 	}
+	n.until = s.deadline(n)
 	n.row.Version, n.row.State, n.row.Sealed, n.row.Updated = n.sealed.Version, string(to), sealed, now
 	return n, nil
 }

@@ -85,7 +85,7 @@ func (s *Service) expire(ctx context.Context, id string) (done bool, err error) 
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(append(correctable(), StateCreated), from.sealed.State) || now.Before(s.deadline(from)) {
+		if !slices.Contains(append(correctable(), StateCreated), from.sealed.State) || now.Before(from.until) {
 			return nil
 		}
 		to, err := s.next(ctx, from, now, StateExpired, func(_ *sam.Enrolment, row *Enrolment) {

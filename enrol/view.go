@@ -146,7 +146,7 @@ func view(r record) View {
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
 		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
-		Expires: r.row.Expires, Created: r.row.Created, Updated: e.At,
+		Expires: r.until, Created: r.row.Created, Updated: e.At,
 	}
 	if e.State == StateIssued {
 		v.Credential, v.Serial = e.Credential, e.Serial

@@ -125,6 +125,11 @@ func (s *enrolments) ReportIdentityResult(ctx context.Context, r *pb.ReportIdent
 	return &pb.ReportIdentityResultResponse{State: stateOf(v.State)}, err
 }
 
+func (s *enrolments) AcceptProvenData(ctx context.Context, r *pb.AcceptProvenDataRequest) (*pb.AcceptProvenDataResponse, error) {
+	v, err := s.Enrolments.AcceptProvenData(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetReportSha256())
+	return &pb.AcceptProvenDataResponse{Enrolment: enrolmentOf(v)}, err
+}
+
 func (s *enrolments) DownloadAgreement(r *pb.DownloadAgreementRequest, stream grpc.ServerStreamingServer[pb.DownloadAgreementResponse]) error {
 	a, err := s.Enrolments.Agreement(stream.Context(), client(stream.Context()).Name, r.GetEnrolmentId())
 	if err != nil {
@@ -176,12 +181,30 @@ func enrolmentOf(v enrol.View) *pb.Enrolment {
 			Years: uint32(v.Years), IdentifierType: identifierTypeOf(v.IdentifierType), Algorithm: algorithmOf(v.Algorithm),
 		}
 	}
-	if p := v.Person; p != (enrol.Person{}) {
-		out.Person = &pb.Person{
-			GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country, Identifier: p.Identifier,
-		}
-	}
+	out.Person, out.Proofing = personOf(v.Person), proofingOf(v.Proofing)
 	return out
+}
+
+// personOf leaves out a person of whom nothing is known.
+func personOf(p enrol.Person) *pb.Person {
+	if p == (enrol.Person{}) {
+		return nil
+	}
+	return &pb.Person{
+		GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country, Identifier: p.Identifier,
+	}
+}
+
+// proofingOf leaves out a proofing that was not started and says nothing.
+func proofingOf(p enrol.ProofingView) *pb.IdentityProofing {
+	if p.Provider == "" && p.Reason == "" {
+		return nil
+	}
+	return &pb.IdentityProofing{
+		Provider: p.Provider, Url: p.URL, ExpireTime: timestamp(p.Expires), Reason: proofingReasonOf(p.Reason), Fields: p.Fields,
+		Proven: personOf(p.Proven), IdentifierType: identifierTypeOf(p.Proven.IdentifierType), BirthDate: p.BirthDate,
+		ReportSha256: p.ReportSHA256,
+	}
 }
 
 // sentCode turns what is known of a code on its way into its message; both use cases say the same of it.

@@ -152,12 +152,8 @@ func violations(err error, a answer, req proto.Message) []*errdetails.BadRequest
 		return all
 	}
 	names := []string{}
-	var difference *enrol.DifferenceError
 	var field interface{ FieldName() string }
-	switch {
-	case errors.As(err, &difference):
-		names = difference.Fields
-	case errors.As(err, &field) && field.FieldName() != "":
+	if errors.As(err, &field) && field.FieldName() != "" {
 		names = []string{field.FieldName()}
 	}
 	description := a.sentence + " " + a.remedy
@@ -271,6 +267,12 @@ func (t translator) reason(err error) Reason {
 		return ReasonAlgorithm
 	case is(enrol.ErrIdentityDiffers):
 		return ReasonIdentityDiffers
+	case is(enrol.ErrProofingTooOld):
+		return ReasonProofingTooOld
+	case is(enrol.ErrProvider):
+		return ReasonProvider
+	case is(enrol.ErrClock):
+		return ReasonClock
 	case is(enrol.ErrAgreementDiffers):
 		return ReasonAgreementDiffers
 	case is(enrol.ErrRevoked, ca.ErrAlreadyRevoked):

@@ -111,6 +111,10 @@ func (f fakeEnrol) ReportIdentityResult(ctx context.Context, caller, _ string, r
 	return f.shown(ctx, "ReportIdentityResult", caller)
 }
 
+func (f fakeEnrol) AcceptProvenData(ctx context.Context, caller, _, _ string, _ []byte) (enrol.View, error) {
+	return f.shown(ctx, "AcceptProvenData", caller)
+}
+
 func (f fakeEnrol) Agreement(ctx context.Context, caller, _ string) (enrol.AgreementDocument, error) {
 	return enrol.AgreementDocument{PDF: make([]byte, 3*chunkSize+1), SHA256: make([]byte, 32)}, f.enter(ctx, "Agreement", caller)
 }

@@ -40,6 +40,7 @@ type PhoneProof interface {
 type IdentityProofing interface {
 	StartIdentityProofing(ctx context.Context, caller, id, requestID, provider string) (enrol.View, error)
 	ReportIdentityResult(ctx context.Context, caller, requestID string, r enrol.IdentityResult) (enrol.View, error)
+	AcceptProvenData(ctx context.Context, caller, id, requestID string, sha256 []byte) (enrol.View, error)
 }
 
 // Agreements shows the agreement and takes its acceptance.

@@ -63,6 +63,8 @@ const (
 	ReasonYears             Reason = "VALIDITY_NOT_OFFERED"
 	ReasonAlgorithm         Reason = "ALGORITHM_NOT_OFFERED"
 	ReasonIdentityDiffers   Reason = "IDENTITY_DIFFERS"
+	ReasonProofingTooOld    Reason = "PROOFING_TOO_OLD"
+	ReasonProvider          Reason = "PROVIDER_UNAVAILABLE"
 	ReasonAgreementDiffers  Reason = "AGREEMENT_DIFFERS"
 	ReasonCertificateRules  Reason = "CERTIFICATE_REFUSED"
 	ReasonCredentialRevoked Reason = "CREDENTIAL_REVOKED"
@@ -157,7 +159,9 @@ var answers = [...]answer{
 	{ReasonLanguage, codes.InvalidArgument, "There are no texts in this language.", "Use uk, pl or en.", 0},
 	{ReasonYears, codes.InvalidArgument, "The voucher does not pay for this validity.", "Choose fewer years.", 0},
 	{ReasonAlgorithm, codes.InvalidArgument, "There are no keys of this algorithm.", "Choose one that the interface offers.", 0},
-	{ReasonIdentityDiffers, codes.FailedPrecondition, "Identity proofing proved other data than the person gave.", "Have the person correct the named fields and prove the identity again.", 0},
+	{ReasonIdentityDiffers, codes.InvalidArgument, "This is not the digest of the proven data.", "Read the enrolment again, show the proven data, and send their report's digest.", 0},
+	{ReasonProofingTooOld, codes.FailedPrecondition, "The identity was proven too long ago to issue a certificate on it.", "Have the person prove the identity again.", 0},
+	{ReasonProvider, codes.Unavailable, "The identity provider does not answer.", "Try again, or choose another provider; the operator sees the cause.", 5 * time.Second},
 	{ReasonAgreementDiffers, codes.InvalidArgument, "This is not the digest of the agreement.", "Download the agreement again, show it, and send its digest.", 0},
 	{ReasonCertificateRules, codes.FailedPrecondition, "No certificate of these data would follow the rules.", "Correct the data; the operation's log says which rule.", 0},
 	{ReasonCredentialRevoked, codes.FailedPrecondition, "The credential is revoked, which is final.", "Enrol the person anew.", 0},

@@ -76,6 +76,7 @@ func largest() []proto.Message {
 			Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: data,
 			IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: make([]byte, 512<<10), CompleteTime: soon,
 		},
+		&pb.AcceptProvenDataRequest{RequestId: requestID, EnrolmentId: id, ReportSha256: hash},
 		&pb.DownloadAgreementRequest{EnrolmentId: id},
 		&pb.SendAgreementCodeRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999"},

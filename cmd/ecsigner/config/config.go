@@ -37,6 +37,7 @@ type Config struct {
 	Backup       Backup       `yaml:"backup"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
+	Proofing     Proofing     `yaml:"proofing"`
 	Limits       Limits       `yaml:"limits"`
 
 	dir string
@@ -139,11 +140,11 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
 func Parse(text []byte) (Config, error) {
-	c := Config{Messages: Messages{Signed: true}} // what holds for a key that is not there
+	c := Config{Messages: Messages{Signed: true}, Proofing: defaultProofing()} // what holds for a key that is not there
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
 		return Config{}, fmt.Errorf("%w:\n%s", ErrConfig, yaml.FormatError(err, false, true))
 	}
-	return c, c.validate()
+	return c, errors.Join(c.validate(), c.Proofing.validate())
 }
 
 func (c Config) validate() error {
@@ -218,17 +219,22 @@ func (c Config) PIN() ([]byte, error) {
 	if pin := os.Getenv("ECSIGNER_PIN"); pin != "" {
 		return []byte(pin), nil
 	}
-	path := c.Path(c.HSM.PINFile)
+	return c.Secret("hsm.pin_file", c.HSM.PINFile)
+}
+
+// Secret reads a file that nobody else may read, without the end of its line. key is where the configuration names it.
+func (c Config) Secret(key, file string) ([]byte, error) {
+	path := c.Path(file)
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s can be read by others; run chmod 600 on it", ErrConfig, path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
 	}
 	return bytes.TrimRight(b, "\r\n"), nil
 }

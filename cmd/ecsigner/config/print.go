@@ -17,6 +17,7 @@ func (c Config) Redacted() Config {
 		}
 	}
 	c.Hosts = []string{redacted}
+	c.Proofing = c.Proofing.redacted()
 	return c
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/server"
 	"github.com/ecsigner/ecsigner/server/pki"
+	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
 	"golang.org/x/time/rate"
@@ -62,6 +63,8 @@ type Engine struct {
 	http                       *pki.Server
 	metrics                    *metrics     // nil unless configured
 	metricsListener            net.Listener // the same
+	callbacks                  *webhook.Server
+	callbackListener           net.Listener // nil unless configured, and so is callbacks
 	workers                    sync.WaitGroup
 }
 
@@ -165,6 +168,10 @@ func (e *Engine) openServices(ctx context.Context) error {
 	limits := codeLimits(e.config)
 	e.memory = otp.NewMemory()
 	p, c := e.config.Provider, e.config.Certificates
+	proofers, err := identityProviders(e.config)
+	if err != nil {
+		return err
+	}
 	e.enrol, err = enrol.New(enrol.Config{
 		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
@@ -174,6 +181,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		},
 		PDS:      c.PDS,
 		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -190,6 +198,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
+		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose,
 		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
@@ -258,6 +267,9 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if e.callbacks, e.callbackListener, err = e.listenCallbacks(ctx); err != nil {
+		return err
+	}
 	e.http, err = e.publication()
 	return err
 }
@@ -281,11 +293,15 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 		e.logger.Info("enrolments resumed", "count", n)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	e.workers.Go(func() { e.sender.Run(work) })
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
 	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
+	e.workers.Go(func() { e.enrol.Follow(work, e.config.Proofing.Poll, e.notAsked) })
+	if e.callbacks != nil {
+		e.workers.Go(func() { failed <- e.callbacks.Serve(e.callbackListener) })
+	}
 	if e.metrics != nil {
 		watched := e.metrics.server(e.logger)
 		e.workers.Go(func() { _ = watched.Serve(e.metricsListener) }) // its end is not the end of the service
@@ -305,6 +321,9 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := errors.Join(e.server.Shutdown(ctx), e.http.Shutdown(ctx))
+	if e.callbacks != nil {
+		err = errors.Join(err, e.callbacks.Shutdown(ctx))
+	}
 	stopWorkers()
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
@@ -318,7 +337,7 @@ func (e *Engine) close() error {
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}
-	for _, l := range []net.Listener{e.httpListener, e.metricsListener} {
+	for _, l := range []net.Listener{e.httpListener, e.metricsListener, e.callbackListener} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -380,7 +399,8 @@ func (e *Engine) tick(ctx context.Context) {
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
 			_, swept := e.signer.Sweep(ctx)
-			err = errors.Join(resumed, swept, e.forget())
+			_, ended := e.enrol.Sweep(ctx)
+			err = errors.Join(resumed, swept, ended, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)

@@ -27,6 +27,7 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 	}
 	accounts := newAccounts()
 	return log.Events(ctx, func(_ int64, at time.Time, event audit.Event) error {
+		issuing.Seen(at)
 		switch v := event.(type) {
 		case audit.BindingChanged:
 			trust.Raise(credential.ID(v.Credential), v.Version)

@@ -364,6 +364,197 @@ func (IdentityOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
+// ProofingReason says why identity proofing led to no agreement.
+type ProofingReason int32
+
+const (
+	// None.
+	ProofingReason_PROOFING_REASON_UNSPECIFIED ProofingReason = 0
+	// Other data were proven than given: the person looks at them.
+	ProofingReason_PROOFING_REASON_DATA_DIFFER ProofingReason = 1
+	// Another phone was proven than the one that was confirmed.
+	ProofingReason_PROOFING_REASON_PHONE_DIFFERS ProofingReason = 2
+	// The named fields were not proven, although the certificate needs them.
+	ProofingReason_PROOFING_REASON_ATTRIBUTE_MISSING ProofingReason = 3
+	// The named fields were proven, but no certificate can say them.
+	ProofingReason_PROOFING_REASON_ATTRIBUTE_REFUSED ProofingReason = 4
+	// The proven date of birth is not the one in the proven identifier; the provider has to decide.
+	ProofingReason_PROOFING_REASON_BIRTH_DATE_CONFLICT ProofingReason = 5
+	// The proof is too old to issue a certificate on it.
+	ProofingReason_PROOFING_REASON_TOO_OLD ProofingReason = 6
+	// The session ended without a result.
+	ProofingReason_PROOFING_REASON_SESSION_ENDED ProofingReason = 7
+)
+
+// Enum value maps for ProofingReason.
+var (
+	ProofingReason_name = map[int32]string{
+		0: "PROOFING_REASON_UNSPECIFIED",
+		1: "PROOFING_REASON_DATA_DIFFER",
+		2: "PROOFING_REASON_PHONE_DIFFERS",
+		3: "PROOFING_REASON_ATTRIBUTE_MISSING",
+		4: "PROOFING_REASON_ATTRIBUTE_REFUSED",
+		5: "PROOFING_REASON_BIRTH_DATE_CONFLICT",
+		6: "PROOFING_REASON_TOO_OLD",
+		7: "PROOFING_REASON_SESSION_ENDED",
+	}
+	ProofingReason_value = map[string]int32{
+		"PROOFING_REASON_UNSPECIFIED":         0,
+		"PROOFING_REASON_DATA_DIFFER":         1,
+		"PROOFING_REASON_PHONE_DIFFERS":       2,
+		"PROOFING_REASON_ATTRIBUTE_MISSING":   3,
+		"PROOFING_REASON_ATTRIBUTE_REFUSED":   4,
+		"PROOFING_REASON_BIRTH_DATE_CONFLICT": 5,
+		"PROOFING_REASON_TOO_OLD":             6,
+		"PROOFING_REASON_SESSION_ENDED":       7,
+	}
+)
+
+func (x ProofingReason) Enum() *ProofingReason {
+	p := new(ProofingReason)
+	*p = x
+	return p
+}
+
+func (x ProofingReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProofingReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_enrolment_proto_enumTypes[5].Descriptor()
+}
+
+func (ProofingReason) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_enrolment_proto_enumTypes[5]
+}
+
+func (x ProofingReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProofingReason.Descriptor instead.
+func (ProofingReason) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+}
+
+// IdentityProofing is what the proofing wants of the person, and what it came to.
+type IdentityProofing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the provider.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Where the person proves who they are; empty when the provider has no page, and once nothing is waited for there.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// When the session behind url ends; absent where the provider does not say.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Why there is no agreement. It stays until the data or the proofing change.
+	Reason ProofingReason `protobuf:"varint,4,opt,name=reason,proto3,enum=ecsigner.v1.ProofingReason" json:"reason,omitempty"`
+	// The fields that the reason is about, named as in PersonalData.
+	Fields []string `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	// The proven data, from state review on.
+	Proven *Person `protobuf:"bytes,6,opt,name=proven,proto3" json:"proven,omitempty"`
+	// Kind of the proven identifier.
+	IdentifierType IdentifierType `protobuf:"varint,7,opt,name=identifier_type,json=identifierType,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_type,omitempty"`
+	// The proven date of birth: YYYY-MM-DD.
+	BirthDate string `protobuf:"bytes,8,opt,name=birth_date,json=birthDate,proto3" json:"birth_date,omitempty"`
+	// SHA-256 of everything that was reported: what AcceptProvenData takes.
+	ReportSha256  []byte `protobuf:"bytes,9,opt,name=report_sha256,json=reportSha256,proto3" json:"report_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentityProofing) Reset() {
+	*x = IdentityProofing{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentityProofing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentityProofing) ProtoMessage() {}
+
+func (x *IdentityProofing) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentityProofing.ProtoReflect.Descriptor instead.
+func (*IdentityProofing) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *IdentityProofing) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetReason() ProofingReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ProofingReason_PROOFING_REASON_UNSPECIFIED
+}
+
+func (x *IdentityProofing) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetProven() *Person {
+	if x != nil {
+		return x.Proven
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetIdentifierType() IdentifierType {
+	if x != nil {
+		return x.IdentifierType
+	}
+	return IdentifierType_IDENTIFIER_TYPE_UNSPECIFIED
+}
+
+func (x *IdentityProofing) GetBirthDate() string {
+	if x != nil {
+		return x.BirthDate
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetReportSha256() []byte {
+	if x != nil {
+		return x.ReportSha256
+	}
+	return nil
+}
+
 // Enrolment is one person's way to a credential.
 type Enrolment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -397,15 +588,17 @@ type Enrolment struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the enrolment last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Until when the agreement has to be accepted.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Until when the agreement has to be accepted; in state deferred, until when the result is waited for.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// The proofing of the identity; absent before it starts.
+	Proofing      *IdentityProofing `protobuf:"bytes,17,opt,name=proofing,proto3" json:"proofing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Enrolment) Reset() {
 	*x = Enrolment{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +610,7 @@ func (x *Enrolment) String() string {
 func (*Enrolment) ProtoMessage() {}
 
 func (x *Enrolment) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +623,7 @@ func (x *Enrolment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrolment.ProtoReflect.Descriptor instead.
 func (*Enrolment) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{0}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Enrolment) GetId() string {
@@ -545,6 +738,13 @@ func (x *Enrolment) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Enrolment) GetProofing() *IdentityProofing {
+	if x != nil {
+		return x.Proofing
+	}
+	return nil
+}
+
 // Person holds the attributes that stand in the certificate, and the name in the person's own script.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -564,7 +764,7 @@ type Person struct {
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +776,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +789,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Person) GetGivenName() string {
@@ -642,7 +842,7 @@ type CertificateParameters struct {
 
 func (x *CertificateParameters) Reset() {
 	*x = CertificateParameters{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +854,7 @@ func (x *CertificateParameters) String() string {
 func (*CertificateParameters) ProtoMessage() {}
 
 func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +867,7 @@ func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateParameters.ProtoReflect.Descriptor instead.
 func (*CertificateParameters) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CertificateParameters) GetYears() uint32 {
@@ -714,7 +914,7 @@ type PersonalData struct {
 
 func (x *PersonalData) Reset() {
 	*x = PersonalData{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +926,7 @@ func (x *PersonalData) String() string {
 func (*PersonalData) ProtoMessage() {}
 
 func (x *PersonalData) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +939,7 @@ func (x *PersonalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalData.ProtoReflect.Descriptor instead.
 func (*PersonalData) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PersonalData) GetGivenName() string {
@@ -808,7 +1008,7 @@ type SentCode struct {
 
 func (x *SentCode) Reset() {
 	*x = SentCode{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1020,7 @@ func (x *SentCode) String() string {
 func (*SentCode) ProtoMessage() {}
 
 func (x *SentCode) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1033,7 @@ func (x *SentCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SentCode.ProtoReflect.Descriptor instead.
 func (*SentCode) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SentCode) GetExpireTime() *timestamppb.Timestamp {
@@ -879,7 +1079,7 @@ type CreateEnrolmentRequest struct {
 
 func (x *CreateEnrolmentRequest) Reset() {
 	*x = CreateEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1091,7 @@ func (x *CreateEnrolmentRequest) String() string {
 func (*CreateEnrolmentRequest) ProtoMessage() {}
 
 func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1104,7 @@ func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateEnrolmentRequest) GetRequestId() string {
@@ -939,7 +1139,7 @@ type CreateEnrolmentResponse struct {
 
 func (x *CreateEnrolmentResponse) Reset() {
 	*x = CreateEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1151,7 @@ func (x *CreateEnrolmentResponse) String() string {
 func (*CreateEnrolmentResponse) ProtoMessage() {}
 
 func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1164,7 @@ func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -985,7 +1185,7 @@ type GetEnrolmentRequest struct {
 
 func (x *GetEnrolmentRequest) Reset() {
 	*x = GetEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1197,7 @@ func (x *GetEnrolmentRequest) String() string {
 func (*GetEnrolmentRequest) ProtoMessage() {}
 
 func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1210,7 @@ func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetEnrolmentRequest) GetEnrolmentId() string {
@@ -1031,7 +1231,7 @@ type GetEnrolmentResponse struct {
 
 func (x *GetEnrolmentResponse) Reset() {
 	*x = GetEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1243,7 @@ func (x *GetEnrolmentResponse) String() string {
 func (*GetEnrolmentResponse) ProtoMessage() {}
 
 func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1256,7 @@ func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1079,7 +1279,7 @@ type ListEnrolmentsRequest struct {
 
 func (x *ListEnrolmentsRequest) Reset() {
 	*x = ListEnrolmentsRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1291,7 @@ func (x *ListEnrolmentsRequest) String() string {
 func (*ListEnrolmentsRequest) ProtoMessage() {}
 
 func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1304,7 @@ func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListEnrolmentsRequest) GetPageSize() uint32 {
@@ -1134,7 +1334,7 @@ type ListEnrolmentsResponse struct {
 
 func (x *ListEnrolmentsResponse) Reset() {
 	*x = ListEnrolmentsResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1346,7 @@ func (x *ListEnrolmentsResponse) String() string {
 func (*ListEnrolmentsResponse) ProtoMessage() {}
 
 func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1359,7 @@ func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListEnrolmentsResponse) GetEnrolments() []*Enrolment {
@@ -1189,7 +1389,7 @@ type WatchEnrolmentRequest struct {
 
 func (x *WatchEnrolmentRequest) Reset() {
 	*x = WatchEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1401,7 @@ func (x *WatchEnrolmentRequest) String() string {
 func (*WatchEnrolmentRequest) ProtoMessage() {}
 
 func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1414,7 @@ func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchEnrolmentRequest) GetEnrolmentId() string {
@@ -1242,7 +1442,7 @@ type WatchEnrolmentResponse struct {
 
 func (x *WatchEnrolmentResponse) Reset() {
 	*x = WatchEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1454,7 @@ func (x *WatchEnrolmentResponse) String() string {
 func (*WatchEnrolmentResponse) ProtoMessage() {}
 
 func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1467,7 @@ func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1292,7 +1492,7 @@ type SetParametersRequest struct {
 
 func (x *SetParametersRequest) Reset() {
 	*x = SetParametersRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1504,7 @@ func (x *SetParametersRequest) String() string {
 func (*SetParametersRequest) ProtoMessage() {}
 
 func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1517,7 @@ func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersRequest.ProtoReflect.Descriptor instead.
 func (*SetParametersRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetParametersRequest) GetRequestId() string {
@@ -1352,7 +1552,7 @@ type SetParametersResponse struct {
 
 func (x *SetParametersResponse) Reset() {
 	*x = SetParametersResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1564,7 @@ func (x *SetParametersResponse) String() string {
 func (*SetParametersResponse) ProtoMessage() {}
 
 func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1577,7 @@ func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersResponse.ProtoReflect.Descriptor instead.
 func (*SetParametersResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetParametersResponse) GetEnrolment() *Enrolment {
@@ -1402,7 +1602,7 @@ type SetPersonalDataRequest struct {
 
 func (x *SetPersonalDataRequest) Reset() {
 	*x = SetPersonalDataRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1614,7 @@ func (x *SetPersonalDataRequest) String() string {
 func (*SetPersonalDataRequest) ProtoMessage() {}
 
 func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1627,7 @@ func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataRequest.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetPersonalDataRequest) GetRequestId() string {
@@ -1462,7 +1662,7 @@ type SetPersonalDataResponse struct {
 
 func (x *SetPersonalDataResponse) Reset() {
 	*x = SetPersonalDataResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1674,7 @@ func (x *SetPersonalDataResponse) String() string {
 func (*SetPersonalDataResponse) ProtoMessage() {}
 
 func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1687,7 @@ func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataResponse.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetPersonalDataResponse) GetEnrolment() *Enrolment {
@@ -1512,7 +1712,7 @@ type SendPhoneCodeRequest struct {
 
 func (x *SendPhoneCodeRequest) Reset() {
 	*x = SendPhoneCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1724,7 @@ func (x *SendPhoneCodeRequest) String() string {
 func (*SendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1737,7 @@ func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SendPhoneCodeRequest) GetRequestId() string {
@@ -1574,7 +1774,7 @@ type SendPhoneCodeResponse struct {
 
 func (x *SendPhoneCodeResponse) Reset() {
 	*x = SendPhoneCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1786,7 @@ func (x *SendPhoneCodeResponse) String() string {
 func (*SendPhoneCodeResponse) ProtoMessage() {}
 
 func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1799,7 @@ func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SendPhoneCodeResponse) GetEnrolment() *Enrolment {
@@ -1631,7 +1831,7 @@ type ConfirmPhoneRequest struct {
 
 func (x *ConfirmPhoneRequest) Reset() {
 	*x = ConfirmPhoneRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1843,7 @@ func (x *ConfirmPhoneRequest) String() string {
 func (*ConfirmPhoneRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1856,7 @@ func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfirmPhoneRequest) GetRequestId() string {
@@ -1691,7 +1891,7 @@ type ConfirmPhoneResponse struct {
 
 func (x *ConfirmPhoneResponse) Reset() {
 	*x = ConfirmPhoneResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1903,7 @@ func (x *ConfirmPhoneResponse) String() string {
 func (*ConfirmPhoneResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1916,7 @@ func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConfirmPhoneResponse) GetEnrolment() *Enrolment {
@@ -1733,7 +1933,7 @@ type StartIdentityProofingRequest struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the enrolment.
 	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
-	// Name of the provider: that of its client certificate.
+	// Name of the provider: that of the installation's configuration, or of its client certificate.
 	Provider      string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1741,7 +1941,7 @@ type StartIdentityProofingRequest struct {
 
 func (x *StartIdentityProofingRequest) Reset() {
 	*x = StartIdentityProofingRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1953,7 @@ func (x *StartIdentityProofingRequest) String() string {
 func (*StartIdentityProofingRequest) ProtoMessage() {}
 
 func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1966,7 @@ func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingRequest.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartIdentityProofingRequest) GetRequestId() string {
@@ -1801,7 +2001,7 @@ type StartIdentityProofingResponse struct {
 
 func (x *StartIdentityProofingResponse) Reset() {
 	*x = StartIdentityProofingResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2013,7 @@ func (x *StartIdentityProofingResponse) String() string {
 func (*StartIdentityProofingResponse) ProtoMessage() {}
 
 func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2026,7 @@ func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingResponse.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StartIdentityProofingResponse) GetEnrolment() *Enrolment {
@@ -1861,7 +2061,7 @@ type ReportIdentityResultRequest struct {
 
 func (x *ReportIdentityResultRequest) Reset() {
 	*x = ReportIdentityResultRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2073,7 @@ func (x *ReportIdentityResultRequest) String() string {
 func (*ReportIdentityResultRequest) ProtoMessage() {}
 
 func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2086,7 @@ func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportIdentityResultRequest) GetRequestId() string {
@@ -1956,7 +2156,7 @@ type ReportIdentityResultResponse struct {
 
 func (x *ReportIdentityResultResponse) Reset() {
 	*x = ReportIdentityResultResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2168,7 @@ func (x *ReportIdentityResultResponse) String() string {
 func (*ReportIdentityResultResponse) ProtoMessage() {}
 
 func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2181,7 @@ func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultResponse.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
@@ -1989,6 +2189,116 @@ func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
 		return x.State
 	}
 	return EnrolmentState_ENROLMENT_STATE_UNSPECIFIED
+}
+
+// AcceptProvenDataRequest asks for AcceptProvenData.
+type AcceptProvenDataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the enrolment.
+	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	// report_sha256 of the proofing whose data the person was shown.
+	ReportSha256  []byte `protobuf:"bytes,3,opt,name=report_sha256,json=reportSha256,proto3" json:"report_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptProvenDataRequest) Reset() {
+	*x = AcceptProvenDataRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptProvenDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptProvenDataRequest) ProtoMessage() {}
+
+func (x *AcceptProvenDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptProvenDataRequest.ProtoReflect.Descriptor instead.
+func (*AcceptProvenDataRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AcceptProvenDataRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AcceptProvenDataRequest) GetEnrolmentId() string {
+	if x != nil {
+		return x.EnrolmentId
+	}
+	return ""
+}
+
+func (x *AcceptProvenDataRequest) GetReportSha256() []byte {
+	if x != nil {
+		return x.ReportSha256
+	}
+	return nil
+}
+
+// AcceptProvenDataResponse answers AcceptProvenData.
+type AcceptProvenDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The enrolment as it is now.
+	Enrolment     *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptProvenDataResponse) Reset() {
+	*x = AcceptProvenDataResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptProvenDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptProvenDataResponse) ProtoMessage() {}
+
+func (x *AcceptProvenDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptProvenDataResponse.ProtoReflect.Descriptor instead.
+func (*AcceptProvenDataResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AcceptProvenDataResponse) GetEnrolment() *Enrolment {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
 }
 
 // DownloadAgreementRequest asks for DownloadAgreement.
@@ -2002,7 +2312,7 @@ type DownloadAgreementRequest struct {
 
 func (x *DownloadAgreementRequest) Reset() {
 	*x = DownloadAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2324,7 @@ func (x *DownloadAgreementRequest) String() string {
 func (*DownloadAgreementRequest) ProtoMessage() {}
 
 func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2337,7 @@ func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DownloadAgreementRequest) GetEnrolmentId() string {
@@ -2053,7 +2363,7 @@ type DownloadAgreementResponse struct {
 
 func (x *DownloadAgreementResponse) Reset() {
 	*x = DownloadAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2375,7 @@ func (x *DownloadAgreementResponse) String() string {
 func (*DownloadAgreementResponse) ProtoMessage() {}
 
 func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2388,7 @@ func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DownloadAgreementResponse) GetPart() isDownloadAgreementResponse_Part {
@@ -2139,7 +2449,7 @@ type AgreementHeader struct {
 
 func (x *AgreementHeader) Reset() {
 	*x = AgreementHeader{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2461,7 @@ func (x *AgreementHeader) String() string {
 func (*AgreementHeader) ProtoMessage() {}
 
 func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2474,7 @@ func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementHeader.ProtoReflect.Descriptor instead.
 func (*AgreementHeader) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AgreementHeader) GetSha256() []byte {
@@ -2203,7 +2513,7 @@ type SendAgreementCodeRequest struct {
 
 func (x *SendAgreementCodeRequest) Reset() {
 	*x = SendAgreementCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2525,7 @@ func (x *SendAgreementCodeRequest) String() string {
 func (*SendAgreementCodeRequest) ProtoMessage() {}
 
 func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2538,7 @@ func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SendAgreementCodeRequest) GetRequestId() string {
@@ -2265,7 +2575,7 @@ type SendAgreementCodeResponse struct {
 
 func (x *SendAgreementCodeResponse) Reset() {
 	*x = SendAgreementCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2587,7 @@ func (x *SendAgreementCodeResponse) String() string {
 func (*SendAgreementCodeResponse) ProtoMessage() {}
 
 func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2600,7 @@ func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SendAgreementCodeResponse) GetEnrolment() *Enrolment {
@@ -2324,7 +2634,7 @@ type AcceptAgreementRequest struct {
 
 func (x *AcceptAgreementRequest) Reset() {
 	*x = AcceptAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2646,7 @@ func (x *AcceptAgreementRequest) String() string {
 func (*AcceptAgreementRequest) ProtoMessage() {}
 
 func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2659,7 @@ func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementRequest.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AcceptAgreementRequest) GetRequestId() string {
@@ -2391,7 +2701,7 @@ type AcceptAgreementResponse struct {
 
 func (x *AcceptAgreementResponse) Reset() {
 	*x = AcceptAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2713,7 @@ func (x *AcceptAgreementResponse) String() string {
 func (*AcceptAgreementResponse) ProtoMessage() {}
 
 func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2726,7 @@ func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementResponse.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AcceptAgreementResponse) GetEnrolment() *Enrolment {
@@ -2439,7 +2749,7 @@ type CancelEnrolmentRequest struct {
 
 func (x *CancelEnrolmentRequest) Reset() {
 	*x = CancelEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2761,7 @@ func (x *CancelEnrolmentRequest) String() string {
 func (*CancelEnrolmentRequest) ProtoMessage() {}
 
 func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2774,7 @@ func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CancelEnrolmentRequest) GetRequestId() string {
@@ -2492,7 +2802,7 @@ type CancelEnrolmentResponse struct {
 
 func (x *CancelEnrolmentResponse) Reset() {
 	*x = CancelEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2814,7 @@ func (x *CancelEnrolmentResponse) String() string {
 func (*CancelEnrolmentResponse) ProtoMessage() {}
 
 func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2827,7 @@ func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CancelEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -2531,7 +2841,19 @@ var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\n" +
-	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x05\n" +
+	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x03\n" +
+	"\x10IdentityProofing\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x123\n" +
+	"\x06reason\x18\x04 \x01(\x0e2\x1b.ecsigner.v1.ProofingReasonR\x06reason\x12\x16\n" +
+	"\x06fields\x18\x05 \x03(\tR\x06fields\x12+\n" +
+	"\x06proven\x18\x06 \x01(\v2\x13.ecsigner.v1.PersonR\x06proven\x12D\n" +
+	"\x0fidentifier_type\x18\a \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0eidentifierType\x12\x1d\n" +
+	"\n" +
+	"birth_date\x18\b \x01(\tR\tbirthDate\x12#\n" +
+	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xab\x06\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2555,7 +2877,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\vupdate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12;\n" +
 	"\vexpire_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x9a\x01\n" +
+	"expireTime\x129\n" +
+	"\bproofing\x18\x11 \x01(\v2\x1d.ecsigner.v1.IdentityProofingR\bproofing\"\x9a\x01\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tR\tgivenName\x12\x18\n" +
@@ -2671,7 +2994,14 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\rcomplete_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\fcompleteTime:\xb3\x01\xbaH\xaf\x01\x1a\xac\x01\n" +
 	"\x19proven_data_when_positive\x12Dproven_data and identifier_type are required with a positive outcome\x1aIthis.outcome != 1 || (has(this.proven_data) && this.identifier_type != 0)\"Q\n" +
 	"\x1cReportIdentityResultResponse\x121\n" +
-	"\x05state\x18\x01 \x01(\x0e2\x1b.ecsigner.v1.EnrolmentStateR\x05state\"Z\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1b.ecsigner.v1.EnrolmentStateR\x05state\"\xb0\x01\n" +
+	"\x17AcceptProvenDataRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
+	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x12,\n" +
+	"\rreport_sha256\x18\x03 \x01(\fB\a\xbaH\x04z\x02h R\freportSha256\"P\n" +
+	"\x18AcceptProvenDataResponse\x124\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"Z\n" +
 	"\x18DownloadAgreementRequest\x12>\n" +
 	"\fenrolment_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"s\n" +
 	"\x19DownloadAgreementResponse\x126\n" +
@@ -2745,7 +3075,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_NEGATIVE\x10\x02\x12\x1d\n" +
-	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x032\xb1\v\n" +
+	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x03*\xac\x02\n" +
+	"\x0eProofingReason\x12\x1f\n" +
+	"\x1bPROOFING_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bPROOFING_REASON_DATA_DIFFER\x10\x01\x12!\n" +
+	"\x1dPROOFING_REASON_PHONE_DIFFERS\x10\x02\x12%\n" +
+	"!PROOFING_REASON_ATTRIBUTE_MISSING\x10\x03\x12%\n" +
+	"!PROOFING_REASON_ATTRIBUTE_REFUSED\x10\x04\x12'\n" +
+	"#PROOFING_REASON_BIRTH_DATE_CONFLICT\x10\x05\x12\x1b\n" +
+	"\x17PROOFING_REASON_TOO_OLD\x10\x06\x12!\n" +
+	"\x1dPROOFING_REASON_SESSION_ENDED\x10\a2\x99\f\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
@@ -2756,7 +3095,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\rSendPhoneCode\x12!.ecsigner.v1.SendPhoneCodeRequest\x1a\".ecsigner.v1.SendPhoneCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12Z\n" +
 	"\fConfirmPhone\x12 .ecsigner.v1.ConfirmPhoneRequest\x1a!.ecsigner.v1.ConfirmPhoneResponse\"\x05\xca\xf3\x18\x01\x01\x12u\n" +
 	"\x15StartIdentityProofing\x12).ecsigner.v1.StartIdentityProofingRequest\x1a*.ecsigner.v1.StartIdentityProofingResponse\"\x05\xca\xf3\x18\x01\x01\x12r\n" +
-	"\x14ReportIdentityResult\x12(.ecsigner.v1.ReportIdentityResultRequest\x1a).ecsigner.v1.ReportIdentityResultResponse\"\x05\xca\xf3\x18\x01\x03\x12n\n" +
+	"\x14ReportIdentityResult\x12(.ecsigner.v1.ReportIdentityResultRequest\x1a).ecsigner.v1.ReportIdentityResultResponse\"\x05\xca\xf3\x18\x01\x03\x12f\n" +
+	"\x10AcceptProvenData\x12$.ecsigner.v1.AcceptProvenDataRequest\x1a%.ecsigner.v1.AcceptProvenDataResponse\"\x05\xca\xf3\x18\x01\x01\x12n\n" +
 	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12i\n" +
 	"\x11SendAgreementCode\x12%.ecsigner.v1.SendAgreementCodeRequest\x1a&.ecsigner.v1.SendAgreementCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fAcceptAgreement\x12#.ecsigner.v1.AcceptAgreementRequest\x1a$.ecsigner.v1.AcceptAgreementResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
@@ -2774,117 +3114,129 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_enrolment_proto_rawDescData
 }
 
-var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
 	(IdentifierType)(0),                   // 2: ecsigner.v1.IdentifierType
 	(KeyAlgorithm)(0),                     // 3: ecsigner.v1.KeyAlgorithm
 	(IdentityOutcome)(0),                  // 4: ecsigner.v1.IdentityOutcome
-	(*Enrolment)(nil),                     // 5: ecsigner.v1.Enrolment
-	(*Person)(nil),                        // 6: ecsigner.v1.Person
-	(*CertificateParameters)(nil),         // 7: ecsigner.v1.CertificateParameters
-	(*PersonalData)(nil),                  // 8: ecsigner.v1.PersonalData
-	(*SentCode)(nil),                      // 9: ecsigner.v1.SentCode
-	(*CreateEnrolmentRequest)(nil),        // 10: ecsigner.v1.CreateEnrolmentRequest
-	(*CreateEnrolmentResponse)(nil),       // 11: ecsigner.v1.CreateEnrolmentResponse
-	(*GetEnrolmentRequest)(nil),           // 12: ecsigner.v1.GetEnrolmentRequest
-	(*GetEnrolmentResponse)(nil),          // 13: ecsigner.v1.GetEnrolmentResponse
-	(*ListEnrolmentsRequest)(nil),         // 14: ecsigner.v1.ListEnrolmentsRequest
-	(*ListEnrolmentsResponse)(nil),        // 15: ecsigner.v1.ListEnrolmentsResponse
-	(*WatchEnrolmentRequest)(nil),         // 16: ecsigner.v1.WatchEnrolmentRequest
-	(*WatchEnrolmentResponse)(nil),        // 17: ecsigner.v1.WatchEnrolmentResponse
-	(*SetParametersRequest)(nil),          // 18: ecsigner.v1.SetParametersRequest
-	(*SetParametersResponse)(nil),         // 19: ecsigner.v1.SetParametersResponse
-	(*SetPersonalDataRequest)(nil),        // 20: ecsigner.v1.SetPersonalDataRequest
-	(*SetPersonalDataResponse)(nil),       // 21: ecsigner.v1.SetPersonalDataResponse
-	(*SendPhoneCodeRequest)(nil),          // 22: ecsigner.v1.SendPhoneCodeRequest
-	(*SendPhoneCodeResponse)(nil),         // 23: ecsigner.v1.SendPhoneCodeResponse
-	(*ConfirmPhoneRequest)(nil),           // 24: ecsigner.v1.ConfirmPhoneRequest
-	(*ConfirmPhoneResponse)(nil),          // 25: ecsigner.v1.ConfirmPhoneResponse
-	(*StartIdentityProofingRequest)(nil),  // 26: ecsigner.v1.StartIdentityProofingRequest
-	(*StartIdentityProofingResponse)(nil), // 27: ecsigner.v1.StartIdentityProofingResponse
-	(*ReportIdentityResultRequest)(nil),   // 28: ecsigner.v1.ReportIdentityResultRequest
-	(*ReportIdentityResultResponse)(nil),  // 29: ecsigner.v1.ReportIdentityResultResponse
-	(*DownloadAgreementRequest)(nil),      // 30: ecsigner.v1.DownloadAgreementRequest
-	(*DownloadAgreementResponse)(nil),     // 31: ecsigner.v1.DownloadAgreementResponse
-	(*AgreementHeader)(nil),               // 32: ecsigner.v1.AgreementHeader
-	(*SendAgreementCodeRequest)(nil),      // 33: ecsigner.v1.SendAgreementCodeRequest
-	(*SendAgreementCodeResponse)(nil),     // 34: ecsigner.v1.SendAgreementCodeResponse
-	(*AcceptAgreementRequest)(nil),        // 35: ecsigner.v1.AcceptAgreementRequest
-	(*AcceptAgreementResponse)(nil),       // 36: ecsigner.v1.AcceptAgreementResponse
-	(*CancelEnrolmentRequest)(nil),        // 37: ecsigner.v1.CancelEnrolmentRequest
-	(*CancelEnrolmentResponse)(nil),       // 38: ecsigner.v1.CancelEnrolmentResponse
-	(*timestamppb.Timestamp)(nil),         // 39: google.protobuf.Timestamp
+	(ProofingReason)(0),                   // 5: ecsigner.v1.ProofingReason
+	(*IdentityProofing)(nil),              // 6: ecsigner.v1.IdentityProofing
+	(*Enrolment)(nil),                     // 7: ecsigner.v1.Enrolment
+	(*Person)(nil),                        // 8: ecsigner.v1.Person
+	(*CertificateParameters)(nil),         // 9: ecsigner.v1.CertificateParameters
+	(*PersonalData)(nil),                  // 10: ecsigner.v1.PersonalData
+	(*SentCode)(nil),                      // 11: ecsigner.v1.SentCode
+	(*CreateEnrolmentRequest)(nil),        // 12: ecsigner.v1.CreateEnrolmentRequest
+	(*CreateEnrolmentResponse)(nil),       // 13: ecsigner.v1.CreateEnrolmentResponse
+	(*GetEnrolmentRequest)(nil),           // 14: ecsigner.v1.GetEnrolmentRequest
+	(*GetEnrolmentResponse)(nil),          // 15: ecsigner.v1.GetEnrolmentResponse
+	(*ListEnrolmentsRequest)(nil),         // 16: ecsigner.v1.ListEnrolmentsRequest
+	(*ListEnrolmentsResponse)(nil),        // 17: ecsigner.v1.ListEnrolmentsResponse
+	(*WatchEnrolmentRequest)(nil),         // 18: ecsigner.v1.WatchEnrolmentRequest
+	(*WatchEnrolmentResponse)(nil),        // 19: ecsigner.v1.WatchEnrolmentResponse
+	(*SetParametersRequest)(nil),          // 20: ecsigner.v1.SetParametersRequest
+	(*SetParametersResponse)(nil),         // 21: ecsigner.v1.SetParametersResponse
+	(*SetPersonalDataRequest)(nil),        // 22: ecsigner.v1.SetPersonalDataRequest
+	(*SetPersonalDataResponse)(nil),       // 23: ecsigner.v1.SetPersonalDataResponse
+	(*SendPhoneCodeRequest)(nil),          // 24: ecsigner.v1.SendPhoneCodeRequest
+	(*SendPhoneCodeResponse)(nil),         // 25: ecsigner.v1.SendPhoneCodeResponse
+	(*ConfirmPhoneRequest)(nil),           // 26: ecsigner.v1.ConfirmPhoneRequest
+	(*ConfirmPhoneResponse)(nil),          // 27: ecsigner.v1.ConfirmPhoneResponse
+	(*StartIdentityProofingRequest)(nil),  // 28: ecsigner.v1.StartIdentityProofingRequest
+	(*StartIdentityProofingResponse)(nil), // 29: ecsigner.v1.StartIdentityProofingResponse
+	(*ReportIdentityResultRequest)(nil),   // 30: ecsigner.v1.ReportIdentityResultRequest
+	(*ReportIdentityResultResponse)(nil),  // 31: ecsigner.v1.ReportIdentityResultResponse
+	(*AcceptProvenDataRequest)(nil),       // 32: ecsigner.v1.AcceptProvenDataRequest
+	(*AcceptProvenDataResponse)(nil),      // 33: ecsigner.v1.AcceptProvenDataResponse
+	(*DownloadAgreementRequest)(nil),      // 34: ecsigner.v1.DownloadAgreementRequest
+	(*DownloadAgreementResponse)(nil),     // 35: ecsigner.v1.DownloadAgreementResponse
+	(*AgreementHeader)(nil),               // 36: ecsigner.v1.AgreementHeader
+	(*SendAgreementCodeRequest)(nil),      // 37: ecsigner.v1.SendAgreementCodeRequest
+	(*SendAgreementCodeResponse)(nil),     // 38: ecsigner.v1.SendAgreementCodeResponse
+	(*AcceptAgreementRequest)(nil),        // 39: ecsigner.v1.AcceptAgreementRequest
+	(*AcceptAgreementResponse)(nil),       // 40: ecsigner.v1.AcceptAgreementResponse
+	(*CancelEnrolmentRequest)(nil),        // 41: ecsigner.v1.CancelEnrolmentRequest
+	(*CancelEnrolmentResponse)(nil),       // 42: ecsigner.v1.CancelEnrolmentResponse
+	(*timestamppb.Timestamp)(nil),         // 43: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
-	0,  // 0: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
-	1,  // 1: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
-	7,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
-	6,  // 3: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
-	4,  // 4: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	39, // 5: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	39, // 6: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	39, // 7: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 8: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	3,  // 9: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	39, // 10: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	5,  // 11: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 12: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 13: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	5,  // 14: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 15: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	5,  // 16: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 17: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	5,  // 18: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 19: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 20: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 21: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 22: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 23: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	8,  // 24: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 25: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	39, // 26: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 27: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	32, // 28: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	5,  // 29: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 30: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 31: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 32: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 33: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	12, // 34: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	14, // 35: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	16, // 36: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	18, // 37: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	20, // 38: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	22, // 39: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	24, // 40: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	26, // 41: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	28, // 42: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	30, // 43: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	33, // 44: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	35, // 45: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	37, // 46: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	11, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	13, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	15, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	17, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	19, // 51: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	21, // 52: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	23, // 53: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	25, // 54: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	27, // 55: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	29, // 56: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	31, // 57: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	34, // 58: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	36, // 59: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	38, // 60: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	47, // [47:61] is the sub-list for method output_type
-	33, // [33:47] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	43, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 1: ecsigner.v1.IdentityProofing.reason:type_name -> ecsigner.v1.ProofingReason
+	8,  // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
+	2,  // 3: ecsigner.v1.IdentityProofing.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	0,  // 4: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
+	1,  // 5: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
+	9,  // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
+	8,  // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
+	4,  // 8: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
+	43, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	43, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	43, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	6,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
+	2,  // 13: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	3,  // 14: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	43, // 15: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 16: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 17: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 18: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	7,  // 19: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 20: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	7,  // 21: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 22: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	7,  // 23: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 24: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	11, // 25: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	7,  // 26: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 27: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 28: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	10, // 29: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 30: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	43, // 31: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 32: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	7,  // 33: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	36, // 34: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	7,  // 35: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	11, // 36: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	7,  // 37: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	7,  // 38: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	12, // 39: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	14, // 40: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	16, // 41: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	18, // 42: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	20, // 43: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	22, // 44: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	24, // 45: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	26, // 46: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	28, // 47: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	30, // 48: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	32, // 49: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
+	34, // 50: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	37, // 51: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	39, // 52: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	41, // 53: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	13, // 54: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	15, // 55: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	17, // 56: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	19, // 57: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	21, // 58: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	23, // 59: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	25, // 60: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	27, // 61: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	29, // 62: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	31, // 63: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	33, // 64: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
+	35, // 65: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	38, // 66: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	40, // 67: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	42, // 68: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	54, // [54:69] is the sub-list for method output_type
+	39, // [39:54] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -2893,7 +3245,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		return
 	}
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_enrolment_proto_msgTypes[26].OneofWrappers = []any{
+	file_ecsigner_v1_enrolment_proto_msgTypes[29].OneofWrappers = []any{
 		(*DownloadAgreementResponse_Header)(nil),
 		(*DownloadAgreementResponse_Chunk)(nil),
 	}
@@ -2902,8 +3254,8 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   34,
+			NumEnums:      6,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

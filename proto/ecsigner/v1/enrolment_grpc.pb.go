@@ -29,6 +29,7 @@ const (
 	EnrolmentService_ConfirmPhone_FullMethodName          = "/ecsigner.v1.EnrolmentService/ConfirmPhone"
 	EnrolmentService_StartIdentityProofing_FullMethodName = "/ecsigner.v1.EnrolmentService/StartIdentityProofing"
 	EnrolmentService_ReportIdentityResult_FullMethodName  = "/ecsigner.v1.EnrolmentService/ReportIdentityResult"
+	EnrolmentService_AcceptProvenData_FullMethodName      = "/ecsigner.v1.EnrolmentService/AcceptProvenData"
 	EnrolmentService_DownloadAgreement_FullMethodName     = "/ecsigner.v1.EnrolmentService/DownloadAgreement"
 	EnrolmentService_SendAgreementCode_FullMethodName     = "/ecsigner.v1.EnrolmentService/SendAgreementCode"
 	EnrolmentService_AcceptAgreement_FullMethodName       = "/ecsigner.v1.EnrolmentService/AcceptAgreement"
@@ -57,20 +58,26 @@ type EnrolmentServiceClient interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(ctx context.Context, in *WatchEnrolmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEnrolmentResponse], error)
-	// SetParameters chooses what the certificate will be like.
+	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
+	// person then gives their data again, and what was proven is void.
 	SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error)
-	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
+	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone. Until the agreement is
+	// accepted it can be called again; phone, proofing and agreement are then void.
 	SetPersonalData(ctx context.Context, in *SetPersonalDataRequest, opts ...grpc.CallOption) (*SetPersonalDataResponse, error)
 	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendPhoneCode(ctx context.Context, in *SendPhoneCodeRequest, opts ...grpc.CallOption) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(ctx context.Context, in *ConfirmPhoneRequest, opts ...grpc.CallOption) (*ConfirmPhoneResponse, error)
-	// StartIdentityProofing says which provider will prove the person's identity.
+	// StartIdentityProofing says which provider will prove the person's identity. Where the answer has a proofing url, the
+	// person goes there. It can be started anew while it is under way.
 	StartIdentityProofing(ctx context.Context, in *StartIdentityProofingRequest, opts ...grpc.CallOption) (*StartIdentityProofingResponse, error)
 	// ReportIdentityResult takes the result of the identity proofing from its provider. A positive result that differs
-	// from the data the person gave is refused and changes nothing.
+	// from the data the person gave leads to state review, or back to the data where no certificate could rest on it.
 	ReportIdentityResult(ctx context.Context, in *ReportIdentityResultRequest, opts ...grpc.CallOption) (*ReportIdentityResultResponse, error)
+	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
+	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
+	AcceptProvenData(ctx context.Context, in *AcceptProvenDataRequest, opts ...grpc.CallOption) (*AcceptProvenDataResponse, error)
 	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
 	DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error)
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
@@ -200,6 +207,16 @@ func (c *enrolmentServiceClient) ReportIdentityResult(ctx context.Context, in *R
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) AcceptProvenData(ctx context.Context, in *AcceptProvenDataRequest, opts ...grpc.CallOption) (*AcceptProvenDataResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptProvenDataResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_AcceptProvenData_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *enrolmentServiceClient) DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &EnrolmentService_ServiceDesc.Streams[1], EnrolmentService_DownloadAgreement_FullMethodName, cOpts...)
@@ -271,20 +288,26 @@ type EnrolmentServiceServer interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(*WatchEnrolmentRequest, grpc.ServerStreamingServer[WatchEnrolmentResponse]) error
-	// SetParameters chooses what the certificate will be like.
+	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
+	// person then gives their data again, and what was proven is void.
 	SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error)
-	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
+	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone. Until the agreement is
+	// accepted it can be called again; phone, proofing and agreement are then void.
 	SetPersonalData(context.Context, *SetPersonalDataRequest) (*SetPersonalDataResponse, error)
 	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendPhoneCode(context.Context, *SendPhoneCodeRequest) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(context.Context, *ConfirmPhoneRequest) (*ConfirmPhoneResponse, error)
-	// StartIdentityProofing says which provider will prove the person's identity.
+	// StartIdentityProofing says which provider will prove the person's identity. Where the answer has a proofing url, the
+	// person goes there. It can be started anew while it is under way.
 	StartIdentityProofing(context.Context, *StartIdentityProofingRequest) (*StartIdentityProofingResponse, error)
 	// ReportIdentityResult takes the result of the identity proofing from its provider. A positive result that differs
-	// from the data the person gave is refused and changes nothing.
+	// from the data the person gave leads to state review, or back to the data where no certificate could rest on it.
 	ReportIdentityResult(context.Context, *ReportIdentityResultRequest) (*ReportIdentityResultResponse, error)
+	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
+	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
+	AcceptProvenData(context.Context, *AcceptProvenDataRequest) (*AcceptProvenDataResponse, error)
 	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
 	DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
@@ -334,6 +357,9 @@ func (UnimplementedEnrolmentServiceServer) StartIdentityProofing(context.Context
 }
 func (UnimplementedEnrolmentServiceServer) ReportIdentityResult(context.Context, *ReportIdentityResultRequest) (*ReportIdentityResultResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportIdentityResult not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) AcceptProvenData(context.Context, *AcceptProvenDataRequest) (*AcceptProvenDataResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptProvenData not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadAgreement not implemented")
@@ -541,6 +567,24 @@ func _EnrolmentService_ReportIdentityResult_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_AcceptProvenData_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptProvenDataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).AcceptProvenData(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_AcceptProvenData_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).AcceptProvenData(ctx, req.(*AcceptProvenDataRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EnrolmentService_DownloadAgreement_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(DownloadAgreementRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -648,6 +692,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReportIdentityResult",
 			Handler:    _EnrolmentService_ReportIdentityResult_Handler,
+		},
+		{
+			MethodName: "AcceptProvenData",
+			Handler:    _EnrolmentService_AcceptProvenData_Handler,
 		},
 		{
 			MethodName: "SendAgreementCode",
