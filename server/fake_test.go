@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
@@ -12,6 +13,7 @@ import (
 
 // fakes stand for all use cases. before runs first in every method and may fail, block or panic.
 type fakes struct {
+	selection  audit.Selection
 	operation  signer.View // what Get answers
 	operations []signer.View
 	cursor     signer.Cursor
@@ -288,6 +290,24 @@ func (f fakeLog) Entries(ctx context.Context, start int64, limit int) ([][]byte,
 		all[i] = make([]byte, 65535)
 	}
 	return all, f.enter(ctx, "Entries", "")
+}
+
+// Select finds nothing under a head of one entry.
+func (f fakeLog) Select(ctx context.Context, start int64, _ audit.Filter, _ int, _ bool) (audit.Selection, error) {
+	f.mu.Lock()
+	found := f.selection
+	f.mu.Unlock()
+	if start >= found.Size {
+		found.Entries, found.Next = nil, start
+	}
+	return found, f.enter(ctx, "Select", "")
+}
+
+func (f fakeLog) Consistency(ctx context.Context, oldSize int64) ([]byte, [][]byte, error) {
+	if oldSize > 3 {
+		return nil, nil, signer.ErrNotFound
+	}
+	return []byte("checkpoint"), nil, f.enter(ctx, "Consistency", "")
 }
 
 // fakeIssuer issues a chain of two empty certificates.

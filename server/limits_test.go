@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"buf.build/go/protovalidate"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -20,6 +21,11 @@ import (
 
 // exchange sends one request and reads all answers.
 func exchange(ctx context.Context, conn *grpc.ClientConn, m method, request proto.Message) error {
+	if m.descriptor.IsStreamingServer() { // what is followed does not end by itself
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+	}
 	s, err := conn.NewStream(ctx, &grpc.StreamDesc{
 		ClientStreams: m.descriptor.IsStreamingClient(), ServerStreams: true,
 	}, m.full, grpc.MaxCallRecvMsgSize(maxMessage))
@@ -30,7 +36,7 @@ func exchange(ctx context.Context, conn *grpc.ClientConn, m method, request prot
 	_ = s.CloseSend()
 	for {
 		switch err := s.RecvMsg(m.response()); {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), m.descriptor.IsStreamingServer() && status.Code(err) == codes.DeadlineExceeded:
 			return nil
 		case err != nil:
 			return err
@@ -137,6 +143,9 @@ func mutations(m proto.Message) []mutation {
 			here := append(append([]protoreflect.FieldDescriptor{}, path...), f)
 			name := string(f.FullName())
 			field := string(f.Name())
+			if f.IsList() && f.Message() == nil {
+				continue // cmd/ecsigner/engine tries these
+			}
 			switch f.Kind() {
 			case protoreflect.StringKind:
 				for what, text := range map[string]string{
@@ -194,7 +203,8 @@ func TestEmptyRequests(t *testing.T) {
 	}
 	allowed := map[string]bool{
 		"ListEnrolmentsRequest": true, "ListCredentialsRequest": true, "GetChainRequest": true, "GetCrlRequest": true,
-		"GetCheckpointRequest": true, "ListSigningOperationsRequest": true, "GetReceiptRequest": true, "ListEntriesRequest": true,
+		"GetCheckpointRequest": true, "ListSigningOperationsRequest": true,
+		"FollowEntriesRequest": true, "GetConsistencyProofRequest": true, "GetReceiptRequest": true, "ListEntriesRequest": true,
 	}
 	for _, m := range methods() {
 		err := v.Validate(m.request())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
@@ -112,6 +113,11 @@ type Log interface {
 	Receipt(ctx context.Context, index int64) ([]byte, error)
 	// Entries returns the entries from start on, at most limit; none behind the end.
 	Entries(ctx context.Context, start int64, limit int) ([][]byte, error)
+	// Select returns what f chooses from start on, under the newest signed head, at most limit.
+	Select(ctx context.Context, start int64, f audit.Filter, limit int, proofs bool) (audit.Selection, error)
+	// Consistency proves that the newest signed head only added to the first oldSize entries. signer.ErrNotFound when it
+	// has fewer.
+	Consistency(ctx context.Context, oldSize int64) (head []byte, proof [][]byte, err error)
 }
 
 // ClientIssuer makes client certificates. It appends the event of the operation log, and answers the same request id

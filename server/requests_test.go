@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -60,6 +61,10 @@ func largest() []proto.Message {
 			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
 		}
 	}
+	filter := &pb.EntryFilter{
+		Kinds: slices.Repeat([]string{"signing.signed"}, 64), OperationId: id, EnrolmentId: id, CredentialId: id, Client: client,
+		FromTime: soon, BeforeTime: soon,
+	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
 	return []proto.Message{
 		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk"},
@@ -111,7 +116,9 @@ func largest() []proto.Message {
 		&pb.GetCrlRequest{},
 		&pb.GetCheckpointRequest{},
 		&pb.GetReceiptRequest{Index: 1<<63 - 1},
-		&pb.ListEntriesRequest{StartIndex: 1<<63 - 1, PageSize: 1000},
+		&pb.ListEntriesRequest{StartIndex: 1<<63 - 1, PageSize: 1000, Filter: filter, WithProofs: true},
+		&pb.FollowEntriesRequest{StartIndex: 1<<63 - 1, Filter: filter, WithProofs: true},
+		&pb.GetConsistencyProofRequest{OldSize: 1<<63 - 1},
 		&pb.CreateVouchersRequest{RequestId: requestID, Product: strings.Repeat("q", 32), Years: 5, Count: 500, ExpireTime: soon},
 		&pb.CreateClientRequest{
 			RequestId: requestID, Name: client, DisplayName: strings.Repeat("Ж", 64), Role: pb.Role_ROLE_AUDITOR,

@@ -132,7 +132,7 @@ func New(c Config) (*Server, error) {
 	pb.RegisterDocumentServiceServer(s.grpc, &documents{Signing: c.Signing})
 	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCaServiceServer(s.grpc, &authority{chain: c.Chain, crl: c.CRL})
-	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log})
+	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterAdminServiceServer(s.grpc, &admin{Vouchers: c.Enrolments, Credentials: c.Credentials, ClientIssuer: c.Issuer})
 	healthpb.RegisterHealthServer(s.grpc, &health{checks: c.Health, logger: c.Logger, stopping: s.stopping})
 	if s.gates.roles, err = declaredRoles(s.grpc.GetServiceInfo()); err != nil {

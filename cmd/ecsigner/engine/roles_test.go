@@ -31,7 +31,7 @@ func answer(t *testing.T, conn *client.Conn, m method, request any, options ...g
 	t.Helper()
 	limit := 20 * time.Second
 	if m.descriptor.IsStreamingServer() {
-		limit = 500 * time.Millisecond // a watch of a living record does not end by itself
+		limit = 150 * time.Millisecond // a watch of a living record does not end by itself
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
