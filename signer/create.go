@@ -247,7 +247,7 @@ func (s *Service) prepare(ctx context.Context, caller Caller, u usable, algorith
 			}
 		case CAdESBB:
 			it.Prepared, err = cades.SignedAttributes(cades.CAdES, cades.Attributes{
-				Algorithm: algorithm, Certificate: u.record.Chain[0], ContentDigest: r.Hash, SigningTime: s.Now(),
+				Algorithm: algorithm, Certificate: u.record.Chain[0], Parsed: u.chain, ContentDigest: r.Hash, SigningTime: s.Now(),
 			})
 			if err != nil {
 				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/cades"
 )
 
 // Errors that a caller of the service meets, beside ErrNotFound and ErrOutcomeUnknown and those of the formats.
@@ -255,7 +256,8 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 type usable struct {
 	record  credential.Record
 	binding credential.Binding
-	leaf    *x509.Certificate
+	chain   *cades.Chain
+	leaf    *x509.Certificate // the first of chain
 }
 
 // usable reads the credential and checks grant, seal, status, certificate and validity. What else is needed is read from
@@ -296,10 +298,11 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 		sum(r.WrappedKey) != string(b.WrappedKey) || string(sam.PhoneCommitment(r.PhoneSalt, r.Phone)) != string(b.Phone) {
 		return usable{}, s.integrity(ctx, "binding", string(id), fmt.Errorf("%w: credential differs from its binding", sam.ErrSeal))
 	}
-	leaf, err := x509.ParseCertificate(r.Chain[0])
+	chain, err := cades.ParseChain(r.Chain)
 	if err != nil {
-		return usable{}, fmt.Errorf("reading the certificate of %s: %w", id, err)
+		return usable{}, fmt.Errorf("reading the certificates of %s: %w", id, err)
 	}
+	leaf := chain.Leaf()
 	now := s.Now()
 	switch {
 	case b.Status != credential.Active:
@@ -307,7 +310,7 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
 		return usable{}, &FieldError{"credential", "its certificate is not valid now", ErrCredential}
 	}
-	return usable{record: r, binding: b, leaf: leaf}, nil
+	return usable{record: r, binding: b, chain: chain, leaf: leaf}, nil
 }
 
 // sum returns SHA-256 as a comparable string.

@@ -380,7 +380,7 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 			}
 		case CAdESBB:
 			results[i], err = cades.Assemble(cades.Parts{
-				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
+				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain, Parsed: u.chain,
 			})
 		case Raw:
 			results[i], err = signatures[i], algorithm.Verify(u.leaf.PublicKey, it.DTBSR, signatures[i])

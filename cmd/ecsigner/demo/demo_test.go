@@ -71,6 +71,7 @@ func mask(text, out string) string {
 		{`(SHA-256(?: of all)?) [0-9a-f]{8,16}…`, "$1 HASH…"},
 		{`…[0-9a-f]{8} `, "…SERIAL "},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`\d\d:\d\d UTC`, "CLOCK UTC"},
 		{`PDF of \d+ kB`, "PDF of SIZE kB"},
 	} {
 		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.with)

@@ -103,6 +103,9 @@ func (d *demo) sign(receipt, credential, language, title string, items ...*pb.Si
 		return nil, err
 	}
 	d.print.item("signed", fmt.Sprintf("%s in %.0f ms", signed.GetId(), float64(time.Since(start).Microseconds())/1000))
+	if _, err := d.server.message(d.ctx, "signed", d.print); err != nil {
+		return nil, err
+	}
 	g, err := d.documents.Signing.GetSigningOperation(d.ctx, &pb.GetSigningOperationRequest{OperationId: signed.GetId()})
 	if err != nil {
 		return nil, err
@@ -175,6 +178,9 @@ func (d *demo) wrongCode() error {
 		return err
 	}
 	d.print.item("right code", signed.GetId()+" signed")
+	if _, err := d.server.message(d.ctx, "signed", d.print); err != nil {
+		return err
+	}
 	return errors.Join(
 		d.keep("invoice.txt", []byte(invoice)), d.keep("invoice.txt.sig", signed.GetItems()[0].GetSignature()),
 		d.keep("log/receipts/invoice.tlog-proof", signed.GetReceipt()),
