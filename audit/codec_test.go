@@ -58,6 +58,9 @@ func samples() []Event {
 		ClientAdded{"documents-1", "documents", "operator-1"},
 		ServiceRestored{40, 45, 2, fill(12, 32)},
 		IdentityNotified{"veriff", "session-1", "0ff1ce", "enr-1"},
+		VoucherRefused{"portal-1", "5ca1ab1e", "unknown"},
+		AgreementShown{"enr-1", fill(4, 32), "portal-1"},
+		ConsentsGiven{"enr-1", "data obligations device records", fill(12, 32)},
 	}
 }
 

@@ -9,6 +9,13 @@ type VoucherCreated struct {
 	Caller  string
 }
 
+// VoucherRefused says that somebody gave a voucher code that was not one, or no longer.
+type VoucherRefused struct {
+	Caller string
+	Person string // pseudonym of who typed it, as the caller told them apart; empty: it did not
+	Reason string // mistyped, unknown, used, expired
+}
+
 // EnrolmentCreated says that a voucher was redeemed.
 type EnrolmentCreated struct {
 	Enrolment string
@@ -75,6 +82,20 @@ type AgreementAccepted struct {
 	Challenge string
 	Document  []byte // SHA-256
 	Means     string
+}
+
+// AgreementShown says that the portal fetched the agreement for the person, the first time.
+type AgreementShown struct {
+	Enrolment string
+	Document  []byte // SHA-256
+	Caller    string
+}
+
+// ConsentsGiven says what the person consented to with the acceptance, and which record proves it.
+type ConsentsGiven struct {
+	Enrolment string
+	Consents  string // names, with a space between
+	Evidence  []byte // SHA-256 of the evidence record
 }
 
 // AgreementSealed says that the service sealed the accepted agreement.

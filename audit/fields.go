@@ -39,6 +39,9 @@ func events() []Event {
 		ClientAdded{},
 		ServiceRestored{},
 		IdentityNotified{},
+		VoucherRefused{},
+		AgreementShown{},
+		ConsentsGiven{},
 	}
 }
 
@@ -391,5 +394,32 @@ func (e IdentityNotified) event(c *codec) Event {
 	c.id("session", &e.Session)
 	c.id("event", &e.Event)
 	c.maybe("enrolment", &e.Enrolment)
+	return e
+}
+
+func (VoucherRefused) kind() string { return "voucher.refused" }
+
+func (e VoucherRefused) event(c *codec) Event {
+	c.id("caller", &e.Caller)
+	c.maybe("person", &e.Person)
+	c.id("reason", &e.Reason)
+	return e
+}
+
+func (AgreementShown) kind() string { return "agreement.shown" }
+
+func (e AgreementShown) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.digest("document", &e.Document)
+	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (ConsentsGiven) kind() string { return "consents.given" }
+
+func (e ConsentsGiven) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.text("consents", &e.Consents)
+	c.digest("evidence", &e.Evidence)
 	return e
 }

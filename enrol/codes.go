@@ -118,6 +118,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 					return err
 				}
 			}
+			if err := noteSent(tx, from, st, now); err != nil {
+				return err
+			}
 			if err := tx.Enqueue(sms.Message{
 				ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: st.kind, Subject: id, Challenge: string(ch.ID), CreatedAt: now, NotBefore: now,
 			}); err != nil {

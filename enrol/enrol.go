@@ -125,6 +125,7 @@ type Tx interface {
 	Requests
 	Outbox
 	Vouchers
+	Dossiers
 	Credentials
 	Lists
 	Waiting

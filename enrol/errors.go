@@ -35,6 +35,10 @@ var (
 	ErrVoucherUsed = errors.New("enrol: voucher is used")
 	// ErrVoucherExpired: the voucher was not redeemed in time.
 	ErrVoucherExpired = errors.New("enrol: voucher has expired")
+	// ErrProduct: no such product in the catalogue, or no longer.
+	ErrProduct = errors.New("enrol: product is not in the catalogue")
+	// ErrVoucherRate: too many wrong voucher codes; the GuessError around it says how long to wait.
+	ErrVoucherRate = errors.New("enrol: too many wrong voucher codes")
 	// ErrShownOnce: the vouchers of this request were made and shown; only their hashes are kept.
 	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
 	// ErrRevoked: the credential is revoked, which is final.
@@ -63,6 +67,12 @@ var (
 	ErrYears = errors.New("enrol: validity is not offered")
 	// ErrAlgorithm: no keys of this algorithm.
 	ErrAlgorithm = errors.New("enrol: algorithm is not offered")
+	// ErrNotInProduct: the voucher's product does not include this choice.
+	ErrNotInProduct = errors.New("enrol: not included in the product")
+	// ErrOrganisation: not the name or the identifier of an organisation, or given without need.
+	ErrOrganisation = errors.New("enrol: organisation is wrong")
+	// ErrConsent: a required consent is missing; the ConsentError around it names it.
+	ErrConsent = errors.New("enrol: a required consent is missing")
 	// ErrAgreementDiffers: another document is to be accepted than the one that was made.
 	ErrAgreementDiffers = errors.New("enrol: this is not the agreement")
 	// ErrVoucherCode: mistyped voucher code.

@@ -36,6 +36,7 @@ type answered struct {
 // tables is everything a database would hold. Byte slices in it are never changed in place.
 type tables struct {
 	vouchers     map[string]enrol.Voucher
+	dossiers     map[string]enrol.Dossier
 	enrolments   map[string]enrol.Enrolment
 	credentials  map[credential.ID]credential.Record
 	grants       map[[2]string]credential.Grant
@@ -49,7 +50,7 @@ type tables struct {
 
 func (t tables) clone() tables {
 	return tables{
-		maps.Clone(t.vouchers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
+		maps.Clone(t.vouchers), maps.Clone(t.dossiers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
 		maps.Clone(t.challenges), maps.Clone(t.locks), maps.Clone(t.certificates), maps.Clone(t.requests),
 		slices.Clone(t.outbox), maps.Clone(t.callbacks),
 	}
@@ -69,6 +70,7 @@ type fakeStore struct {
 func newStore(t testing.TB, now func() time.Time) *fakeStore {
 	return &fakeStore{t: t, now: now, data: tables{
 		map[string]enrol.Voucher{},
+		map[string]enrol.Dossier{},
 		map[string]enrol.Enrolment{},
 		map[credential.ID]credential.Record{},
 		map[[2]string]credential.Grant{},
@@ -215,6 +217,10 @@ func (t *fakeTx) Enqueue(m sms.Message) error {
 func (t *fakeTx) Voucher(hash []byte) (enrol.Voucher, error) { return get(t.vouchers, string(hash)) }
 
 func (t *fakeTx) PutVoucher(v enrol.Voucher) error { return put(t, t.vouchers, string(v.Hash), v) }
+
+func (t *fakeTx) Dossier(enrolment string) (enrol.Dossier, error) { return get(t.dossiers, enrolment) }
+
+func (t *fakeTx) PutDossier(d enrol.Dossier) error { return put(t, t.dossiers, d.Enrolment, d) }
 
 func (t *fakeTx) Credential(id credential.ID) (credential.Record, error) {
 	return get(t.credentials, id)

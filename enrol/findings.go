@@ -17,7 +17,7 @@ type findings struct {
 // found holds a positive result against the enrolment, the gravest finding first.
 func (s *Service) found(from record, i IdentityResult, now time.Time) findings {
 	e := from.sealed
-	switch missing := i.missing(e.Type); {
+	switch missing := i.missing(e.Type, e.ForOrg); {
 	case now.Sub(i.CompletedAt) > s.ProofAge:
 		return findings{reason: ReasonTooOld}
 	case len(missing) > 0:
@@ -28,10 +28,15 @@ func (s *Service) found(from record, i IdentityResult, now time.Time) findings {
 		return findings{ReasonPhoneDiffers, "phone"}
 	}
 	proven := i.person(e.Person)
-	_, err := PersonalData{
+	data := PersonalData{
 		GivenName: proven.GivenName, Surname: proven.Surname, LocalName: proven.LocalName, Country: proven.Country,
 		Identifier: proven.Identifier, BirthDate: i.BirthDate, Phone: i.Phone,
-	}.check(e.Type, now)
+		Organisation: proven.Organisation, OrganisationID: proven.OrganisationID,
+	}
+	_, err := data.check(e.Type, now)
+	if err == nil {
+		err = data.organisation(e.ForOrg)
+	}
 	if err != nil {
 		f := findings{reason: ReasonAttributeRefused}
 		if field := (*FieldError)(nil); errors.As(err, &field) {
@@ -45,8 +50,8 @@ func (s *Service) found(from record, i IdentityResult, now time.Time) findings {
 	return findings{}
 }
 
-// missing names what the certificate needs and the provider did not prove.
-func (i IdentityResult) missing(kind string) []string {
+// missing names what the certificate needs and the provider did not prove, the organisation where it names one.
+func (i IdentityResult) missing(kind string, organisation bool) []string {
 	var names []string
 	for _, f := range []struct {
 		name  string
@@ -58,6 +63,8 @@ func (i IdentityResult) missing(kind string) []string {
 		{"identifier", i.Person.Identifier != "" && i.Person.IdentifierType == kind},
 		{"birth_date", i.BirthDate != ""},
 		{"phone", i.Phone != ""},
+		{"organisation", i.Person.Organisation != "" || !organisation},
+		{"organisation_id", i.Person.OrganisationID != "" || !organisation},
 	} {
 		if !f.there {
 			names = append(names, f.name)
@@ -85,6 +92,8 @@ func (i IdentityResult) differences(r record) []string {
 		{"country", proven.Country, form.Country},
 		{"identifier_type", proven.IdentifierType, form.IdentifierType},
 		{"identifier", proven.Identifier, form.Identifier},
+		{"organisation", proven.Organisation, form.Organisation},
+		{"organisation_id", proven.OrganisationID, form.OrganisationID},
 		{"birth_date", i.BirthDate, r.row.BirthDate},
 	} {
 		if f.proven != f.given {

@@ -106,8 +106,8 @@ func TestFromVoucherToCredential(t *testing.T) {
 	want := []string{
 		"voucher.created", "enrolment.created", "enrolment.changed", "enrolment.changed", "enrolment.changed",
 		"code.requested", "code.accepted", "phone.confirmed", "enrolment.changed", "identity.started", "enrolment.changed",
-		"identity.reported", "agreement.prepared", "enrolment.changed", "code.requested", "code.accepted",
-		"agreement.accepted", "enrolment.changed", "agreement.sealed", "key.generated", "certificate.intended",
+		"identity.reported", "agreement.prepared", "enrolment.changed", "agreement.shown", "code.requested", "code.accepted",
+		"agreement.accepted", "consents.given", "enrolment.changed", "agreement.sealed", "key.generated", "certificate.intended",
 		"enrolment.changed", "certificate.issued", "binding.changed", "enrolment.changed", "notice.sent",
 	}
 	var got []string
@@ -157,7 +157,7 @@ func TestForeignAndUnknownAnswerAlike(t *testing.T) {
 		_, _, send := w.SendPhoneCode(ctx, "portal-2", id, w.request())
 		_, confirm := w.ConfirmPhone(ctx, "portal-2", id, w.request(), "123456")
 		_, agreement := w.Agreement(ctx, "portal-2", id)
-		_, accept := w.AcceptAgreement(ctx, "portal-2", id, w.request(), []byte("x"), "123456")
+		_, accept := w.AcceptAgreement(ctx, "portal-2", id, w.request(), enrol.Acceptance{SHA256: []byte("x"), Code: "123456"})
 		_, cancel := w.Cancel(ctx, "portal-2", id, w.request())
 		r := p.result()
 		r.Enrolment = id
@@ -187,16 +187,16 @@ func TestSameRequestHasNoSecondEffect(t *testing.T) {
 		Product: "qes", Years: 1, Count: 2, Expires: w.now().AddDate(1, 0, 0),
 	})
 	w.must(err)
-	first, err := w.Create(ctx, portal, "create", codes[0], "uk")
+	first, err := w.Create(ctx, portal, "create", codes[0], "uk", "")
 	w.must(err)
-	second, err := w.Create(ctx, portal, "create", codes[0], "uk")
+	second, err := w.Create(ctx, portal, "create", codes[0], "uk", "")
 	if err != nil || second.ID != first.ID {
 		t.Errorf("%v, %v", second, err)
 	}
-	if _, err := w.Create(ctx, portal, "create", codes[1], "uk"); !errors.Is(err, enrol.ErrRequestReused) {
+	if _, err := w.Create(ctx, portal, "create", codes[1], "uk", ""); !errors.Is(err, enrol.ErrRequestReused) {
 		t.Errorf("other voucher: %v", err)
 	}
-	if other, err := w.Create(ctx, "portal-2", "create", codes[1], "uk"); err != nil || other.ID == first.ID {
+	if other, err := w.Create(ctx, "portal-2", "create", codes[1], "uk", ""); err != nil || other.ID == first.ID {
 		t.Errorf("another caller's request ids are its own: %v", err)
 	}
 
@@ -587,7 +587,9 @@ func TestAcceptOnlyThisAgreement(t *testing.T) {
 	p.sendAgreement()
 	code := p.code()
 	other := sha256.Sum256([]byte("another document"))
-	_, err := p.AcceptAgreement(ctx, portal, p.id, p.request(), other[:], code)
+	a := p.acceptance(code)
+	a.SHA256 = other[:]
+	_, err := p.AcceptAgreement(ctx, portal, p.id, p.request(), a)
 	if !errors.Is(err, enrol.ErrAgreementDiffers) {
 		t.Error(err)
 	}
@@ -617,7 +619,7 @@ func TestParallelRedemption(t *testing.T) {
 	errs := make([]error, 100)
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = w.Create(context.Background(), portal, fmt.Sprint("redeem-", i), code, "uk") })
+		wg.Go(func() { _, errs[i] = w.Create(context.Background(), portal, fmt.Sprint("redeem-", i), code, "uk", "") })
 	}
 	wg.Wait()
 	won := 0

@@ -26,9 +26,22 @@ func certificateOf(e sam.Enrolment, from time.Time) ca.Request {
 		ID: e.ID, Person: id.String(), Profile: ca.NaturalPerson,
 		Natural: ca.Natural{
 			Country: e.Person.Country, GivenName: e.Person.GivenName, Surname: e.Person.Surname, Identifier: id,
+			Organisation: e.Person.Organisation, OrganisationID: e.Person.OrganisationID,
 		},
 		NotBefore: from, Years: int(e.Years),
 	}
+}
+
+// personOf names whose the subject name and the key of a certificate are. A personal or tax number is one person's for
+// ever; the number of a document only says which document it is, so the birth date tells persons apart whose documents
+// were given the same.
+func personOf(r record) string {
+	p := r.sealed.Person
+	name := ca.Identifier{Kind: p.IdentifierType, Country: p.Country, Value: p.Identifier}.String()
+	if p.IdentifierType == "PAS" || p.IdentifierType == "IDC" {
+		name += " born " + r.row.BirthDate
+	}
+	return name
 }
 
 // StartIdentityProofing names the provider that will prove the identity. One that is asked over the network opens a
@@ -105,7 +118,7 @@ type IdentityResult struct {
 }
 
 func (i IdentityResult) normal() IdentityResult {
-	for _, s := range []*string{&i.Person.GivenName, &i.Person.Surname, &i.Person.LocalName} {
+	for _, s := range []*string{&i.Person.GivenName, &i.Person.Surname, &i.Person.LocalName, &i.Person.Organisation} {
 		*s = norm.NFC.String(*s)
 	}
 	i.CompletedAt = i.CompletedAt.UTC().Truncate(time.Microsecond)
@@ -131,6 +144,7 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 	}
 	r, err := newRequest(caller, requestID, "ReportIdentityResult", i.Enrolment, i.Reference, string(i.Outcome),
 		i.Person.GivenName, i.Person.Surname, i.Person.LocalName, i.Person.Country, i.Person.IdentifierType, i.Person.Identifier,
+		i.Person.Organisation, i.Person.OrganisationID,
 		i.BirthDate, i.Phone, string(digest(i.Evidence)), strconv.FormatInt(i.CompletedAt.UnixMicro(), 10))
 	if err != nil {
 		return View{}, err
@@ -287,14 +301,16 @@ func (i IdentityResult) identity(from record) sam.Identity {
 	return id
 }
 
-// person is the proven person. What no document proves, the name in the person's own script and the organisation, is as
-// given where the provider is silent; neither is the person's identity.
+// person is the proven person. What no document proves, the name in the person's own script, is as given where the provider
+// is silent. An organisation is what was proven, and none where the certificate names none.
 func (i IdentityResult) person(given Person) Person {
 	p := i.Person
 	if p.LocalName == "" {
 		p.LocalName = given.LocalName
 	}
-	p.Organisation, p.OrganisationID = given.Organisation, given.OrganisationID
+	if given.Organisation == "" {
+		p.Organisation, p.OrganisationID = "", ""
+	}
 	return p
 }
 
@@ -393,8 +409,12 @@ func (s *Service) agreed(ctx context.Context, from record, identity sam.Identity
 		row.Agreement, row.Challenge = document, ""
 		edit(row)
 	})
+	if err != nil {
+		return change{}, err
+	}
+	also, err := s.opened(from.row.ID, language, document)
 	prepared := audit.AgreementPrepared{
 		Enrolment: from.row.ID, Document: digest(document), Version: s.Terms.Version, Language: language,
 	}
-	return change{to: to, events: []audit.Event{prepared}}, err
+	return change{to: to, events: []audit.Event{prepared}, also: also}, err
 }

@@ -52,9 +52,13 @@ func (i IdentityResult) report(provider string) []byte {
 	w.String(string(i.Outcome))
 	w.String(i.Level)
 	w.String(i.Method)
-	w.Strings([]string{
+	person := []string{
 		i.Person.GivenName, i.Person.Surname, i.Person.LocalName, i.Person.Country, i.Person.IdentifierType, i.Person.Identifier,
-	})
+	}
+	if i.Person.Organisation != "" || i.Person.OrganisationID != "" {
+		person = append(person, i.Person.Organisation, i.Person.OrganisationID)
+	}
+	w.Strings(person)
 	w.String(i.BirthDate)
 	w.String(i.Phone)
 	w.Strings([]string{i.Document.Type, i.Document.Number, i.Document.Country, i.Document.Expires})

@@ -76,8 +76,11 @@ type Config struct {
 	Seal      SealKey
 	Memory    *otp.Memory
 	Limits    otp.Limits
-	Provider  agreement.Provider // who issues, as the agreement names it; its PDSURL is taken from PDS
+	Products  []Product          // the catalogue
+	Guesses   GuessLimits        // of wrong voucher codes
+	Provider  agreement.Provider // who issues, as the agreement names it; its PDSURL, PDSSHA256 and Issuer are filled in
 	PDS       map[string]string  // URL of the PKI disclosure statement by language; en stands for those that are missing
+	PDSSHA256 map[string][]byte  // SHA-256 of each, where it is pinned; may be nil
 	Terms     agreement.Terms    // what the person accepts
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance
@@ -95,7 +98,8 @@ type Config struct {
 // Service is the use case. It is safe for concurrent use; several processes may share one Store.
 type Service struct {
 	Config
-	flight singleflight.Group // of issuing, by enrolment: one process makes one key
+	flight  singleflight.Group // of issuing, by enrolment: one process makes one key
+	guesses *guesses           // wrong voucher codes of the last minutes
 
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made
@@ -117,10 +121,13 @@ func New(c Config) (*Service, error) {
 	case c.Life <= 0 || c.Limits.Life <= 0 || c.Limits.Tries <= 0 || c.Limits.Codes <= 0:
 		return nil, errors.New("enrol: life of an enrolment and limits of codes must be positive")
 	}
+	if err := errors.Join(checkCatalogue(c.Products), c.Guesses.check()); err != nil {
+		return nil, err
+	}
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, revoked: map[string]bool{}, lookout: newLookout()}, nil
+	return &Service{Config: c, revoked: map[string]bool{}, guesses: newGuesses(c.Guesses), lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.

@@ -130,7 +130,7 @@ func calls() []call {
 			return v, err
 		}, everywhere(enrol.StateProven, enrol.StateProven)},
 		{"AcceptAgreement", func(p *person, r string) (enrol.View, error) {
-			return p.AcceptAgreement(ctx, portal, p.id, r, p.view.AgreementSHA256, "000000")
+			return p.AcceptAgreement(ctx, portal, p.id, r, p.acceptance("000000"))
 		}, nil},
 		{"Cancel", func(p *person, r string) (enrol.View, error) {
 			return p.Cancel(ctx, portal, p.id, r)

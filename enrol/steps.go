@@ -16,54 +16,92 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 )
 
-// Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. Errors:
-// ErrVoucherCode (mistyped), ErrVoucher, ErrVoucherUsed, ErrVoucherExpired, ErrLanguage.
-func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language string) (View, error) {
-	code, err := normalVoucher(voucherCode)
+// Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. person is the
+// portal's key of the person, for which wrong codes are counted, or empty. Errors: ErrVoucherCode (mistyped), ErrVoucher,
+// ErrVoucherUsed, ErrVoucherExpired, ErrVoucherRate, ErrProduct, ErrLanguage.
+func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language, person string) (View, error) {
+	if languages := agreement.Languages(); !slices.Contains(languages, language) {
+		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
+	}
+	person, err := guesser(caller, person)
 	if err != nil {
 		return View{}, err
 	}
-	if languages := agreement.Languages(); !slices.Contains(languages, language) {
-		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
+	code, err := normalVoucher(voucherCode)
+	if err != nil {
+		return View{}, s.guarded(ctx, caller, person, func() error { return err })
 	}
 	hash := digest([]byte(code))
 	r, err := newRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)
 	if err != nil {
 		return View{}, err
 	}
-	n, err := s.created(ctx, caller, hash, language)
+	var earlier string
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		earlier, _, err = r.answered(tx)
+		return err
+	})
 	if err != nil {
 		return View{}, err
 	}
-	var earlier string
+	var v View
+	if earlier == "" {
+		err = s.guarded(ctx, caller, person, func() error {
+			return again(ctx, func() (err error) {
+				v, earlier, err = s.redeemed(ctx, r, hash, language)
+				return err
+			})
+		})
+	}
+	if earlier != "" && err == nil {
+		return s.Get(ctx, caller, earlier)
+	}
+	return v, err
+}
+
+// redeemed makes the enrolment that a voucher pays for; earlier is the one of the same request, made meanwhile.
+func (s *Service) redeemed(ctx context.Context, r request, hash []byte, language string) (v View, earlier string, err error) {
+	var voucher Voucher
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		voucher, err = tx.Voucher(hash)
+		return err
+	})
+	if isNotFound(err) {
+		return View{}, "", &FieldError{"voucher", ErrVoucher}
+	}
+	if err != nil {
+		return View{}, "", err
+	}
+	product, err := s.product(voucher.Product, voucher.Years)
+	if err != nil {
+		return View{}, "", &FieldError{"voucher", err}
+	}
+	n, err := s.created(ctx, r.caller, hash, product.Name, language)
+	if err != nil {
+		return View{}, "", err
+	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		var done bool
 		if earlier, done, err = r.answered(tx); err != nil || done {
 			return err
 		}
-		if err := redeem(tx, hash, n.row.ID, n.sealed.At); err != nil {
+		if err := redeem(tx, voucher, n.row.ID, n.sealed.At); err != nil {
 			return err
 		}
 		if err := tx.PutEnrolment(n.row); err != nil {
 			return err
 		}
-		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: caller})
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
 		tx.Append(audit.EnrolmentChanged{
-			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: caller, Record: digest(n.row.Sealed.Record),
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.caller, Record: digest(n.row.Sealed.Record),
 		})
 		return r.put(tx, n.row.ID)
 	})
-	if err != nil {
-		return View{}, err
-	}
-	if earlier != "" {
-		return s.Get(ctx, caller, earlier)
-	}
-	return view(n), nil
+	return view(n), earlier, err
 }
 
 // created makes the first sealed record of an enrolment.
-func (s *Service) created(ctx context.Context, caller string, voucher []byte, language string) (record, error) {
+func (s *Service) created(ctx context.Context, caller string, voucher []byte, product, language string) (record, error) {
 	id, err := s.newID("enr-")
 	if err != nil {
 		return record{}, err
@@ -75,14 +113,14 @@ func (s *Service) created(ctx context.Context, caller string, voucher []byte, la
 	now := s.now()
 	first := record{
 		row:    Enrolment{ID: id, Caller: caller, Language: language, Created: now, Expires: now.Add(s.Life)},
-		sealed: sam.Enrolment{ID: id, Caller: caller, Voucher: voucher, Signatory: signatory},
+		sealed: sam.Enrolment{ID: id, Caller: caller, Voucher: voucher, Product: product, Signatory: signatory},
 	}
 	return s.next(ctx, first, now, StateCreated, func(*sam.Enrolment, *Enrolment) {})
 }
 
-// redeem spends a voucher for an enrolment.
-func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
-	v, err := tx.Voucher(hash)
+// redeem spends a voucher, as it was read before, for an enrolment.
+func redeem(tx Tx, read Voucher, enrolment string, now time.Time) error {
+	v, err := tx.Voucher(read.Hash)
 	switch {
 	case isNotFound(err):
 		return &FieldError{"voucher", ErrVoucher}
@@ -92,6 +130,8 @@ func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
 		return &FieldError{"voucher", ErrVoucherUsed}
 	case !now.Before(v.Expires):
 		return &FieldError{"voucher", ErrVoucherExpired}
+	case v.Product != read.Product || v.Years != read.Years:
+		return ErrConflict
 	}
 	v.Enrolment = enrolment
 	return tx.PutVoucher(v)
@@ -99,9 +139,10 @@ func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
 
 // Parameters of the certificate.
 type Parameters struct {
-	Years          uint8  // validity, at most what the voucher pays for
-	IdentifierType string // PNO (personal number) or TIN (tax number), EN 319 412-1 clause 5.1.3
-	Algorithm      credential.Algorithm
+	Years           uint8  // validity, at most what the voucher pays for
+	IdentifierType  string // PNO (personal number), TIN (tax number), PAS (passport), IDC (identity card), EN 319 412-1 clause 5.1.3
+	Algorithm       credential.Algorithm
+	ForOrganisation bool // the certificate names the organisation that the person acts for
 }
 
 // SetParameters chooses what kind of certificate it will be. It can be called again until the agreement is accepted; what
@@ -110,7 +151,11 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 	if err := p.check(); err != nil {
 		return View{}, err
 	}
-	r, err := newRequest(caller, requestID, "SetParameters", id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm))
+	body := []string{id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm)}
+	if p.ForOrganisation {
+		body = append(body, "for an organisation")
+	}
+	r, err := newRequest(caller, requestID, "SetParameters", body...)
 	if err != nil {
 		return View{}, err
 	}
@@ -118,16 +163,27 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 		if err := from.in(now, append(correctable(), StateCreated)...); err != nil {
 			return change{}, err
 		}
+		product, paid := unnamed(), func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }
+		if from.sealed.Product != "" {
+			paid = func(Tx) error { return nil }
+			var err error
+			if product, err = s.product(from.sealed.Product, 0); err != nil {
+				return change{}, &FieldError{"enrolment_id", err}
+			}
+		}
+		if err := product.allows(p); err != nil {
+			return change{}, err
+		}
 		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, row *Enrolment) {
 			unprove(from, e, row)
 			e.Confirmed = ""
-			e.Years, e.Type, e.Algorithm = p.Years, p.IdentifierType, p.Algorithm
+			e.Years, e.Type, e.Algorithm, e.ForOrg = p.Years, p.IdentifierType, p.Algorithm, p.ForOrganisation
 		})
 		return change{to: to, also: func(tx Tx) error {
 			if err := void(tx, from.row.Challenge, now); err != nil {
 				return err
 			}
-			return paidFor(tx, from.sealed.Voucher, p.Years)
+			return paid(tx)
 		}}, err
 	})
 }
@@ -136,14 +192,15 @@ func (p Parameters) check() error {
 	switch {
 	case p.Years < 1 || p.Years > maxYears:
 		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
-	case p.IdentifierType != "PNO" && p.IdentifierType != "TIN":
-		return &FieldError{"identifier_type", fmt.Errorf("%w: choose PNO or TIN", ErrIdentifier)}
+	case !slices.Contains(identifierTypes(), p.IdentifierType):
+		return &FieldError{"identifier_type", fmt.Errorf("%w: choose one of %v", ErrIdentifier, identifierTypes())}
 	case len(p.Algorithm.Schemes()) == 0:
 		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072)}
 	}
 	return nil
 }
 
+// paidFor holds the years against the voucher of an enrolment that began before there was a catalogue.
 func paidFor(tx Tx, voucher []byte, years uint8) error {
 	v, err := tx.Voucher(voucher)
 	if err != nil {
@@ -157,27 +214,35 @@ func paidFor(tx Tx, voucher []byte, years uint8) error {
 
 // PersonalData as the person types them.
 type PersonalData struct {
-	GivenName  string // Latin letters, as in the travel document (ICAO Doc 9303)
-	Surname    string
-	LocalName  string // full name in the person's own script
-	Country    string // ISO 3166-1 alpha-2, of the identifier
-	Identifier string // of the type chosen by SetParameters
-	BirthDate  string // YYYY-MM-DD
-	Phone      string // E.164
+	GivenName      string // Latin letters, as in the travel document (ICAO Doc 9303)
+	Surname        string
+	LocalName      string // full name in the person's own script
+	Country        string // ISO 3166-1 alpha-2, of the identifier
+	Identifier     string // of the type chosen by SetParameters
+	BirthDate      string // YYYY-MM-DD
+	Phone          string // E.164
+	Organisation   string // registered name; exactly when the parameters say ForOrganisation
+	OrganisationID string // EN 319 412-1 clause 5.1.4, e.g. VATPL-5260250274
 }
 
 // SetPersonalData takes the data that identity proofing will have to prove. Until the agreement is accepted the person can
 // correct them: a phone confirmed before is then to be confirmed again; proofing, agreement and its code are void.
 func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID string, d PersonalData) (View, error) {
 	d = d.normal()
-	r, err := newRequest(caller, requestID, "SetPersonalData", id,
-		d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone)
+	body := []string{id, d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone}
+	if d.Organisation != "" || d.OrganisationID != "" {
+		body = append(body, d.Organisation, d.OrganisationID)
+	}
+	r, err := newRequest(caller, requestID, "SetPersonalData", body...)
 	if err != nil {
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
 		err := from.in(now, correctable()...)
 		if err != nil {
+			return change{}, err
+		}
+		if err := d.organisation(from.sealed.ForOrg); err != nil {
 			return change{}, err
 		}
 		person, err := d.check(from.sealed.Type, now)

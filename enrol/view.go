@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -17,6 +18,8 @@ type (
 	State = sam.State
 	// Outcome of identity proofing.
 	Outcome = sam.Outcome
+	// Consent is one thing that the agreement asks the person to agree to.
+	Consent = agreement.Consent
 )
 
 // States of an enrolment, in order; rejected, cancelled and expired are ends as issued is.
@@ -92,15 +95,20 @@ type View struct {
 	State             State
 	NextAction        Action
 	Language          string // ISO 639-1
+	Product           string // that the voucher paid for
 	Years             uint8
-	IdentifierType    string // PNO or TIN
+	IdentifierType    string // PNO, TIN, PAS or IDC
 	Algorithm         credential.Algorithm
+	ForOrganisation   bool
 	Person            Person
 	MaskedPhone       string
 	ProofingReference string // by which the identity provider reports its result
 	Outcome           Outcome
 	AgreementSHA256   []byte
 	Proofing          ProofingView
+	NextText          string        // what happens next, for the person, in Language
+	Consents          []Consent     // that the agreement asks for; none before it is made
+	Given             []string      // names of the consents given, from the acceptance on
 	Credential        credential.ID // once issued
 	Serial            string        // of the certificate, lower-case hex; once issued
 	Expires           time.Time     // until when the agreement must be accepted
@@ -144,9 +152,13 @@ func view(r record) View {
 	e := r.sealed
 	v := View{
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
-		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
+		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
+		NextText: nextText(e.State, r.row.Language), Given: e.Consents,
 		Expires: r.until, Created: r.row.Created, Updated: e.At,
+	}
+	if len(e.Agreement) > 0 {
+		v.Consents = consentsOf(r)
 	}
 	if e.State == StateIssued {
 		v.Credential, v.Serial = e.Credential, e.Serial

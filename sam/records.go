@@ -144,6 +144,7 @@ type Enrolment struct {
 	AcceptedBy string // challenge that accepted it, empty before
 	AcceptedAt time.Time
 	Consents   []string      // names of the consents that were given with the acceptance, in the order of the agreement
+	Evidence   []byte        // SHA-256 of the record of how the agreement was accepted, empty before
 	Renews     credential.ID // the credential that this one renews, empty for a first one
 	Credential credential.ID // chosen when issuing starts
 	KEK        string        // of the generated key, empty before
@@ -299,6 +300,7 @@ func (e *Enrolment) encode(format string) []byte {
 	w.Bytes(e.Identity.Report)
 	w.Strings(e.Consents)
 	w.String(string(e.Renews))
+	w.Bytes(e.Evidence)
 	return w.Data()
 }
 
@@ -320,7 +322,7 @@ func (e *Enrolment) UnmarshalBinary(data []byte) error {
 	if format != enrolmentV1 {
 		e.Product, e.ForOrg = d.String(), d.Bool()
 		e.Identity.Session, e.Identity.Method, e.Identity.Report = d.String(), d.String(), d.Bytes()
-		e.Consents, e.Renews = d.Strings(), credential.ID(d.String())
+		e.Consents, e.Renews, e.Evidence = d.Strings(), credential.ID(d.String()), d.Bytes()
 	}
 	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2)
 }

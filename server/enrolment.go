@@ -22,7 +22,7 @@ type enrolments struct {
 var _ pb.EnrolmentServiceServer = (*enrolments)(nil)
 
 func (s *enrolments) CreateEnrolment(ctx context.Context, r *pb.CreateEnrolmentRequest) (*pb.CreateEnrolmentResponse, error) {
-	v, err := s.Enrolments.Create(ctx, client(ctx).Name, r.GetRequestId(), r.GetVoucherCode(), r.GetLanguage())
+	v, err := s.Enrolments.Create(ctx, client(ctx).Name, r.GetRequestId(), r.GetVoucherCode(), r.GetLanguage(), r.GetPersonKey())
 	return &pb.CreateEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
 }
 
@@ -80,6 +80,7 @@ func (s *enrolments) SetParameters(ctx context.Context, r *pb.SetParametersReque
 	p := r.GetParameters()
 	v, err := s.Enrolments.SetParameters(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.Parameters{
 		Years: uint8(p.GetYears()), IdentifierType: identifierType(p.GetIdentifierType()), Algorithm: algorithm(p.GetAlgorithm()), //nolint:gosec // at most 5 by the proto
+		ForOrganisation: p.GetForOrganisation(),
 	})
 	return &pb.SetParametersResponse{Enrolment: enrolmentOf(v)}, err
 }
@@ -89,6 +90,7 @@ func (s *enrolments) SetPersonalData(ctx context.Context, r *pb.SetPersonalDataR
 	v, err := s.Enrolments.SetPersonalData(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.PersonalData{
 		GivenName: d.GetGivenName(), Surname: d.GetSurname(), LocalName: d.GetLocalName(), Country: d.GetCountry(),
 		Identifier: d.GetIdentifier(), BirthDate: d.GetBirthDate(), Phone: d.GetPhone(),
+		Organisation: d.GetOrganisation(), OrganisationID: d.GetOrganisationId(),
 	})
 	return &pb.SetPersonalDataResponse{Enrolment: enrolmentOf(v)}, err
 }
@@ -119,6 +121,7 @@ func (s *enrolments) ReportIdentityResult(ctx context.Context, r *pb.ReportIdent
 		Person: enrol.Person{
 			GivenName: d.GetGivenName(), Surname: d.GetSurname(), LocalName: d.GetLocalName(), Country: d.GetCountry(),
 			IdentifierType: identifierType(r.GetIdentifierType()), Identifier: d.GetIdentifier(),
+			Organisation: d.GetOrganisation(), OrganisationID: d.GetOrganisationId(),
 		},
 		BirthDate: d.GetBirthDate(), Phone: d.GetPhone(), Evidence: r.GetEvidence(), CompletedAt: r.GetCompleteTime().AsTime(),
 	})
@@ -159,7 +162,12 @@ func (s *enrolments) SendAgreementCode(ctx context.Context, r *pb.SendAgreementC
 }
 
 func (s *enrolments) AcceptAgreement(ctx context.Context, r *pb.AcceptAgreementRequest) (*pb.AcceptAgreementResponse, error) {
-	v, err := s.Enrolments.AcceptAgreement(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetAgreementSha256(), r.GetCode())
+	v, err := s.Enrolments.AcceptAgreement(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.Acceptance{
+		SHA256: r.GetAgreementSha256(), Consents: r.GetConsents(), Code: r.GetCode(),
+		Context: enrol.AcceptanceContext{
+			Address: r.GetContext().GetAddress(), UserAgent: r.GetContext().GetUserAgent(), Session: r.GetContext().GetSession(),
+		},
+	})
 	return &pb.AcceptAgreementResponse{Enrolment: enrolmentOf(v)}, err
 }
 
@@ -174,11 +182,12 @@ func enrolmentOf(v enrol.View) *pb.Enrolment {
 		Id: v.ID, Revision: v.Version, State: stateOf(v.State), NextAction: actionOf(v.NextAction), Language: v.Language,
 		MaskedPhone: v.MaskedPhone, ProofingReference: v.ProofingReference, IdentityOutcome: outcomeOf(v.Outcome),
 		AgreementSha256: v.AgreementSHA256, CredentialId: string(v.Credential), Serial: v.Serial,
-		CreateTime: timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
+		NextText: v.NextText, Product: v.Product, Consents: consentsOf(v.Consents), GivenConsents: v.Given, CreateTime: timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
 	}
 	if v.Years != 0 {
 		out.Parameters = &pb.CertificateParameters{
 			Years: uint32(v.Years), IdentifierType: identifierTypeOf(v.IdentifierType), Algorithm: algorithmOf(v.Algorithm),
+			ForOrganisation: v.ForOrganisation,
 		}
 	}
 	out.Person, out.Proofing = personOf(v.Person), proofingOf(v.Proofing)
@@ -192,6 +201,7 @@ func personOf(p enrol.Person) *pb.Person {
 	}
 	return &pb.Person{
 		GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country, Identifier: p.Identifier,
+		Organisation: p.Organisation, OrganisationId: p.OrganisationID,
 	}
 }
 

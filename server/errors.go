@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -112,8 +113,13 @@ func (a answer) status(err error, req any) error {
 	if v := violations(err, a, message); len(v) > 0 {
 		details = append(details, &errdetails.BadRequest{FieldViolations: v})
 	}
-	if a.retry > 0 {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(a.retry)})
+	retry := a.retry
+	var known interface{ RetryAfter() time.Duration }
+	if errors.As(err, &known) {
+		retry = known.RetryAfter()
+	}
+	if retry > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
 	}
 	s, detailErr := status.New(a.code, a.sentence).WithDetails(details...)
 	if detailErr != nil { // only with code OK, which no answer has
@@ -127,7 +133,10 @@ func metadata(err error) map[string]string {
 	var enrolCode *enrol.CodeError
 	var signCode *signer.CodeError
 	var state *enrol.StateError
+	var consent *enrol.ConsentError
 	switch {
+	case errors.As(err, &consent):
+		return map[string]string{"missing": strings.Join(consent.Missing, " ")}
 	case errors.As(err, &enrolCode):
 		return map[string]string{"tries_left": strconv.Itoa(enrolCode.TriesLeft)}
 	case errors.As(err, &signCode):
@@ -245,6 +254,14 @@ func (t translator) reason(err error) Reason {
 		return ReasonVoucherUsed
 	case is(enrol.ErrVoucherExpired):
 		return ReasonVoucherExpired
+	case is(enrol.ErrVoucherRate):
+		return ReasonVoucherRate
+	case is(enrol.ErrProduct):
+		return ReasonProduct
+	case is(enrol.ErrNotInProduct):
+		return ReasonNotInProduct
+	case is(enrol.ErrOrganisation):
+		return ReasonOrganisation
 	case is(enrol.ErrShownOnce):
 		return ReasonVouchersShown
 	case is(enrol.ErrName):
@@ -273,6 +290,8 @@ func (t translator) reason(err error) Reason {
 		return ReasonProvider
 	case is(enrol.ErrClock):
 		return ReasonClock
+	case is(enrol.ErrConsent):
+		return ReasonConsent
 	case is(enrol.ErrAgreementDiffers):
 		return ReasonAgreementDiffers
 	case is(enrol.ErrRevoked, ca.ErrAlreadyRevoked):

@@ -81,7 +81,7 @@ var (
 	_ Credentials = fakeEnrol{}
 )
 
-func (f fakeEnrol) Create(ctx context.Context, caller, _, _, _ string) (enrol.View, error) {
+func (f fakeEnrol) Create(ctx context.Context, caller, _, _, _, _ string) (enrol.View, error) {
 	return f.shown(ctx, "Create", caller)
 }
 
@@ -136,8 +136,19 @@ func (f fakeEnrol) SendAgreementCode(ctx context.Context, caller, _, _ string) (
 	return v, enrol.CodeSent{Number: 1}, err
 }
 
-func (f fakeEnrol) AcceptAgreement(ctx context.Context, caller, _, _ string, _ []byte, _ string) (enrol.View, error) {
+func (f fakeEnrol) AcceptAgreement(ctx context.Context, caller, _, _ string, _ enrol.Acceptance) (enrol.View, error) {
 	return f.shown(ctx, "AcceptAgreement", caller)
+}
+
+func (f fakeEnrol) Evidence(ctx context.Context, caller, _ string) (enrol.Evidence, error) {
+	return enrol.Evidence{Record: []byte("of " + caller), SHA256: make([]byte, 32)}, f.enter(ctx, "Evidence", caller)
+}
+
+func (f fakeEnrol) Catalogue() []enrol.Product {
+	return []enrol.Product{{
+		Name: "qes-2y", Years: 2, Algorithms: []credential.Algorithm{credential.ECDSAP256, credential.RSA3072},
+		Identifiers: []string{"PNO", "TIN", "PAS", "IDC"}, Organisation: enrol.OrganisationOptional,
+	}}
 }
 
 func (f fakeEnrol) Cancel(ctx context.Context, caller, _, _ string) (enrol.View, error) {

@@ -148,16 +148,30 @@ func mutations(m proto.Message) []mutation {
 			}
 			switch f.Kind() {
 			case protoreflect.StringKind:
+				set := func(text string) func(protoreflect.Message, protoreflect.FieldDescriptor) {
+					return func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+						if f.IsList() {
+							m.Mutable(f).List().Set(0, protoreflect.ValueOfString(text))
+							return
+						}
+						m.Set(f, protoreflect.ValueOfString(text))
+					}
+				}
+				if f.IsList() {
+					change(name+" too many", field, true, func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+						m.Mutable(f).List().Append(protoreflect.ValueOfString("onemore"))
+					}, here)
+					change(name+" twice", field, true, func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+						l := m.Mutable(f).List()
+						l.Set(0, l.Get(1))
+					}, here)
+				}
 				for what, text := range map[string]string{
 					"too long": strings.Repeat("9", 300), "control": "a\x00b", "line": "a\nb", "huge": strings.Repeat("x", 400<<10),
 				} {
-					change(name+" "+what, field, true, func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
-						m.Set(f, protoreflect.ValueOfString(text))
-					}, here)
+					change(name+" "+what, field, true, set(text), here)
 				}
-				change(name+" empty", field, false, func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
-					m.Set(f, protoreflect.ValueOfString(""))
-				}, here)
+				change(name+" empty", field, false, set(""), here)
 			case protoreflect.BytesKind:
 				change(name+" too long", field, true, func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 					m.Set(f, protoreflect.ValueOfBytes(make([]byte, 600<<10)))
@@ -203,8 +217,13 @@ func TestEmptyRequests(t *testing.T) {
 	}
 	allowed := map[string]bool{
 		"ListEnrolmentsRequest": true, "ListCredentialsRequest": true, "GetChainRequest": true, "GetCrlRequest": true,
-		"GetCheckpointRequest": true, "ListSigningOperationsRequest": true,
-		"FollowEntriesRequest": true, "GetConsistencyProofRequest": true, "GetReceiptRequest": true, "ListEntriesRequest": true,
+		"GetCheckpointRequest":         true,
+		"ListSigningOperationsRequest": true,
+		"FollowEntriesRequest":         true,
+		"GetConsistencyProofRequest":   true,
+		"GetReceiptRequest":            true,
+		"ListEntriesRequest":           true,
+		"ListProductsRequest":          true,
 	}
 	for _, m := range methods() {
 		err := v.Validate(m.request())
@@ -230,7 +249,9 @@ func TestMutatingCallsCarryRequestIDs(t *testing.T) {
 			d = d.Fields().ByName("metadata").Message()
 		}
 		has := d.Fields().ByName("request_id") != nil
-		if reads := options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS; reads == has {
+		// IDEMPOTENT is what only ever does the same: that it is read is noted once.
+		reads := options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+		if reads == has {
 			t.Errorf("%s: reads only %v, has a request id %v", m.full, reads, has)
 		}
 	}

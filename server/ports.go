@@ -24,7 +24,7 @@ type Enrolments interface {
 
 // EnrolmentForm takes what the person says.
 type EnrolmentForm interface {
-	Create(ctx context.Context, caller, requestID, voucherCode, language string) (enrol.View, error)
+	Create(ctx context.Context, caller, requestID, voucherCode, language, person string) (enrol.View, error)
 	SetParameters(ctx context.Context, caller, id, requestID string, p enrol.Parameters) (enrol.View, error)
 	SetPersonalData(ctx context.Context, caller, id, requestID string, d enrol.PersonalData) (enrol.View, error)
 	Cancel(ctx context.Context, caller, id, requestID string) (enrol.View, error)
@@ -49,12 +49,15 @@ type Agreements interface {
 	Agreement(ctx context.Context, caller, id string) (enrol.AgreementDocument, error)
 	SendAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
 	NewAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
-	AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (enrol.View, error)
+	AcceptAgreement(ctx context.Context, caller, id, requestID string, a enrol.Acceptance) (enrol.View, error)
+	// Evidence proves the acceptance; caller "" gets that of any client's enrolment.
+	Evidence(ctx context.Context, caller, id string) (enrol.Evidence, error)
 }
 
-// Vouchers makes vouchers.
+// Vouchers makes vouchers, and says for what.
 type Vouchers interface {
 	CreateVouchers(ctx context.Context, caller, requestID string, v enrol.VoucherRequest) ([]string, error)
+	Catalogue() []enrol.Product
 }
 
 // Credentials shows credentials and governs their use; *enrol.Service is one. A client sees those it was granted, the

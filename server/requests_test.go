@@ -50,10 +50,16 @@ func largest() []proto.Message {
 	soon := timestamppb.Now()
 	parameters := &pb.CertificateParameters{
 		Years: 5, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+		ForOrganisation: true,
 	}
 	data := &pb.PersonalData{
 		GivenName: strings.Repeat("Ї", 64), Surname: strings.Repeat("Ż", 64), LocalName: strings.Repeat("Ґ", 128), Country: "UA",
 		Identifier: strings.Repeat("9", 32), BirthDate: "1990-02-28", Phone: "+" + strings.Repeat("9", 15),
+		Organisation: strings.Repeat("Є", 150), OrganisationId: "NTRDE-" + strings.Repeat("9", 50),
+	}
+	var consents []string
+	for i := range 16 {
+		consents = append(consents, strings.Repeat("c", 31)+string(rune('a'+i)))
 	}
 	items := make([]*pb.SigningItemRequest, 100)
 	for i := range items {
@@ -67,7 +73,9 @@ func largest() []proto.Message {
 	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
 	return []proto.Message{
-		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk"},
+		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk", PersonKey: strings.Repeat("p", 128)},
+		&pb.ListProductsRequest{},
+		&pb.GetEnrolmentEvidenceRequest{EnrolmentId: id},
 		&pb.GetEnrolmentRequest{EnrolmentId: id},
 		&pb.ListEnrolmentsRequest{PageSize: 100, PageToken: id},
 		&pb.WatchEnrolmentRequest{EnrolmentId: id, AfterRevision: 1 << 63},
@@ -84,7 +92,9 @@ func largest() []proto.Message {
 		&pb.AcceptProvenDataRequest{RequestId: requestID, EnrolmentId: id, ReportSha256: hash},
 		&pb.DownloadAgreementRequest{EnrolmentId: id},
 		&pb.SendAgreementCodeRequest{RequestId: requestID, EnrolmentId: id},
-		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999"},
+		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999", Consents: consents, Context: &pb.AcceptanceContext{
+			Address: "2001:db8:ffff:ffff:ffff:ffff:255.255.255.255", UserAgent: strings.Repeat("Щ", 256), Session: strings.Repeat("s", 128),
+		}},
 		&pb.CancelEnrolmentRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.GetCredentialRequest{CredentialId: id},
 		&pb.ListCredentialsRequest{PageSize: 100, PageToken: id},

@@ -90,6 +90,10 @@ func identifierType(t pb.IdentifierType) string {
 		return "PNO"
 	case pb.IdentifierType_IDENTIFIER_TYPE_TIN:
 		return "TIN"
+	case pb.IdentifierType_IDENTIFIER_TYPE_PAS:
+		return "PAS"
+	case pb.IdentifierType_IDENTIFIER_TYPE_IDC:
+		return "IDC"
 	}
 	return ""
 }

@@ -96,6 +96,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.documentStmt, err = db.PrepareContext(ctx, document); err != nil {
 		return nil, fmt.Errorf("error preparing query Document: %w", err)
 	}
+	if q.dossierStmt, err = db.PrepareContext(ctx, dossier); err != nil {
+		return nil, fmt.Errorf("error preparing query Dossier: %w", err)
+	}
 	if q.dueMessagesStmt, err = db.PrepareContext(ctx, dueMessages); err != nil {
 		return nil, fmt.Errorf("error preparing query DueMessages: %w", err)
 	}
@@ -173,6 +176,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putDocumentStmt, err = db.PrepareContext(ctx, putDocument); err != nil {
 		return nil, fmt.Errorf("error preparing query PutDocument: %w", err)
+	}
+	if q.putDossierStmt, err = db.PrepareContext(ctx, putDossier); err != nil {
+		return nil, fmt.Errorf("error preparing query PutDossier: %w", err)
 	}
 	if q.putGrantStmt, err = db.PrepareContext(ctx, putGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query PutGrant: %w", err)
@@ -350,6 +356,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing documentStmt: %w", cerr)
 		}
 	}
+	if q.dossierStmt != nil {
+		if cerr := q.dossierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dossierStmt: %w", cerr)
+		}
+	}
 	if q.dueMessagesStmt != nil {
 		if cerr := q.dueMessagesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueMessagesStmt: %w", cerr)
@@ -478,6 +489,11 @@ func (q *Queries) Close() error {
 	if q.putDocumentStmt != nil {
 		if cerr := q.putDocumentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putDocumentStmt: %w", cerr)
+		}
+	}
+	if q.putDossierStmt != nil {
+		if cerr := q.putDossierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putDossierStmt: %w", cerr)
 		}
 	}
 	if q.putGrantStmt != nil {
@@ -628,6 +644,7 @@ type Queries struct {
 	deliveryStmt              *sql.Stmt
 	deliveryByReferenceStmt   *sql.Stmt
 	documentStmt              *sql.Stmt
+	dossierStmt               *sql.Stmt
 	dueMessagesStmt           *sql.Stmt
 	enqueueStmt               *sql.Stmt
 	enrolmentStmt             *sql.Stmt
@@ -654,6 +671,7 @@ type Queries struct {
 	putChallengeStmt          *sql.Stmt
 	putDeliveryStmt           *sql.Stmt
 	putDocumentStmt           *sql.Stmt
+	putDossierStmt            *sql.Stmt
 	putGrantStmt              *sql.Stmt
 	putLockStmt               *sql.Stmt
 	putLostStmt               *sql.Stmt
@@ -701,6 +719,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deliveryStmt:              q.deliveryStmt,
 		deliveryByReferenceStmt:   q.deliveryByReferenceStmt,
 		documentStmt:              q.documentStmt,
+		dossierStmt:               q.dossierStmt,
 		dueMessagesStmt:           q.dueMessagesStmt,
 		enqueueStmt:               q.enqueueStmt,
 		enrolmentStmt:             q.enrolmentStmt,
@@ -727,6 +746,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putChallengeStmt:          q.putChallengeStmt,
 		putDeliveryStmt:           q.putDeliveryStmt,
 		putDocumentStmt:           q.putDocumentStmt,
+		putDossierStmt:            q.putDossierStmt,
 		putGrantStmt:              q.putGrantStmt,
 		putLockStmt:               q.putLockStmt,
 		putLostStmt:               q.putLostStmt,

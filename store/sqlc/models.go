@@ -81,6 +81,15 @@ type Document struct {
 	Created int64
 }
 
+type Dossier struct {
+	Enrolment string
+	Document  []byte
+	Basis     []byte
+	Shown     int64
+	CodeSent  int64
+	Evidence  []byte
+}
+
 type Enrolment struct {
 	Version   int64
 	Caller    string

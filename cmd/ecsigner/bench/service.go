@@ -304,6 +304,7 @@ func (e *enrolment) accept(ctx context.Context) error {
 	}
 	a, err := e.portal.Enrolment.AcceptAgreement(ctx, &pb.AcceptAgreementRequest{
 		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: h.GetSha256(), Code: code,
+		Consents: []string{"data", "obligations", "device", "records"},
 	})
 	if err != nil {
 		return err

@@ -4,10 +4,13 @@ package config
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +38,8 @@ type Config struct {
 	PKI          PKI          `yaml:"pki"`
 	Metrics      Metrics      `yaml:"metrics"`
 	Backup       Backup       `yaml:"backup"`
+	Products     []Product    `yaml:"products"`
+	Vouchers     Vouchers     `yaml:"vouchers"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Proofing     Proofing     `yaml:"proofing"`
@@ -61,6 +66,7 @@ type Provider struct {
 	Address        string `yaml:"address"`
 	TermsURL       string `yaml:"terms_url"`
 	TermsVersion   string `yaml:"terms_version"`
+	TermsSHA256    string `yaml:"terms_sha256"`
 }
 
 // Certificates says what stands in the certificates.
@@ -72,6 +78,8 @@ type Certificates struct {
 	PolicyNatural  string            `yaml:"policy_natural"`
 	PolicySeal     string            `yaml:"policy_seal"`
 	PDS            map[string]string `yaml:"pds"`
+	PDSVersion     string            `yaml:"pds_version"`
+	PDSSHA256      map[string]string `yaml:"pds_sha256"`
 	QSCD           bool              `yaml:"qscd"`
 	RetentionYears int               `yaml:"retention_years"`
 	CRLLifetime    time.Duration     `yaml:"crl_lifetime"`
@@ -140,11 +148,23 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
 func Parse(text []byte) (Config, error) {
-	c := Config{Messages: Messages{Signed: true}, Proofing: defaultProofing()} // what holds for a key that is not there
+	c := Config{ // what holds for a key that is not there
+		Messages: Messages{Signed: true}, Proofing: defaultProofing(),
+		Vouchers: Vouchers{WrongPerPerson: 10, WrongPerClient: 600, Window: 10 * time.Minute},
+	}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
 		return Config{}, fmt.Errorf("%w:\n%s", ErrConfig, yaml.FormatError(err, false, true))
 	}
+	if c.Products == nil {
+		c.Products = defaultProducts()
+	}
 	return c, errors.Join(c.validate(), c.Proofing.validate())
+}
+
+// isDigest accepts a SHA-256 in hexadecimal, or nothing.
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && (len(b) == 32 || len(b) == 0) && s == strings.ToLower(s)
 }
 
 func (c Config) validate() error {
@@ -152,6 +172,9 @@ func (c Config) validate() error {
 		holds     bool
 		key, want string
 	}{
+		{len(c.Products) > 0, "products", "a list of at least one product"},
+		{c.Vouchers.WrongPerPerson > 0 && c.Vouchers.WrongPerClient > 0, "vouchers.wrong_per_person", "above 0, like vouchers.wrong_per_client"},
+		{c.Vouchers.Window >= time.Minute && c.Vouchers.Window <= 24*time.Hour, "vouchers.window", "1m to 24h"},
 		{c.Installation != "" && !strings.ContainsAny(c.Installation, " \n/"), "installation", "a name without spaces or slashes"},
 		{c.Data != "", "data", "a directory"},
 		{c.Listen != "", "listen", "an address such as 127.0.0.1:7443"},
@@ -161,6 +184,8 @@ func (c Config) validate() error {
 		{c.HSM.Sessions > 0 && c.HSM.Sessions <= 1024, "hsm.sessions", "1 to 1024"},
 		{c.HSM.Timeout >= time.Second && c.HSM.Timeout <= time.Minute, "hsm.timeout", "1s to 1m"},
 		{c.Provider.TermsURL != "" && c.Provider.TermsVersion != "", "provider.terms_url", "an address, with provider.terms_version"},
+		{isDigest(c.Provider.TermsSHA256), "provider.terms_sha256", "64 lower-case hexadecimal digits, or empty"},
+		{!slices.ContainsFunc(slices.Collect(maps.Values(c.Certificates.PDSSHA256)), func(s string) bool { return !isDigest(s) }), "certificates.pds_sha256", "64 lower-case hexadecimal digits for each language"},
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
@@ -183,7 +208,7 @@ func (c Config) validate() error {
 			return fmt.Errorf("%w: %s must be %s", ErrConfig, rule.key, rule.want)
 		}
 	}
-	return nil
+	return checkProducts(c.Products)
 }
 
 // defaultKeep is how many backups stay where the configuration does not say.

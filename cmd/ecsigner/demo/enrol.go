@@ -139,8 +139,12 @@ func (e *enrolment) accept() (*pb.Enrolment, error) {
 	if err != nil {
 		return nil, err
 	}
+	consents, err := e.consents(sum[:], code)
+	if err != nil {
+		return nil, err
+	}
 	a, err := e.portal.Enrolment.AcceptAgreement(e.ctx, &pb.AcceptAgreementRequest{
-		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: sum[:], Code: code,
+		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: sum[:], Code: code, Consents: consents,
 	})
 	if err != nil {
 		return nil, err
@@ -297,4 +301,27 @@ func (d *demo) enrolRSA() error {
 	}
 	d.print.item("granted", "to contracts, too")
 	return d.keep("certificate-rsa.cer", chain[0])
+}
+
+// consents returns the names of those without which the agreement cannot be accepted, after it was tried with one less.
+func (e *enrolment) consents(agreement []byte, code string) ([]string, error) {
+	g, err := e.portal.Enrolment.GetEnrolment(e.ctx, &pb.GetEnrolmentRequest{EnrolmentId: e.id})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range g.GetEnrolment().GetConsents() {
+		if c.GetRequired() {
+			names = append(names, c.GetName())
+		}
+	}
+	_, err = e.portal.Enrolment.AcceptAgreement(e.ctx, &pb.AcceptAgreementRequest{
+		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: agreement, Code: code, Consents: names[1:],
+	})
+	if err == nil {
+		return nil, errors.New("the agreement was accepted without a required consent")
+	}
+	e.show.item("one missing", "refused: "+reason(err))
+	e.show.item("consents", strings.Join(names, ", "))
+	return names, nil
 }

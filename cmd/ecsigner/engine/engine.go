@@ -175,12 +175,15 @@ func (e *Engine) openServices(ctx context.Context) error {
 	e.enrol, err = enrol.New(enrol.Config{
 		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
-		Memory: e.memory, Limits: limits,
+		Memory: e.memory, Limits: limits, Products: catalogue(e.config.Products), Guesses: guessLimits(e.config.Vouchers),
 		Provider: agreement.Provider{
 			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
+			PDSVersion: c.PDSVersion,
 		},
-		PDS:      c.PDS,
-		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		PDS: c.PDS, PDSSHA256: digests(c.PDSSHA256),
+		Terms: agreement.Terms{
+			Version: p.TermsVersion, URL: p.TermsURL, SHA256: pinned(p.TermsSHA256), RetentionYears: c.RetentionYears,
+		},
 		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})

@@ -386,9 +386,12 @@ func (i *Installation) Accept(id string, agreement []byte) *pb.AcceptAgreementRe
 	_, err := i.Portal().Enrolment.SendAgreementCode(i.Context(), &pb.SendAgreementCodeRequest{RequestId: client.RequestID(), EnrolmentId: id})
 	i.must(err)
 	return &pb.AcceptAgreementRequest{
-		RequestId: client.RequestID(), EnrolmentId: id, AgreementSha256: agreement, Code: i.Code("agreement", ""),
+		RequestId: client.RequestID(), EnrolmentId: id, AgreementSha256: agreement, Code: i.Code("agreement", ""), Consents: Consents(),
 	}
 }
+
+// Consents are those without which no agreement of a private person can be accepted.
+func Consents() []string { return []string{"data", "obligations", "device", "records"} }
 
 // Credential enrols person n to the end, grants the credential to Documents, and returns it.
 func (i *Installation) Credential(n int) string {

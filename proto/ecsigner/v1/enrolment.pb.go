@@ -211,6 +211,10 @@ const (
 	IdentifierType_IDENTIFIER_TYPE_PNO IdentifierType = 1
 	// Tax number, such as the Ukrainian RNOKPP.
 	IdentifierType_IDENTIFIER_TYPE_TIN IdentifierType = 2
+	// Number of a passport.
+	IdentifierType_IDENTIFIER_TYPE_PAS IdentifierType = 3
+	// Number of a national identity card.
+	IdentifierType_IDENTIFIER_TYPE_IDC IdentifierType = 4
 )
 
 // Enum value maps for IdentifierType.
@@ -219,11 +223,15 @@ var (
 		0: "IDENTIFIER_TYPE_UNSPECIFIED",
 		1: "IDENTIFIER_TYPE_PNO",
 		2: "IDENTIFIER_TYPE_TIN",
+		3: "IDENTIFIER_TYPE_PAS",
+		4: "IDENTIFIER_TYPE_IDC",
 	}
 	IdentifierType_value = map[string]int32{
 		"IDENTIFIER_TYPE_UNSPECIFIED": 0,
 		"IDENTIFIER_TYPE_PNO":         1,
 		"IDENTIFIER_TYPE_TIN":         2,
+		"IDENTIFIER_TYPE_PAS":         3,
+		"IDENTIFIER_TYPE_IDC":         4,
 	}
 )
 
@@ -437,6 +445,63 @@ func (ProofingReason) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
 }
 
+// OrganisationRule says whether certificates of a product name an organisation.
+type OrganisationRule int32
+
+const (
+	// Never sent.
+	OrganisationRule_ORGANISATION_RULE_UNSPECIFIED OrganisationRule = 0
+	// Never: the certificate is for a private person.
+	OrganisationRule_ORGANISATION_RULE_NONE OrganisationRule = 1
+	// As the person chooses.
+	OrganisationRule_ORGANISATION_RULE_OPTIONAL OrganisationRule = 2
+	// Always.
+	OrganisationRule_ORGANISATION_RULE_REQUIRED OrganisationRule = 3
+)
+
+// Enum value maps for OrganisationRule.
+var (
+	OrganisationRule_name = map[int32]string{
+		0: "ORGANISATION_RULE_UNSPECIFIED",
+		1: "ORGANISATION_RULE_NONE",
+		2: "ORGANISATION_RULE_OPTIONAL",
+		3: "ORGANISATION_RULE_REQUIRED",
+	}
+	OrganisationRule_value = map[string]int32{
+		"ORGANISATION_RULE_UNSPECIFIED": 0,
+		"ORGANISATION_RULE_NONE":        1,
+		"ORGANISATION_RULE_OPTIONAL":    2,
+		"ORGANISATION_RULE_REQUIRED":    3,
+	}
+)
+
+func (x OrganisationRule) Enum() *OrganisationRule {
+	p := new(OrganisationRule)
+	*p = x
+	return p
+}
+
+func (x OrganisationRule) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrganisationRule) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_enrolment_proto_enumTypes[6].Descriptor()
+}
+
+func (OrganisationRule) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_enrolment_proto_enumTypes[6]
+}
+
+func (x OrganisationRule) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrganisationRule.Descriptor instead.
+func (OrganisationRule) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+}
+
 // IdentityProofing is what the proofing wants of the person, and what it came to.
 type IdentityProofing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -591,7 +656,16 @@ type Enrolment struct {
 	// Until when the agreement has to be accepted; in state deferred, until when the result is waited for.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// The proofing of the identity; absent before it starts.
-	Proofing      *IdentityProofing `protobuf:"bytes,17,opt,name=proofing,proto3" json:"proofing,omitempty"`
+	Proofing *IdentityProofing `protobuf:"bytes,17,opt,name=proofing,proto3" json:"proofing,omitempty"`
+	// What happens next, in a sentence for the person in the enrolment's language.
+	NextText string `protobuf:"bytes,20,opt,name=next_text,json=nextText,proto3" json:"next_text,omitempty"`
+	// The product that the voucher paid for.
+	Product string `protobuf:"bytes,21,opt,name=product,proto3" json:"product,omitempty"`
+	// The consents that the agreement asks for, in its order; empty before the identity is proven. A portal shows each
+	// with a box of its own, none of them ticked.
+	Consents []*Consent `protobuf:"bytes,22,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Names of the consents that were given; empty before the acceptance.
+	GivenConsents []string `protobuf:"bytes,23,rep,name=given_consents,json=givenConsents,proto3" json:"given_consents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +819,180 @@ func (x *Enrolment) GetProofing() *IdentityProofing {
 	return nil
 }
 
+func (x *Enrolment) GetNextText() string {
+	if x != nil {
+		return x.NextText
+	}
+	return ""
+}
+
+func (x *Enrolment) GetProduct() string {
+	if x != nil {
+		return x.Product
+	}
+	return ""
+}
+
+func (x *Enrolment) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *Enrolment) GetGivenConsents() []string {
+	if x != nil {
+		return x.GivenConsents
+	}
+	return nil
+}
+
+// Consent is one thing that the person agrees to, or does not.
+type Consent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, such as "obligations": what AcceptAgreement takes.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the agreement says, in the enrolment's language.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Whether the agreement cannot be accepted without it.
+	Required      bool `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Consent) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Consent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Consent) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+// Product is what a voucher pays for, and so what SetParameters accepts.
+type Product struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name in the catalogue, such as qes-2y.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Longest validity in years.
+	LongestYears uint32 `protobuf:"varint,2,opt,name=longest_years,json=longestYears,proto3" json:"longest_years,omitempty"`
+	// Types of the key.
+	Algorithms []KeyAlgorithm `protobuf:"varint,3,rep,packed,name=algorithms,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithms,omitempty"`
+	// Kinds of the person's identifier.
+	IdentifierTypes []IdentifierType `protobuf:"varint,4,rep,packed,name=identifier_types,json=identifierTypes,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_types,omitempty"`
+	// Whether the certificate names an organisation.
+	Organisation  OrganisationRule `protobuf:"varint,5,opt,name=organisation,proto3,enum=ecsigner.v1.OrganisationRule" json:"organisation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Product) Reset() {
+	*x = Product{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Product) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Product) ProtoMessage() {}
+
+func (x *Product) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Product.ProtoReflect.Descriptor instead.
+func (*Product) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Product) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Product) GetLongestYears() uint32 {
+	if x != nil {
+		return x.LongestYears
+	}
+	return 0
+}
+
+func (x *Product) GetAlgorithms() []KeyAlgorithm {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *Product) GetIdentifierTypes() []IdentifierType {
+	if x != nil {
+		return x.IdentifierTypes
+	}
+	return nil
+}
+
+func (x *Product) GetOrganisation() OrganisationRule {
+	if x != nil {
+		return x.Organisation
+	}
+	return OrganisationRule_ORGANISATION_RULE_UNSPECIFIED
+}
+
 // Person holds the attributes that stand in the certificate, and the name in the person's own script.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -757,14 +1005,18 @@ type Person struct {
 	// Country that gave the identifier: ISO 3166-1 alpha-2.
 	Country string `protobuf:"bytes,4,opt,name=country,proto3" json:"country,omitempty"`
 	// Identifier of the type chosen in the parameters.
-	Identifier    string `protobuf:"bytes,5,opt,name=identifier,proto3" json:"identifier,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Identifier string `protobuf:"bytes,5,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	// Registered name of the organisation that the certificate names; empty without one.
+	Organisation string `protobuf:"bytes,6,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	// Its identifier, such as VATPL-5260250274 (ETSI EN 319 412-1 clause 5.1.4); empty without one.
+	OrganisationId string `protobuf:"bytes,7,opt,name=organisation_id,json=organisationId,proto3" json:"organisation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1028,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1041,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Person) GetGivenName() string {
@@ -827,6 +1079,20 @@ func (x *Person) GetIdentifier() string {
 	return ""
 }
 
+func (x *Person) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *Person) GetOrganisationId() string {
+	if x != nil {
+		return x.OrganisationId
+	}
+	return ""
+}
+
 // CertificateParameters says what a certificate is to be like.
 type CertificateParameters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -835,14 +1101,16 @@ type CertificateParameters struct {
 	// Kind of the identifier in the certificate.
 	IdentifierType IdentifierType `protobuf:"varint,2,opt,name=identifier_type,json=identifierType,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_type,omitempty"`
 	// Type of the key.
-	Algorithm     KeyAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithm,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Algorithm KeyAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithm,omitempty"`
+	// Whether the certificate names the organisation that the person acts for.
+	ForOrganisation bool `protobuf:"varint,4,opt,name=for_organisation,json=forOrganisation,proto3" json:"for_organisation,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CertificateParameters) Reset() {
 	*x = CertificateParameters{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1122,7 @@ func (x *CertificateParameters) String() string {
 func (*CertificateParameters) ProtoMessage() {}
 
 func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1135,7 @@ func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateParameters.ProtoReflect.Descriptor instead.
 func (*CertificateParameters) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CertificateParameters) GetYears() uint32 {
@@ -891,6 +1159,13 @@ func (x *CertificateParameters) GetAlgorithm() KeyAlgorithm {
 	return KeyAlgorithm_KEY_ALGORITHM_UNSPECIFIED
 }
 
+func (x *CertificateParameters) GetForOrganisation() bool {
+	if x != nil {
+		return x.ForOrganisation
+	}
+	return false
+}
+
 // PersonalData is what a person says about themselves.
 type PersonalData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -907,14 +1182,18 @@ type PersonalData struct {
 	// Date of birth: YYYY-MM-DD.
 	BirthDate string `protobuf:"bytes,6,opt,name=birth_date,json=birthDate,proto3" json:"birth_date,omitempty"`
 	// Mobile phone number: E.164, such as +380501234567.
-	Phone         string `protobuf:"bytes,7,opt,name=phone,proto3" json:"phone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Phone string `protobuf:"bytes,7,opt,name=phone,proto3" json:"phone,omitempty"`
+	// Registered name of the organisation; given exactly when the parameters say for_organisation.
+	Organisation string `protobuf:"bytes,8,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	// Its identifier, such as VATPL-5260250274 or NTRUA-12345678 (ETSI EN 319 412-1 clause 5.1.4).
+	OrganisationId string `protobuf:"bytes,9,opt,name=organisation_id,json=organisationId,proto3" json:"organisation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PersonalData) Reset() {
 	*x = PersonalData{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1205,7 @@ func (x *PersonalData) String() string {
 func (*PersonalData) ProtoMessage() {}
 
 func (x *PersonalData) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1218,7 @@ func (x *PersonalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalData.ProtoReflect.Descriptor instead.
 func (*PersonalData) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PersonalData) GetGivenName() string {
@@ -991,6 +1270,20 @@ func (x *PersonalData) GetPhone() string {
 	return ""
 }
 
+func (x *PersonalData) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *PersonalData) GetOrganisationId() string {
+	if x != nil {
+		return x.OrganisationId
+	}
+	return ""
+}
+
 // SentCode says that a code is on its way.
 type SentCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1008,7 +1301,7 @@ type SentCode struct {
 
 func (x *SentCode) Reset() {
 	*x = SentCode{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1313,7 @@ func (x *SentCode) String() string {
 func (*SentCode) ProtoMessage() {}
 
 func (x *SentCode) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1326,7 @@ func (x *SentCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SentCode.ProtoReflect.Descriptor instead.
 func (*SentCode) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SentCode) GetExpireTime() *timestamppb.Timestamp {
@@ -1072,14 +1365,18 @@ type CreateEnrolmentRequest struct {
 	// The voucher's code as the person typed it; case, blanks and hyphens do not matter.
 	VoucherCode string `protobuf:"bytes,2,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
 	// Language of texts and of the agreement: ISO 639-1.
-	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	// The person at the portal, in the portal's own terms: a random value that stays with one visitor, such as the id of a
+	// session; never a name, an address or a number. Wrong voucher codes are counted for it. Empty: they are counted for
+	// the client alone.
+	PersonKey     string `protobuf:"bytes,10,opt,name=person_key,json=personKey,proto3" json:"person_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEnrolmentRequest) Reset() {
 	*x = CreateEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1388,7 @@ func (x *CreateEnrolmentRequest) String() string {
 func (*CreateEnrolmentRequest) ProtoMessage() {}
 
 func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1401,7 @@ func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateEnrolmentRequest) GetRequestId() string {
@@ -1128,6 +1425,13 @@ func (x *CreateEnrolmentRequest) GetLanguage() string {
 	return ""
 }
 
+func (x *CreateEnrolmentRequest) GetPersonKey() string {
+	if x != nil {
+		return x.PersonKey
+	}
+	return ""
+}
+
 // CreateEnrolmentResponse answers CreateEnrolment.
 type CreateEnrolmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1139,7 +1443,7 @@ type CreateEnrolmentResponse struct {
 
 func (x *CreateEnrolmentResponse) Reset() {
 	*x = CreateEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1455,7 @@ func (x *CreateEnrolmentResponse) String() string {
 func (*CreateEnrolmentResponse) ProtoMessage() {}
 
 func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1468,7 @@ func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1185,7 +1489,7 @@ type GetEnrolmentRequest struct {
 
 func (x *GetEnrolmentRequest) Reset() {
 	*x = GetEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1501,7 @@ func (x *GetEnrolmentRequest) String() string {
 func (*GetEnrolmentRequest) ProtoMessage() {}
 
 func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1514,7 @@ func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetEnrolmentRequest) GetEnrolmentId() string {
@@ -1231,7 +1535,7 @@ type GetEnrolmentResponse struct {
 
 func (x *GetEnrolmentResponse) Reset() {
 	*x = GetEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1547,7 @@ func (x *GetEnrolmentResponse) String() string {
 func (*GetEnrolmentResponse) ProtoMessage() {}
 
 func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1560,7 @@ func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1279,7 +1583,7 @@ type ListEnrolmentsRequest struct {
 
 func (x *ListEnrolmentsRequest) Reset() {
 	*x = ListEnrolmentsRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1595,7 @@ func (x *ListEnrolmentsRequest) String() string {
 func (*ListEnrolmentsRequest) ProtoMessage() {}
 
 func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1608,7 @@ func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListEnrolmentsRequest) GetPageSize() uint32 {
@@ -1334,7 +1638,7 @@ type ListEnrolmentsResponse struct {
 
 func (x *ListEnrolmentsResponse) Reset() {
 	*x = ListEnrolmentsResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1650,7 @@ func (x *ListEnrolmentsResponse) String() string {
 func (*ListEnrolmentsResponse) ProtoMessage() {}
 
 func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1663,7 @@ func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListEnrolmentsResponse) GetEnrolments() []*Enrolment {
@@ -1389,7 +1693,7 @@ type WatchEnrolmentRequest struct {
 
 func (x *WatchEnrolmentRequest) Reset() {
 	*x = WatchEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1705,7 @@ func (x *WatchEnrolmentRequest) String() string {
 func (*WatchEnrolmentRequest) ProtoMessage() {}
 
 func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1718,7 @@ func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchEnrolmentRequest) GetEnrolmentId() string {
@@ -1442,7 +1746,7 @@ type WatchEnrolmentResponse struct {
 
 func (x *WatchEnrolmentResponse) Reset() {
 	*x = WatchEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1758,7 @@ func (x *WatchEnrolmentResponse) String() string {
 func (*WatchEnrolmentResponse) ProtoMessage() {}
 
 func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1771,7 @@ func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1492,7 +1796,7 @@ type SetParametersRequest struct {
 
 func (x *SetParametersRequest) Reset() {
 	*x = SetParametersRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1808,7 @@ func (x *SetParametersRequest) String() string {
 func (*SetParametersRequest) ProtoMessage() {}
 
 func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1821,7 @@ func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersRequest.ProtoReflect.Descriptor instead.
 func (*SetParametersRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetParametersRequest) GetRequestId() string {
@@ -1552,7 +1856,7 @@ type SetParametersResponse struct {
 
 func (x *SetParametersResponse) Reset() {
 	*x = SetParametersResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1868,7 @@ func (x *SetParametersResponse) String() string {
 func (*SetParametersResponse) ProtoMessage() {}
 
 func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1881,7 @@ func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersResponse.ProtoReflect.Descriptor instead.
 func (*SetParametersResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetParametersResponse) GetEnrolment() *Enrolment {
@@ -1602,7 +1906,7 @@ type SetPersonalDataRequest struct {
 
 func (x *SetPersonalDataRequest) Reset() {
 	*x = SetPersonalDataRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1918,7 @@ func (x *SetPersonalDataRequest) String() string {
 func (*SetPersonalDataRequest) ProtoMessage() {}
 
 func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1931,7 @@ func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataRequest.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetPersonalDataRequest) GetRequestId() string {
@@ -1662,7 +1966,7 @@ type SetPersonalDataResponse struct {
 
 func (x *SetPersonalDataResponse) Reset() {
 	*x = SetPersonalDataResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1978,7 @@ func (x *SetPersonalDataResponse) String() string {
 func (*SetPersonalDataResponse) ProtoMessage() {}
 
 func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1991,7 @@ func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataResponse.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetPersonalDataResponse) GetEnrolment() *Enrolment {
@@ -1712,7 +2016,7 @@ type SendPhoneCodeRequest struct {
 
 func (x *SendPhoneCodeRequest) Reset() {
 	*x = SendPhoneCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +2028,7 @@ func (x *SendPhoneCodeRequest) String() string {
 func (*SendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +2041,7 @@ func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SendPhoneCodeRequest) GetRequestId() string {
@@ -1774,7 +2078,7 @@ type SendPhoneCodeResponse struct {
 
 func (x *SendPhoneCodeResponse) Reset() {
 	*x = SendPhoneCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2090,7 @@ func (x *SendPhoneCodeResponse) String() string {
 func (*SendPhoneCodeResponse) ProtoMessage() {}
 
 func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2103,7 @@ func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SendPhoneCodeResponse) GetEnrolment() *Enrolment {
@@ -1831,7 +2135,7 @@ type ConfirmPhoneRequest struct {
 
 func (x *ConfirmPhoneRequest) Reset() {
 	*x = ConfirmPhoneRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2147,7 @@ func (x *ConfirmPhoneRequest) String() string {
 func (*ConfirmPhoneRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2160,7 @@ func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmPhoneRequest) GetRequestId() string {
@@ -1891,7 +2195,7 @@ type ConfirmPhoneResponse struct {
 
 func (x *ConfirmPhoneResponse) Reset() {
 	*x = ConfirmPhoneResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2207,7 @@ func (x *ConfirmPhoneResponse) String() string {
 func (*ConfirmPhoneResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2220,7 @@ func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConfirmPhoneResponse) GetEnrolment() *Enrolment {
@@ -1941,7 +2245,7 @@ type StartIdentityProofingRequest struct {
 
 func (x *StartIdentityProofingRequest) Reset() {
 	*x = StartIdentityProofingRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2257,7 @@ func (x *StartIdentityProofingRequest) String() string {
 func (*StartIdentityProofingRequest) ProtoMessage() {}
 
 func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2270,7 @@ func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingRequest.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StartIdentityProofingRequest) GetRequestId() string {
@@ -2001,7 +2305,7 @@ type StartIdentityProofingResponse struct {
 
 func (x *StartIdentityProofingResponse) Reset() {
 	*x = StartIdentityProofingResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2317,7 @@ func (x *StartIdentityProofingResponse) String() string {
 func (*StartIdentityProofingResponse) ProtoMessage() {}
 
 func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2330,7 @@ func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingResponse.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StartIdentityProofingResponse) GetEnrolment() *Enrolment {
@@ -2061,7 +2365,7 @@ type ReportIdentityResultRequest struct {
 
 func (x *ReportIdentityResultRequest) Reset() {
 	*x = ReportIdentityResultRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2377,7 @@ func (x *ReportIdentityResultRequest) String() string {
 func (*ReportIdentityResultRequest) ProtoMessage() {}
 
 func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2390,7 @@ func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReportIdentityResultRequest) GetRequestId() string {
@@ -2156,7 +2460,7 @@ type ReportIdentityResultResponse struct {
 
 func (x *ReportIdentityResultResponse) Reset() {
 	*x = ReportIdentityResultResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2472,7 @@ func (x *ReportIdentityResultResponse) String() string {
 func (*ReportIdentityResultResponse) ProtoMessage() {}
 
 func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2485,7 @@ func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultResponse.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
@@ -2206,7 +2510,7 @@ type AcceptProvenDataRequest struct {
 
 func (x *AcceptProvenDataRequest) Reset() {
 	*x = AcceptProvenDataRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2522,7 @@ func (x *AcceptProvenDataRequest) String() string {
 func (*AcceptProvenDataRequest) ProtoMessage() {}
 
 func (x *AcceptProvenDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2535,7 @@ func (x *AcceptProvenDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptProvenDataRequest.ProtoReflect.Descriptor instead.
 func (*AcceptProvenDataRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AcceptProvenDataRequest) GetRequestId() string {
@@ -2266,7 +2570,7 @@ type AcceptProvenDataResponse struct {
 
 func (x *AcceptProvenDataResponse) Reset() {
 	*x = AcceptProvenDataResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2582,7 @@ func (x *AcceptProvenDataResponse) String() string {
 func (*AcceptProvenDataResponse) ProtoMessage() {}
 
 func (x *AcceptProvenDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2595,7 @@ func (x *AcceptProvenDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptProvenDataResponse.ProtoReflect.Descriptor instead.
 func (*AcceptProvenDataResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AcceptProvenDataResponse) GetEnrolment() *Enrolment {
@@ -2312,7 +2616,7 @@ type DownloadAgreementRequest struct {
 
 func (x *DownloadAgreementRequest) Reset() {
 	*x = DownloadAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2628,7 @@ func (x *DownloadAgreementRequest) String() string {
 func (*DownloadAgreementRequest) ProtoMessage() {}
 
 func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2641,7 @@ func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DownloadAgreementRequest) GetEnrolmentId() string {
@@ -2363,7 +2667,7 @@ type DownloadAgreementResponse struct {
 
 func (x *DownloadAgreementResponse) Reset() {
 	*x = DownloadAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2679,7 @@ func (x *DownloadAgreementResponse) String() string {
 func (*DownloadAgreementResponse) ProtoMessage() {}
 
 func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2692,7 @@ func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DownloadAgreementResponse) GetPart() isDownloadAgreementResponse_Part {
@@ -2449,7 +2753,7 @@ type AgreementHeader struct {
 
 func (x *AgreementHeader) Reset() {
 	*x = AgreementHeader{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2765,7 @@ func (x *AgreementHeader) String() string {
 func (*AgreementHeader) ProtoMessage() {}
 
 func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2778,7 @@ func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementHeader.ProtoReflect.Descriptor instead.
 func (*AgreementHeader) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AgreementHeader) GetSha256() []byte {
@@ -2513,7 +2817,7 @@ type SendAgreementCodeRequest struct {
 
 func (x *SendAgreementCodeRequest) Reset() {
 	*x = SendAgreementCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2829,7 @@ func (x *SendAgreementCodeRequest) String() string {
 func (*SendAgreementCodeRequest) ProtoMessage() {}
 
 func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2842,7 @@ func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SendAgreementCodeRequest) GetRequestId() string {
@@ -2575,7 +2879,7 @@ type SendAgreementCodeResponse struct {
 
 func (x *SendAgreementCodeResponse) Reset() {
 	*x = SendAgreementCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2891,7 @@ func (x *SendAgreementCodeResponse) String() string {
 func (*SendAgreementCodeResponse) ProtoMessage() {}
 
 func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2904,7 @@ func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SendAgreementCodeResponse) GetEnrolment() *Enrolment {
@@ -2627,14 +2931,19 @@ type AcceptAgreementRequest struct {
 	// SHA-256 of the agreement that the person was shown.
 	AgreementSha256 []byte `protobuf:"bytes,3,opt,name=agreement_sha256,json=agreementSha256,proto3" json:"agreement_sha256,omitempty"`
 	// The code as the person typed it: digits only. Each code sent is a try.
-	Code          string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	Code string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	// Names of the consents that the person gave, each on its own. The required ones of the enrolment's consents must be
+	// among them.
+	Consents []string `protobuf:"bytes,10,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Where the person is, as far as the portal knows it; becomes part of the evidence.
+	Context       *AcceptanceContext `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AcceptAgreementRequest) Reset() {
 	*x = AcceptAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2955,7 @@ func (x *AcceptAgreementRequest) String() string {
 func (*AcceptAgreementRequest) ProtoMessage() {}
 
 func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2968,7 @@ func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementRequest.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AcceptAgreementRequest) GetRequestId() string {
@@ -2690,6 +2999,85 @@ func (x *AcceptAgreementRequest) GetCode() string {
 	return ""
 }
 
+func (x *AcceptAgreementRequest) GetConsents() []string {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *AcceptAgreementRequest) GetContext() *AcceptanceContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// AcceptanceContext is what a portal knows of the device on which the person accepts. It is kept with the evidence of the
+// acceptance and nowhere else.
+type AcceptanceContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Address of the person's device: IPv4 or IPv6.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// What the browser says of itself.
+	UserAgent string `protobuf:"bytes,2,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// The portal's own name of the session.
+	Session       string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptanceContext) Reset() {
+	*x = AcceptanceContext{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptanceContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptanceContext) ProtoMessage() {}
+
+func (x *AcceptanceContext) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptanceContext.ProtoReflect.Descriptor instead.
+func (*AcceptanceContext) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AcceptanceContext) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AcceptanceContext) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *AcceptanceContext) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
 // AcceptAgreementResponse answers AcceptAgreement.
 type AcceptAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2701,7 +3089,7 @@ type AcceptAgreementResponse struct {
 
 func (x *AcceptAgreementResponse) Reset() {
 	*x = AcceptAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +3101,7 @@ func (x *AcceptAgreementResponse) String() string {
 func (*AcceptAgreementResponse) ProtoMessage() {}
 
 func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +3114,7 @@ func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementResponse.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AcceptAgreementResponse) GetEnrolment() *Enrolment {
@@ -2749,7 +3137,7 @@ type CancelEnrolmentRequest struct {
 
 func (x *CancelEnrolmentRequest) Reset() {
 	*x = CancelEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +3149,7 @@ func (x *CancelEnrolmentRequest) String() string {
 func (*CancelEnrolmentRequest) ProtoMessage() {}
 
 func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +3162,7 @@ func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CancelEnrolmentRequest) GetRequestId() string {
@@ -2802,7 +3190,7 @@ type CancelEnrolmentResponse struct {
 
 func (x *CancelEnrolmentResponse) Reset() {
 	*x = CancelEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +3202,7 @@ func (x *CancelEnrolmentResponse) String() string {
 func (*CancelEnrolmentResponse) ProtoMessage() {}
 
 func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,12 +3215,205 @@ func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{36}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CancelEnrolmentResponse) GetEnrolment() *Enrolment {
 	if x != nil {
 		return x.Enrolment
+	}
+	return nil
+}
+
+// ListProductsRequest asks for ListProducts.
+type ListProductsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProductsRequest) Reset() {
+	*x = ListProductsRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProductsRequest) ProtoMessage() {}
+
+func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
+func (*ListProductsRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{40}
+}
+
+// ListProductsResponse answers ListProducts.
+type ListProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All products that vouchers can be made for.
+	Products      []*Product `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProductsResponse) Reset() {
+	*x = ListProductsResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProductsResponse) ProtoMessage() {}
+
+func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
+func (*ListProductsResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListProductsResponse) GetProducts() []*Product {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+// GetEnrolmentEvidenceRequest asks for GetEnrolmentEvidence.
+type GetEnrolmentEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the enrolment.
+	EnrolmentId   string `protobuf:"bytes,1,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnrolmentEvidenceRequest) Reset() {
+	*x = GetEnrolmentEvidenceRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnrolmentEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnrolmentEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEnrolmentEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnrolmentEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEnrolmentEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *GetEnrolmentEvidenceRequest) GetEnrolmentId() string {
+	if x != nil {
+		return x.EnrolmentId
+	}
+	return ""
+}
+
+// GetEnrolmentEvidenceResponse answers GetEnrolmentEvidence.
+type GetEnrolmentEvidenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The evidence record: JSON of the format "ecsigner acceptance v1", byte for byte as it was sealed.
+	Evidence []byte `protobuf:"bytes,1,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Its SHA-256, which the operation log holds in the entry consents.given of this enrolment.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The agreement that was accepted, with the service's seal once it is sealed: PDF.
+	Agreement     []byte `protobuf:"bytes,3,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnrolmentEvidenceResponse) Reset() {
+	*x = GetEnrolmentEvidenceResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnrolmentEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnrolmentEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEnrolmentEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnrolmentEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEnrolmentEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetEvidence() []byte {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetAgreement() []byte {
+	if x != nil {
+		return x.Agreement
 	}
 	return nil
 }
@@ -2853,7 +3434,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x0fidentifier_type\x18\a \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0eidentifierType\x12\x1d\n" +
 	"\n" +
 	"birth_date\x18\b \x01(\tR\tbirthDate\x12#\n" +
-	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xab\x06\n" +
+	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xbb\a\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2878,7 +3459,23 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"updateTime\x12;\n" +
 	"\vexpire_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x129\n" +
-	"\bproofing\x18\x11 \x01(\v2\x1d.ecsigner.v1.IdentityProofingR\bproofing\"\x9a\x01\n" +
+	"\bproofing\x18\x11 \x01(\v2\x1d.ecsigner.v1.IdentityProofingR\bproofing\x12\x1b\n" +
+	"\tnext_text\x18\x14 \x01(\tR\bnextText\x12\x18\n" +
+	"\aproduct\x18\x15 \x01(\tR\aproduct\x120\n" +
+	"\bconsents\x18\x16 \x03(\v2\x14.ecsigner.v1.ConsentR\bconsents\x12%\n" +
+	"\x0egiven_consents\x18\x17 \x03(\tR\rgivenConsents\"M\n" +
+	"\aConsent\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
+	"\brequired\x18\x03 \x01(\bR\brequired\"\x88\x02\n" +
+	"\aProduct\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rlongest_years\x18\x02 \x01(\rR\flongestYears\x129\n" +
+	"\n" +
+	"algorithms\x18\x03 \x03(\x0e2\x19.ecsigner.v1.KeyAlgorithmR\n" +
+	"algorithms\x12F\n" +
+	"\x10identifier_types\x18\x04 \x03(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0fidentifierTypes\x12A\n" +
+	"\forganisation\x18\x05 \x01(\x0e2\x1d.ecsigner.v1.OrganisationRuleR\forganisation\"\xe7\x01\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tR\tgivenName\x12\x18\n" +
@@ -2888,13 +3485,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1e\n" +
 	"\n" +
 	"identifier\x18\x05 \x01(\tR\n" +
-	"identifier\"\xcf\x01\n" +
+	"identifier\x12\"\n" +
+	"\forganisation\x18\x06 \x01(\tR\forganisation\x12'\n" +
+	"\x0forganisation_id\x18\a \x01(\tR\x0eorganisationId\"\xfa\x01\n" +
 	"\x15CertificateParameters\x12\x1f\n" +
 	"\x05years\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x05(\x01R\x05years\x12P\n" +
 	"\x0fidentifier_type\x18\x02 \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x0eidentifierType\x12C\n" +
 	"\talgorithm\x18\x03 \x01(\x0e2\x19.ecsigner.v1.KeyAlgorithmB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\talgorithm\"\x93\x03\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\talgorithm\x12)\n" +
+	"\x10for_organisation\x18\x04 \x01(\bR\x0fforOrganisation\"\xa7\x04\n" +
 	"\fPersonalData\x126\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18@2\f^[^\\p{Cc}]+$R\tgivenName\x121\n" +
@@ -2908,19 +3508,24 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"identifier\x12B\n" +
 	"\n" +
 	"birth_date\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tbirthDate\x121\n" +
-	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\"\xa1\x01\n" +
+	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\x12:\n" +
+	"\forganisation\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\x96\x012\f^[^\\p{Cc}]*$R\forganisation\x12V\n" +
+	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xa1\x01\n" +
 	"\bSentCode\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12!\n" +
 	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\x12\x1d\n" +
 	"\n" +
-	"sent_count\x18\x04 \x01(\rR\tsentCount\"\xb1\x01\n" +
+	"sent_count\x18\x04 \x01(\rR\tsentCount\"\xf4\x01\n" +
 	"\x16CreateEnrolmentRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12?\n" +
 	"\fvoucher_code\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9 -]{1,64}$R\vvoucherCode\x12-\n" +
-	"\blanguage\x18\x03 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\"O\n" +
+	"\blanguage\x18\x03 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
+	"\n" +
+	"person_key\x18\n" +
+	" \x01(\tB\"\xbaH\x1fr\x1d2\x1b^[A-Za-z0-9._:/=+-]{0,128}$R\tpersonKey\"O\n" +
 	"\x17CreateEnrolmentResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"U\n" +
 	"\x13GetEnrolmentRequest\x12>\n" +
@@ -3021,13 +3626,23 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	" \x01(\bR\anewCode\"\x85\x01\n" +
 	"\x19SendAgreementCodeResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\x122\n" +
-	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xe1\x01\n" +
+	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xd6\x02\n" +
 	"\x16AcceptAgreementRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x122\n" +
 	"\x10agreement_sha256\x18\x03 \x01(\fB\a\xbaH\x04z\x02h R\x0fagreementSha256\x12*\n" +
-	"\x04code\x18\x04 \x01(\tB\x16\xbaH\x10r\x0e2\f^[0-9]{6,9}$\x80\x01\x01R\x04code\"O\n" +
+	"\x04code\x18\x04 \x01(\tB\x16\xbaH\x10r\x0e2\f^[0-9]{6,9}$\x80\x01\x01R\x04code\x129\n" +
+	"\bconsents\x18\n" +
+	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\x18\x01\"\x11r\x0f2\r^[a-z]{1,32}$R\bconsents\x128\n" +
+	"\acontext\x18\v \x01(\v2\x1e.ecsigner.v1.AcceptanceContextR\acontext\"\x82\x02\n" +
+	"\x11AcceptanceContext\x12u\n" +
+	"\aaddress\x18\x01 \x01(\tB[\xbaHU\xba\x01R\n" +
+	"\n" +
+	"address_ip\x12)must be an IPv4 or IPv6 address, or empty\x1a\x19this == '' || this.isIp()\x80\x01\x01R\aaddress\x128\n" +
+	"\n" +
+	"user_agent\x18\x02 \x01(\tB\x19\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$\x80\x01\x01R\tuserAgent\x12<\n" +
+	"\asession\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^[A-Za-z0-9._:/=+-]{0,128}$R\asession\"O\n" +
 	"\x17AcceptAgreementResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x81\x01\n" +
 	"\x16CancelEnrolmentRequest\x12'\n" +
@@ -3035,7 +3650,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"O\n" +
 	"\x17CancelEnrolmentResponse\x124\n" +
-	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment*\xaa\x03\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x15\n" +
+	"\x13ListProductsRequest\"H\n" +
+	"\x14ListProductsResponse\x120\n" +
+	"\bproducts\x18\x01 \x03(\v2\x14.ecsigner.v1.ProductR\bproducts\"]\n" +
+	"\x1bGetEnrolmentEvidenceRequest\x12>\n" +
+	"\fenrolment_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"z\n" +
+	"\x1cGetEnrolmentEvidenceResponse\x12\x1f\n" +
+	"\bevidence\x18\x01 \x01(\fB\x03\x80\x01\x01R\bevidence\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12!\n" +
+	"\tagreement\x18\x03 \x01(\fB\x03\x80\x01\x01R\tagreement*\xaa\x03\n" +
 	"\x0eEnrolmentState\x12\x1f\n" +
 	"\x1bENROLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ENROLMENT_STATE_CREATED\x10\x01\x12\x1e\n" +
@@ -3062,11 +3686,13 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"!ENROLMENT_ACTION_ACCEPT_AGREEMENT\x10\x06\x12%\n" +
 	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\a\x12'\n" +
 	"#ENROLMENT_ACTION_REVIEW_PROVEN_DATA\x10\b\x12*\n" +
-	"&ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT\x10\t*c\n" +
+	"&ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT\x10\t*\x95\x01\n" +
 	"\x0eIdentifierType\x12\x1f\n" +
 	"\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
-	"\x13IDENTIFIER_TYPE_TIN\x10\x02*u\n" +
+	"\x13IDENTIFIER_TYPE_TIN\x10\x02\x12\x17\n" +
+	"\x13IDENTIFIER_TYPE_PAS\x10\x03\x12\x17\n" +
+	"\x13IDENTIFIER_TYPE_IDC\x10\x04*u\n" +
 	"\fKeyAlgorithm\x12\x1d\n" +
 	"\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01\x12!\n" +
@@ -3084,12 +3710,18 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"!PROOFING_REASON_ATTRIBUTE_REFUSED\x10\x04\x12'\n" +
 	"#PROOFING_REASON_BIRTH_DATE_CONFLICT\x10\x05\x12\x1b\n" +
 	"\x17PROOFING_REASON_TOO_OLD\x10\x06\x12!\n" +
-	"\x1dPROOFING_REASON_SESSION_ENDED\x10\a2\x99\f\n" +
+	"\x1dPROOFING_REASON_SESSION_ENDED\x10\a*\x91\x01\n" +
+	"\x10OrganisationRule\x12!\n" +
+	"\x1dORGANISATION_RULE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ORGANISATION_RULE_NONE\x10\x01\x12\x1e\n" +
+	"\x1aORGANISATION_RULE_OPTIONAL\x10\x02\x12\x1e\n" +
+	"\x1aORGANISATION_RULE_REQUIRED\x10\x032\xf1\r\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
 	"\x0eListEnrolments\x12\".ecsigner.v1.ListEnrolmentsRequest\x1a#.ecsigner.v1.ListEnrolmentsResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12e\n" +
-	"\x0eWatchEnrolment\x12\".ecsigner.v1.WatchEnrolmentRequest\x1a#.ecsigner.v1.WatchEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12]\n" +
+	"\x0eWatchEnrolment\x12\".ecsigner.v1.WatchEnrolmentRequest\x1a#.ecsigner.v1.WatchEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12^\n" +
+	"\fListProducts\x12 .ecsigner.v1.ListProductsRequest\x1a!.ecsigner.v1.ListProductsResponse\"\t\xca\xf3\x18\x02\x01\x05\x90\x02\x01\x12]\n" +
 	"\rSetParameters\x12!.ecsigner.v1.SetParametersRequest\x1a\".ecsigner.v1.SetParametersResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fSetPersonalData\x12#.ecsigner.v1.SetPersonalDataRequest\x1a$.ecsigner.v1.SetPersonalDataResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\rSendPhoneCode\x12!.ecsigner.v1.SendPhoneCodeRequest\x1a\".ecsigner.v1.SendPhoneCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12Z\n" +
@@ -3097,10 +3729,11 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x15StartIdentityProofing\x12).ecsigner.v1.StartIdentityProofingRequest\x1a*.ecsigner.v1.StartIdentityProofingResponse\"\x05\xca\xf3\x18\x01\x01\x12r\n" +
 	"\x14ReportIdentityResult\x12(.ecsigner.v1.ReportIdentityResultRequest\x1a).ecsigner.v1.ReportIdentityResultResponse\"\x05\xca\xf3\x18\x01\x03\x12f\n" +
 	"\x10AcceptProvenData\x12$.ecsigner.v1.AcceptProvenDataRequest\x1a%.ecsigner.v1.AcceptProvenDataResponse\"\x05\xca\xf3\x18\x01\x01\x12n\n" +
-	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12i\n" +
+	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x020\x01\x12i\n" +
 	"\x11SendAgreementCode\x12%.ecsigner.v1.SendAgreementCodeRequest\x1a&.ecsigner.v1.SendAgreementCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fAcceptAgreement\x12#.ecsigner.v1.AcceptAgreementRequest\x1a$.ecsigner.v1.AcceptAgreementResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
-	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12v\n" +
+	"\x14GetEnrolmentEvidence\x12(.ecsigner.v1.GetEnrolmentEvidenceRequest\x1a).ecsigner.v1.GetEnrolmentEvidenceResponse\"\t\xca\xf3\x18\x02\x01\x06\x90\x02\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_enrolment_proto_rawDescOnce sync.Once
@@ -3114,8 +3747,8 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_enrolment_proto_rawDescData
 }
 
-var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
@@ -3123,120 +3756,138 @@ var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(KeyAlgorithm)(0),                     // 3: ecsigner.v1.KeyAlgorithm
 	(IdentityOutcome)(0),                  // 4: ecsigner.v1.IdentityOutcome
 	(ProofingReason)(0),                   // 5: ecsigner.v1.ProofingReason
-	(*IdentityProofing)(nil),              // 6: ecsigner.v1.IdentityProofing
-	(*Enrolment)(nil),                     // 7: ecsigner.v1.Enrolment
-	(*Person)(nil),                        // 8: ecsigner.v1.Person
-	(*CertificateParameters)(nil),         // 9: ecsigner.v1.CertificateParameters
-	(*PersonalData)(nil),                  // 10: ecsigner.v1.PersonalData
-	(*SentCode)(nil),                      // 11: ecsigner.v1.SentCode
-	(*CreateEnrolmentRequest)(nil),        // 12: ecsigner.v1.CreateEnrolmentRequest
-	(*CreateEnrolmentResponse)(nil),       // 13: ecsigner.v1.CreateEnrolmentResponse
-	(*GetEnrolmentRequest)(nil),           // 14: ecsigner.v1.GetEnrolmentRequest
-	(*GetEnrolmentResponse)(nil),          // 15: ecsigner.v1.GetEnrolmentResponse
-	(*ListEnrolmentsRequest)(nil),         // 16: ecsigner.v1.ListEnrolmentsRequest
-	(*ListEnrolmentsResponse)(nil),        // 17: ecsigner.v1.ListEnrolmentsResponse
-	(*WatchEnrolmentRequest)(nil),         // 18: ecsigner.v1.WatchEnrolmentRequest
-	(*WatchEnrolmentResponse)(nil),        // 19: ecsigner.v1.WatchEnrolmentResponse
-	(*SetParametersRequest)(nil),          // 20: ecsigner.v1.SetParametersRequest
-	(*SetParametersResponse)(nil),         // 21: ecsigner.v1.SetParametersResponse
-	(*SetPersonalDataRequest)(nil),        // 22: ecsigner.v1.SetPersonalDataRequest
-	(*SetPersonalDataResponse)(nil),       // 23: ecsigner.v1.SetPersonalDataResponse
-	(*SendPhoneCodeRequest)(nil),          // 24: ecsigner.v1.SendPhoneCodeRequest
-	(*SendPhoneCodeResponse)(nil),         // 25: ecsigner.v1.SendPhoneCodeResponse
-	(*ConfirmPhoneRequest)(nil),           // 26: ecsigner.v1.ConfirmPhoneRequest
-	(*ConfirmPhoneResponse)(nil),          // 27: ecsigner.v1.ConfirmPhoneResponse
-	(*StartIdentityProofingRequest)(nil),  // 28: ecsigner.v1.StartIdentityProofingRequest
-	(*StartIdentityProofingResponse)(nil), // 29: ecsigner.v1.StartIdentityProofingResponse
-	(*ReportIdentityResultRequest)(nil),   // 30: ecsigner.v1.ReportIdentityResultRequest
-	(*ReportIdentityResultResponse)(nil),  // 31: ecsigner.v1.ReportIdentityResultResponse
-	(*AcceptProvenDataRequest)(nil),       // 32: ecsigner.v1.AcceptProvenDataRequest
-	(*AcceptProvenDataResponse)(nil),      // 33: ecsigner.v1.AcceptProvenDataResponse
-	(*DownloadAgreementRequest)(nil),      // 34: ecsigner.v1.DownloadAgreementRequest
-	(*DownloadAgreementResponse)(nil),     // 35: ecsigner.v1.DownloadAgreementResponse
-	(*AgreementHeader)(nil),               // 36: ecsigner.v1.AgreementHeader
-	(*SendAgreementCodeRequest)(nil),      // 37: ecsigner.v1.SendAgreementCodeRequest
-	(*SendAgreementCodeResponse)(nil),     // 38: ecsigner.v1.SendAgreementCodeResponse
-	(*AcceptAgreementRequest)(nil),        // 39: ecsigner.v1.AcceptAgreementRequest
-	(*AcceptAgreementResponse)(nil),       // 40: ecsigner.v1.AcceptAgreementResponse
-	(*CancelEnrolmentRequest)(nil),        // 41: ecsigner.v1.CancelEnrolmentRequest
-	(*CancelEnrolmentResponse)(nil),       // 42: ecsigner.v1.CancelEnrolmentResponse
-	(*timestamppb.Timestamp)(nil),         // 43: google.protobuf.Timestamp
+	(OrganisationRule)(0),                 // 6: ecsigner.v1.OrganisationRule
+	(*IdentityProofing)(nil),              // 7: ecsigner.v1.IdentityProofing
+	(*Enrolment)(nil),                     // 8: ecsigner.v1.Enrolment
+	(*Consent)(nil),                       // 9: ecsigner.v1.Consent
+	(*Product)(nil),                       // 10: ecsigner.v1.Product
+	(*Person)(nil),                        // 11: ecsigner.v1.Person
+	(*CertificateParameters)(nil),         // 12: ecsigner.v1.CertificateParameters
+	(*PersonalData)(nil),                  // 13: ecsigner.v1.PersonalData
+	(*SentCode)(nil),                      // 14: ecsigner.v1.SentCode
+	(*CreateEnrolmentRequest)(nil),        // 15: ecsigner.v1.CreateEnrolmentRequest
+	(*CreateEnrolmentResponse)(nil),       // 16: ecsigner.v1.CreateEnrolmentResponse
+	(*GetEnrolmentRequest)(nil),           // 17: ecsigner.v1.GetEnrolmentRequest
+	(*GetEnrolmentResponse)(nil),          // 18: ecsigner.v1.GetEnrolmentResponse
+	(*ListEnrolmentsRequest)(nil),         // 19: ecsigner.v1.ListEnrolmentsRequest
+	(*ListEnrolmentsResponse)(nil),        // 20: ecsigner.v1.ListEnrolmentsResponse
+	(*WatchEnrolmentRequest)(nil),         // 21: ecsigner.v1.WatchEnrolmentRequest
+	(*WatchEnrolmentResponse)(nil),        // 22: ecsigner.v1.WatchEnrolmentResponse
+	(*SetParametersRequest)(nil),          // 23: ecsigner.v1.SetParametersRequest
+	(*SetParametersResponse)(nil),         // 24: ecsigner.v1.SetParametersResponse
+	(*SetPersonalDataRequest)(nil),        // 25: ecsigner.v1.SetPersonalDataRequest
+	(*SetPersonalDataResponse)(nil),       // 26: ecsigner.v1.SetPersonalDataResponse
+	(*SendPhoneCodeRequest)(nil),          // 27: ecsigner.v1.SendPhoneCodeRequest
+	(*SendPhoneCodeResponse)(nil),         // 28: ecsigner.v1.SendPhoneCodeResponse
+	(*ConfirmPhoneRequest)(nil),           // 29: ecsigner.v1.ConfirmPhoneRequest
+	(*ConfirmPhoneResponse)(nil),          // 30: ecsigner.v1.ConfirmPhoneResponse
+	(*StartIdentityProofingRequest)(nil),  // 31: ecsigner.v1.StartIdentityProofingRequest
+	(*StartIdentityProofingResponse)(nil), // 32: ecsigner.v1.StartIdentityProofingResponse
+	(*ReportIdentityResultRequest)(nil),   // 33: ecsigner.v1.ReportIdentityResultRequest
+	(*ReportIdentityResultResponse)(nil),  // 34: ecsigner.v1.ReportIdentityResultResponse
+	(*AcceptProvenDataRequest)(nil),       // 35: ecsigner.v1.AcceptProvenDataRequest
+	(*AcceptProvenDataResponse)(nil),      // 36: ecsigner.v1.AcceptProvenDataResponse
+	(*DownloadAgreementRequest)(nil),      // 37: ecsigner.v1.DownloadAgreementRequest
+	(*DownloadAgreementResponse)(nil),     // 38: ecsigner.v1.DownloadAgreementResponse
+	(*AgreementHeader)(nil),               // 39: ecsigner.v1.AgreementHeader
+	(*SendAgreementCodeRequest)(nil),      // 40: ecsigner.v1.SendAgreementCodeRequest
+	(*SendAgreementCodeResponse)(nil),     // 41: ecsigner.v1.SendAgreementCodeResponse
+	(*AcceptAgreementRequest)(nil),        // 42: ecsigner.v1.AcceptAgreementRequest
+	(*AcceptanceContext)(nil),             // 43: ecsigner.v1.AcceptanceContext
+	(*AcceptAgreementResponse)(nil),       // 44: ecsigner.v1.AcceptAgreementResponse
+	(*CancelEnrolmentRequest)(nil),        // 45: ecsigner.v1.CancelEnrolmentRequest
+	(*CancelEnrolmentResponse)(nil),       // 46: ecsigner.v1.CancelEnrolmentResponse
+	(*ListProductsRequest)(nil),           // 47: ecsigner.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),          // 48: ecsigner.v1.ListProductsResponse
+	(*GetEnrolmentEvidenceRequest)(nil),   // 49: ecsigner.v1.GetEnrolmentEvidenceRequest
+	(*GetEnrolmentEvidenceResponse)(nil),  // 50: ecsigner.v1.GetEnrolmentEvidenceResponse
+	(*timestamppb.Timestamp)(nil),         // 51: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
-	43, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
+	51, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
 	5,  // 1: ecsigner.v1.IdentityProofing.reason:type_name -> ecsigner.v1.ProofingReason
-	8,  // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
+	11, // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
 	2,  // 3: ecsigner.v1.IdentityProofing.identifier_type:type_name -> ecsigner.v1.IdentifierType
 	0,  // 4: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
 	1,  // 5: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
-	9,  // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
-	8,  // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
+	12, // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
+	11, // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
 	4,  // 8: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	43, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	43, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	43, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	6,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
-	2,  // 13: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	3,  // 14: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	43, // 15: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 16: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 17: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 18: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	7,  // 19: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 20: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	7,  // 21: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 22: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	7,  // 23: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 24: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	11, // 25: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	7,  // 26: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 27: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 28: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	10, // 29: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 30: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	43, // 31: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 32: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	7,  // 33: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	36, // 34: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	7,  // 35: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	11, // 36: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	7,  // 37: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 38: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	12, // 39: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	14, // 40: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	16, // 41: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	18, // 42: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	20, // 43: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	22, // 44: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	24, // 45: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	26, // 46: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	28, // 47: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	30, // 48: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	32, // 49: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
-	34, // 50: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	37, // 51: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	39, // 52: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	41, // 53: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	13, // 54: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	15, // 55: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	17, // 56: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	19, // 57: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	21, // 58: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	23, // 59: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	25, // 60: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	27, // 61: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	29, // 62: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	31, // 63: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	33, // 64: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
-	35, // 65: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	38, // 66: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	40, // 67: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	42, // 68: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	54, // [54:69] is the sub-list for method output_type
-	39, // [39:54] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	51, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	51, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	51, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
+	9,  // 13: ecsigner.v1.Enrolment.consents:type_name -> ecsigner.v1.Consent
+	3,  // 14: ecsigner.v1.Product.algorithms:type_name -> ecsigner.v1.KeyAlgorithm
+	2,  // 15: ecsigner.v1.Product.identifier_types:type_name -> ecsigner.v1.IdentifierType
+	6,  // 16: ecsigner.v1.Product.organisation:type_name -> ecsigner.v1.OrganisationRule
+	2,  // 17: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	3,  // 18: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	51, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 20: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 21: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 22: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	8,  // 23: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	12, // 24: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	8,  // 25: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	13, // 26: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	8,  // 27: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 28: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	14, // 29: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	8,  // 30: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 31: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 32: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	13, // 33: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 34: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	51, // 35: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 36: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	8,  // 37: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	39, // 38: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	8,  // 39: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	14, // 40: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	43, // 41: ecsigner.v1.AcceptAgreementRequest.context:type_name -> ecsigner.v1.AcceptanceContext
+	8,  // 42: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 43: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 44: ecsigner.v1.ListProductsResponse.products:type_name -> ecsigner.v1.Product
+	15, // 45: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	17, // 46: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	19, // 47: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	21, // 48: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	47, // 49: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
+	23, // 50: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	25, // 51: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	27, // 52: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	29, // 53: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	31, // 54: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	33, // 55: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	35, // 56: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
+	37, // 57: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	40, // 58: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	42, // 59: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	45, // 60: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	49, // 61: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
+	16, // 62: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	18, // 63: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	20, // 64: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	22, // 65: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	48, // 66: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
+	24, // 67: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	26, // 68: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	28, // 69: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	30, // 70: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	32, // 71: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	34, // 72: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	36, // 73: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
+	38, // 74: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	41, // 75: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	44, // 76: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	46, // 77: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	50, // 78: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
+	62, // [62:79] is the sub-list for method output_type
+	45, // [45:62] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -3245,7 +3896,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		return
 	}
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_enrolment_proto_msgTypes[29].OneofWrappers = []any{
+	file_ecsigner_v1_enrolment_proto_msgTypes[31].OneofWrappers = []any{
 		(*DownloadAgreementResponse_Header)(nil),
 		(*DownloadAgreementResponse_Chunk)(nil),
 	}
@@ -3254,8 +3905,8 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   37,
+			NumEnums:      7,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

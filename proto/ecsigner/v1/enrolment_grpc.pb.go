@@ -23,6 +23,7 @@ const (
 	EnrolmentService_GetEnrolment_FullMethodName          = "/ecsigner.v1.EnrolmentService/GetEnrolment"
 	EnrolmentService_ListEnrolments_FullMethodName        = "/ecsigner.v1.EnrolmentService/ListEnrolments"
 	EnrolmentService_WatchEnrolment_FullMethodName        = "/ecsigner.v1.EnrolmentService/WatchEnrolment"
+	EnrolmentService_ListProducts_FullMethodName          = "/ecsigner.v1.EnrolmentService/ListProducts"
 	EnrolmentService_SetParameters_FullMethodName         = "/ecsigner.v1.EnrolmentService/SetParameters"
 	EnrolmentService_SetPersonalData_FullMethodName       = "/ecsigner.v1.EnrolmentService/SetPersonalData"
 	EnrolmentService_SendPhoneCode_FullMethodName         = "/ecsigner.v1.EnrolmentService/SendPhoneCode"
@@ -34,6 +35,7 @@ const (
 	EnrolmentService_SendAgreementCode_FullMethodName     = "/ecsigner.v1.EnrolmentService/SendAgreementCode"
 	EnrolmentService_AcceptAgreement_FullMethodName       = "/ecsigner.v1.EnrolmentService/AcceptAgreement"
 	EnrolmentService_CancelEnrolment_FullMethodName       = "/ecsigner.v1.EnrolmentService/CancelEnrolment"
+	EnrolmentService_GetEnrolmentEvidence_FullMethodName  = "/ecsigner.v1.EnrolmentService/GetEnrolmentEvidence"
 )
 
 // EnrolmentServiceClient is the client API for EnrolmentService service.
@@ -58,6 +60,8 @@ type EnrolmentServiceClient interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(ctx context.Context, in *WatchEnrolmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEnrolmentResponse], error)
+	// ListProducts returns the catalogue, in the order of the configuration.
+	ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error)
 	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
 	// person then gives their data again, and what was proven is void.
 	SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error)
@@ -78,16 +82,21 @@ type EnrolmentServiceClient interface {
 	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
 	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
 	AcceptProvenData(ctx context.Context, in *AcceptProvenDataRequest, opts ...grpc.CallOption) (*AcceptProvenDataResponse, error)
-	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
+	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB. The first
+	// time is recorded as the time at which the person was shown it; nobody can accept it before.
 	DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error)
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendAgreementCode(ctx context.Context, in *SendAgreementCodeRequest, opts ...grpc.CallOption) (*SendAgreementCodeResponse, error)
-	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
-	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.
+	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, the consents given one by
+	// one, and the code. Key and certificate are made at once; when that takes longer than the deadline, WatchEnrolment
+	// tells when it is done.
 	AcceptAgreement(ctx context.Context, in *AcceptAgreementRequest, opts ...grpc.CallOption) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(ctx context.Context, in *CancelEnrolmentRequest, opts ...grpc.CallOption) (*CancelEnrolmentResponse, error)
+	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
+	// gets that of its own enrolments, an officer any.
+	GetEnrolmentEvidence(ctx context.Context, in *GetEnrolmentEvidenceRequest, opts ...grpc.CallOption) (*GetEnrolmentEvidenceResponse, error)
 }
 
 type enrolmentServiceClient struct {
@@ -146,6 +155,16 @@ func (c *enrolmentServiceClient) WatchEnrolment(ctx context.Context, in *WatchEn
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EnrolmentService_WatchEnrolmentClient = grpc.ServerStreamingClient[WatchEnrolmentResponse]
+
+func (c *enrolmentServiceClient) ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProductsResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_ListProducts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *enrolmentServiceClient) SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -266,6 +285,16 @@ func (c *enrolmentServiceClient) CancelEnrolment(ctx context.Context, in *Cancel
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) GetEnrolmentEvidence(ctx context.Context, in *GetEnrolmentEvidenceRequest, opts ...grpc.CallOption) (*GetEnrolmentEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEnrolmentEvidenceResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_GetEnrolmentEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrolmentServiceServer is the server API for EnrolmentService service.
 // All implementations must embed UnimplementedEnrolmentServiceServer
 // for forward compatibility.
@@ -288,6 +317,8 @@ type EnrolmentServiceServer interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(*WatchEnrolmentRequest, grpc.ServerStreamingServer[WatchEnrolmentResponse]) error
+	// ListProducts returns the catalogue, in the order of the configuration.
+	ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error)
 	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
 	// person then gives their data again, and what was proven is void.
 	SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error)
@@ -308,16 +339,21 @@ type EnrolmentServiceServer interface {
 	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
 	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
 	AcceptProvenData(context.Context, *AcceptProvenDataRequest) (*AcceptProvenDataResponse, error)
-	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
+	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB. The first
+	// time is recorded as the time at which the person was shown it; nobody can accept it before.
 	DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendAgreementCode(context.Context, *SendAgreementCodeRequest) (*SendAgreementCodeResponse, error)
-	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
-	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.
+	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, the consents given one by
+	// one, and the code. Key and certificate are made at once; when that takes longer than the deadline, WatchEnrolment
+	// tells when it is done.
 	AcceptAgreement(context.Context, *AcceptAgreementRequest) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error)
+	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
+	// gets that of its own enrolments, an officer any.
+	GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error)
 	mustEmbedUnimplementedEnrolmentServiceServer()
 }
 
@@ -339,6 +375,9 @@ func (UnimplementedEnrolmentServiceServer) ListEnrolments(context.Context, *List
 }
 func (UnimplementedEnrolmentServiceServer) WatchEnrolment(*WatchEnrolmentRequest, grpc.ServerStreamingServer[WatchEnrolmentResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEnrolment not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProducts not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetParameters not implemented")
@@ -372,6 +411,9 @@ func (UnimplementedEnrolmentServiceServer) AcceptAgreement(context.Context, *Acc
 }
 func (UnimplementedEnrolmentServiceServer) CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelEnrolment not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEnrolmentEvidence not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) mustEmbedUnimplementedEnrolmentServiceServer() {}
 func (UnimplementedEnrolmentServiceServer) testEmbeddedByValue()                          {}
@@ -458,6 +500,24 @@ func _EnrolmentService_WatchEnrolment_Handler(srv interface{}, stream grpc.Serve
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EnrolmentService_WatchEnrolmentServer = grpc.ServerStreamingServer[WatchEnrolmentResponse]
+
+func _EnrolmentService_ListProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProductsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).ListProducts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_ListProducts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).ListProducts(ctx, req.(*ListProductsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _EnrolmentService_SetParameters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetParametersRequest)
@@ -650,6 +710,24 @@ func _EnrolmentService_CancelEnrolment_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_GetEnrolmentEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEnrolmentEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).GetEnrolmentEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_GetEnrolmentEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).GetEnrolmentEvidence(ctx, req.(*GetEnrolmentEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrolmentService_ServiceDesc is the grpc.ServiceDesc for EnrolmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -668,6 +746,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEnrolments",
 			Handler:    _EnrolmentService_ListEnrolments_Handler,
+		},
+		{
+			MethodName: "ListProducts",
+			Handler:    _EnrolmentService_ListProducts_Handler,
 		},
 		{
 			MethodName: "SetParameters",
@@ -708,6 +790,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelEnrolment",
 			Handler:    _EnrolmentService_CancelEnrolment_Handler,
+		},
+		{
+			MethodName: "GetEnrolmentEvidence",
+			Handler:    _EnrolmentService_GetEnrolmentEvidence_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
