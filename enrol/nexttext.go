@@ -2,7 +2,25 @@ package enrol
 
 import "github.com/ecsigner/ecsigner/sam"
 
-// nextText says to the person what happens next, in one of the languages of agreements. Every state has a sentence.
+// nextText says to the person what happens next. Who was sent back by the identity proofing is told so.
+func (r record) nextText() string {
+	state := r.sealed.State
+	switch {
+	case state == StateData && r.next() == ActionSetPersonalData:
+		state = wrongData
+	case state == StatePhone && r.row.Proofing.Reason != "":
+		state = proveAgain
+	}
+	return nextText(state, r.row.Language)
+}
+
+// Not states, but steps back to one, with words of their own.
+const (
+	wrongData  State = "data, to be corrected"
+	proveAgain State = "phone, to be proven again"
+)
+
+// nextText is the sentence of a state, in one of the languages of agreements.
 func nextText(state State, language string) string {
 	texts, ok := nextTexts()[state]
 	if !ok {
@@ -35,6 +53,16 @@ func nextTexts() map[State]map[string]string {
 			"uk": "Телефон підтверджено. Тепер підтвердьте свою особу.",
 			"pl": "Telefon został potwierdzony. Teraz proszę potwierdzić swoją tożsamość.",
 			"en": "The phone is confirmed. Now prove your identity.",
+		},
+		wrongData: {
+			"uk": "Особу не встановлено з указаними даними. Виправте дані або номер телефону, щоб вони були як у документі.",
+			"pl": "Nie ustalono tożsamości na podstawie podanych danych. Proszę poprawić dane lub numer telefonu, aby były takie jak w dokumencie.",
+			"en": "Your identity was not proven with these data. Correct your data or your phone number, so that they are as in your document.",
+		},
+		proveAgain: {
+			"uk": "Встановлення особи не завершилося або застаріло. Підтвердьте свою особу ще раз.",
+			"pl": "Ustalanie tożsamości nie zakończyło się lub straciło ważność. Proszę potwierdzić swoją tożsamość ponownie.",
+			"en": "The identity proofing did not come to an end, or is too old. Prove your identity again.",
 		},
 		StateProofing: {
 			"uk": "Триває встановлення особи. Завершіть його та зачекайте на результат.",

@@ -42,7 +42,7 @@ func TestEveryStateHasANextText(t *testing.T) {
 	if len(all) < 13 {
 		t.Fatalf("only %d states were seen: %v", len(all), all)
 	}
-	for _, state := range all {
+	for _, state := range append(all, wrongData, proveAgain) {
 		seen := map[string]string{}
 		for _, language := range agreement.Languages() {
 			text := nextText(state, language)
@@ -61,6 +61,25 @@ func TestEveryStateHasANextText(t *testing.T) {
 		waits := state == sam.StateDeferred || state == StateIssuing
 		if got := strings.Contains(nextText(state, "en"), "nothing to do"); got != waits {
 			t.Errorf("%s: %q", state, nextText(state, "en"))
+		}
+	}
+}
+
+// Who was sent back is told something else than who comes there first.
+func TestNextTextOfWhoWasSentBack(t *testing.T) {
+	for _, c := range []struct {
+		state  State
+		reason Reason
+		want   State
+	}{
+		{StateData, "", StateData},
+		{StateData, ReasonPhoneDiffers, wrongData},
+		{StatePhone, "", StatePhone},
+		{StatePhone, ReasonTooOld, proveAgain},
+	} {
+		r := record{row: Enrolment{Language: "pl", Proofing: Proofing{Reason: c.reason}}, sealed: sam.Enrolment{State: c.state}}
+		if got := r.nextText(); got != nextText(c.want, "pl") {
+			t.Errorf("%s, %q: %q", c.state, c.reason, got)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func view(r record) View {
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
 		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
-		NextText: nextText(e.State, r.row.Language), Given: e.Consents,
+		NextText: r.nextText(), Given: e.Consents,
 		Expires: r.until, Created: r.row.Created, Updated: e.At,
 	}
 	if len(e.Agreement) > 0 {
