@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -26,6 +28,80 @@ func expect(t *testing.T, what string, got []string, err error, want ...string) 
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%s: got %q, %v; want %q", what, got, err, want)
 	}
+}
+
+// testWaiting: what is open and overdue is found, page by page, and a callback is noted once.
+func testWaiting(t *testing.T, _ *World, s Store) {
+	over := time.Unix(1_800_000_000, 0).UTC()
+	states := []enrol.State{
+		enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
+		enrol.StateReview, enrol.StateProven, enrol.StateIssuing, enrol.StateIssued, enrol.StateRejected, enrol.StateCancelled,
+		enrol.StateExpired,
+	}
+	putAll(t, s, func(tx enrol.Tx) error {
+		for n, state := range states {
+			for k, expires := range []time.Time{over, over.Add(time.Microsecond)} {
+				e := enrol.Enrolment{ID: fmt.Sprintf("e%02d-%d", n, k), Version: 1, State: string(state), Expires: expires}
+				e.Proofing = enrol.Proofing{Provider: "idp", Session: e.ID}
+				if err := tx.PutEnrolment(e); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.PutCallback("idp", enrol.Callback{Session: "s", Event: "1"}, over)
+	})
+	read := func(what string, f func(tx enrol.Tx) ([]enrol.Enrolment, error), want ...string) {
+		t.Helper()
+		var got []enrol.Enrolment
+		err := s.Enrol().View(context.Background(), func(tx enrol.Tx) (err error) {
+			got, err = f(tx)
+			return err
+		})
+		expect(t, what, ids(got, func(e enrol.Enrolment) string { return e.ID }), err, want...)
+	}
+	read("overdue", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over, "", 99) },
+		"e00-0", "e01-0", "e02-0", "e03-0", "e04-0", "e05-0", "e06-0", "e07-0")
+	read("overdue, a page", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over, "e02-0", 2) }, "e03-0", "e04-0")
+	read("none is overdue", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over.Add(-time.Second), "", 99) })
+	read("deferred", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.EnrolmentsIn(enrol.StateDeferred, "", 9) }, "e05-0", "e05-1")
+	read("deferred, a page", func(tx enrol.Tx) ([]enrol.Enrolment, error) {
+		return tx.EnrolmentsIn(enrol.StateDeferred, "e05-0", 9)
+	}, "e05-1")
+	putAll(t, s, func(tx enrol.Tx) error {
+		id, err := tx.EnrolmentOf("idp", "e04-1")
+		if err != nil || id != "e04-1" {
+			t.Errorf("session: %q, %v", id, err)
+		}
+		for _, key := range [][2]string{{"idp", "other"}, {"idp-2", "e04-1"}, {"idp", ""}} {
+			if _, err := tx.EnrolmentOf(key[0], key[1]); !errors.Is(err, enrol.ErrNotFound) {
+				t.Errorf("session %q: %v", key, err)
+			}
+		}
+		for _, c := range []struct {
+			provider, event string
+			want            bool
+		}{{"idp", "1", true}, {"idp", "2", false}, {"idp-2", "1", false}} {
+			if got, err := tx.Called(c.provider, c.event); err != nil || got != c.want {
+				t.Errorf("called %v: %v, %v", c, got, err)
+			}
+		}
+		if err := tx.PutCallback("idp", enrol.Callback{Session: "s", Event: "1"}, over); !errors.Is(err, enrol.ErrConflict) {
+			t.Errorf("the same event again: %v", err)
+		}
+		// A session that was given up is found no more.
+		e, err := tx.Enrolment("e04-1")
+		if err != nil {
+			return err
+		}
+		e.Version, e.Proofing = 2, enrol.Proofing{Reason: "session_ended"}
+		if err := tx.PutEnrolment(e); err != nil {
+			return err
+		}
+		if _, err := tx.EnrolmentOf("idp", "e04-1"); !errors.Is(err, enrol.ErrNotFound) {
+			t.Errorf("a session that was given up: %v", err)
+		}
+		return nil
+	})
 }
 
 func testLists(t *testing.T, _ *World, s Store) {

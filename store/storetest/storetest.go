@@ -108,6 +108,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"versions conflict", testVersions},
 		{"unique things are put once", testUnique},
 		{"lists are ordered and limited", testLists},
+		{"what waits and who called", testWaiting},
 		{"open operations", testOpenOperations},
 		{"a caller's operations", testOperationsOf},
 		{"outbox", testOutbox},
