@@ -651,12 +651,12 @@ func TestTrustChangedDataVoidTheProof(t *testing.T) {
 		w := newWorld(t)
 		p := w.at(enrol.StateProven)
 		p.sendAgreement()
-		code, agreement, old := p.code(), p.view.AgreementSHA256, p.result()
+		code, accepted, old := p.code(), p.acceptance(p.code()), p.result()
 		p.got(change(p))
 		if v := p.view; v.Outcome != "" || len(v.AgreementSHA256) != 0 || v.ProofingReference != "" {
 			t.Errorf("%s: %+v", name, v)
 		}
-		if _, err := w.AcceptAgreement(ctx, portal, p.id, w.request(), agreement, code); !errors.Is(err, enrol.ErrState) {
+		if _, err := w.AcceptAgreement(ctx, portal, p.id, w.request(), accepted); !errors.Is(err, enrol.ErrState) {
 			t.Errorf("%s: the former agreement was accepted: %v", name, err)
 		}
 		if _, err := w.text(); !errors.Is(err, sms.ErrObsolete) {
