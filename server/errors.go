@@ -112,6 +112,10 @@ func (a answer) status(err error, req any) error {
 	if v := violations(err, a, message); len(v) > 0 {
 		details = append(details, &errdetails.BadRequest{FieldViolations: v})
 	}
+	var known interface{ RetryAfter() time.Duration }
+	if errors.As(err, &known) {
+		a.retry = known.RetryAfter()
+	}
 	if a.retry > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(a.retry)})
 	}
@@ -186,6 +190,7 @@ func (t translator) reason(err error) Reason {
 	var rules *protovalidate.ValidationError
 	var signCode *signer.CodeError
 	var enrolCode *enrol.CodeError
+	var budget *enrol.BudgetError
 	switch {
 	case errors.As(err, &own):
 		return own.reason
@@ -201,6 +206,8 @@ func (t translator) reason(err error) Reason {
 		return codeReason(string(enrolCode.Result))
 	case is(enrol.ErrTooManyCodes):
 		return ReasonTooManyCodes
+	case errors.As(err, &budget):
+		return ReasonBudget
 	case is(enrol.ErrResent):
 		return ReasonResent
 	case is(enrol.ErrLocked):
