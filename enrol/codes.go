@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,7 @@ type CodeSent struct {
 	Number      int       // of the code: 1 for the first of this step
 	MaskedPhone string
 	Sent        int // texts with this code so far: 1 for the first
+	Digits      int // of the code
 }
 
 // step is a step that a code completes.
@@ -103,13 +105,18 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		if err != nil {
 			return err
 		}
+		numbers := s.Trust.Recipients(from.row.Phone, now)
+		giveBack, err := s.Limits.Spend(s.Memory, numbers, r.caller, now)
+		if err != nil {
+			return err
+		}
 		request := otp.Request{Previous: from.row.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh}
 		_, err = s.Store.Update(ctx, func(tx Tx) error {
 			stored, err := from.unchanged(tx)
 			if err != nil {
 				return err
 			}
-			if ch, err = s.turn(tx, request, made, now); err != nil {
+			if ch, err = s.turn(tx, request, made, numbers[0], now); err != nil {
 				return err
 			}
 			if stored.Challenge != ch.ID {
@@ -128,16 +135,19 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			}
 			return r.put(tx, string(ch.ID))
 		})
+		if err != nil && !errors.Is(err, ErrOutcomeUnknown) {
+			giveBack()
+		}
 		return s.integrity(ctx, "challenge", string(from.row.Challenge), err)
 	})
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
-	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent}, nil
+	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent, Digits: s.Limits.Digits}, nil
 }
 
 // turn records that a code goes out: the present one again, or that of the challenge made. It returns its challenge.
-func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) (otp.Challenge, error) {
+func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, recipient string, now time.Time) (otp.Challenge, error) {
 	turn, err := s.Limits.Send(tx, s.Memory, r, now)
 	if err != nil {
 		return otp.Challenge{}, err
@@ -145,11 +155,12 @@ func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) 
 	if ch := turn.Again; ch.ID != "" {
 		tx.Append(audit.CodeResent{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Sent: uint64(ch.Sent), //nolint:gosec // a small count
+			Recipient: recipient,
 		})
 		return ch, nil
 	}
 	made.Number, made.Sent = turn.Number, turn.Sent
-	tx.Append(audit.CodeRequested{Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller})
+	tx.Append(audit.CodeRequested{Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Recipient: recipient})
 	return made, tx.PutChallenge(made)
 }
 

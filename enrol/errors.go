@@ -79,6 +79,9 @@ var (
 	ErrVoucherCode = errors.New("enrol: voucher code is mistyped")
 )
 
+// BudgetError: the budget of texts of the number, or of the client, is used up for a time that it names.
+type BudgetError = otp.BudgetError
+
 // FieldError says which field of a request is wrong; Err wraps one of the sentinels above and says what to do.
 type FieldError struct {
 	Field string // as in the request, e.g. "given_name"

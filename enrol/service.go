@@ -29,6 +29,8 @@ type Trust interface {
 	Generate(ctx context.Context, enrolment credential.Sealed) (sam.GeneratedKey, error)
 	// Raise makes bindings of id below version stale.
 	Raise(id credential.ID, version uint64)
+	// Recipients returns the pseudonyms of a phone number on the day of now and on the one before.
+	Recipients(phone string, now time.Time) []string
 }
 
 // Seals seals and opens the long-lived records. Opening returns sam.ErrSeal for one that was changed.

@@ -13,6 +13,8 @@ type Memory struct {
 	seen   map[ID]memory
 	locks  map[lockKey]*lockMemory
 	number uint64 // of the last change of a lock
+	texts  map[spender][]time.Time
+	swept  uint
 }
 
 type memory struct {
@@ -22,7 +24,9 @@ type memory struct {
 }
 
 // NewMemory returns an empty memory, as at the start of a process.
-func NewMemory() *Memory { return &Memory{seen: map[ID]memory{}, locks: map[lockKey]*lockMemory{}} }
+func NewMemory() *Memory {
+	return &Memory{seen: map[ID]memory{}, locks: map[lockKey]*lockMemory{}, texts: map[spender][]time.Time{}}
+}
 
 // Note records an outcome after it was committed. Challenges that expired before now are forgotten.
 func (m *Memory) Note(id ID, o Outcome, expires, now time.Time) {

@@ -65,13 +65,19 @@ type Limits struct {
 	CallerLock    int           // failures that lock (account, caller)
 	AccountLock   int           // failures over all callers within AccountWindow that lock the account
 	AccountWindow time.Duration
+	NumberBudget  int // texts with codes to one number within BudgetWindow; 0: not limited
+	CallerBudget  int // the same for one caller
+	Digits        int // of a code
+	HighDigits    int // of a code for something of high value
 }
 
 // DefaultLimits are 5 minutes, 3 tries a code, 3 codes a subject, each sent again twice at most; 5 failures lock the account for one caller, 10 within
-// 24 hours over all callers lock it until an operator unlocks it.
+// 24 hours over all callers lock it until an operator unlocks it; 100 texts a day to one number, 20,000 of one caller; 6
+// digits, 8 for what is of high value.
 func DefaultLimits() Limits {
 	return Limits{
 		Life: 5 * time.Minute, Tries: 3, Codes: 3, Resends: 2, CallerLock: 5, AccountLock: 10, AccountWindow: 24 * time.Hour,
+		NumberBudget: 100, CallerBudget: 20_000, Digits: 6, HighDigits: 8,
 	}
 }
 

@@ -47,6 +47,7 @@ type Operation struct {
 	Documents      [][]byte // SHA-256 of each document or the given hash, shown; same order as Digests
 	Details        []byte   // SHA-256 over how the results are assembled (formats, prepared states)
 	Expires        time.Time
+	Digits         uint8 // that its codes have at least; 0: as many as those of the installation
 }
 
 // Challenge is the record that one code answers.
@@ -57,6 +58,7 @@ type Challenge struct {
 	Nonce   []byte
 	Phone   []byte // commitment to the number the code goes to
 	Expires time.Time
+	Digits  uint8 // of the code, 6 to 9; 0: as many as those of the installation
 }
 
 // Activation is the signature activation data: proof that the signatory authorised this operation.
@@ -176,10 +178,19 @@ func (e Enrolment) MayIssue() error {
 	return nil
 }
 
-// MarshalBinary returns the canonical encoding.
-func (o *Operation) MarshalBinary() ([]byte, error) {
+// Formats of the records of operations and challenges. The first ones are read and checked, so that what was open under
+// them can be finished; they had no digits.
+const (
+	operationV1, operationV2 = "ecsigner operation v1", "ecsigner operation v2"
+	challengeV1, challengeV2 = "ecsigner challenge v1", "ecsigner challenge v2"
+)
+
+// MarshalBinary returns the canonical encoding, in the newest format.
+func (o *Operation) MarshalBinary() ([]byte, error) { return o.encode(operationV2), nil }
+
+func (o *Operation) encode(format string) []byte {
 	var e credential.Encoder
-	e.String("ecsigner operation v1")
+	e.String(format)
 	e.String(o.ID)
 	e.String(o.Caller)
 	e.String(string(o.Credential))
@@ -192,10 +203,13 @@ func (o *Operation) MarshalBinary() ([]byte, error) {
 	e.List(o.Documents)
 	e.Bytes(o.Details)
 	e.Time(o.Expires)
-	return e.Data(), nil
+	if format != operationV1 {
+		e.Uint64(uint64(o.Digits))
+	}
+	return e.Data()
 }
 
-// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+// UnmarshalBinary accepts exactly what MarshalBinary makes, or made in the first format, else ErrEncoding.
 func (o *Operation) UnmarshalBinary(data []byte) error {
 	d := credential.NewDecoder(data)
 	format := d.String()
@@ -204,30 +218,41 @@ func (o *Operation) UnmarshalBinary(data []byte) error {
 		Algorithm: credential.Scheme(d.String()), Digests: d.List(), Title: d.String(), CallerName: d.String(),
 		Language: d.String(), Documents: d.List(), Details: d.Bytes(), Expires: d.Time(),
 	}
-	return finish(d, o, data, format, "ecsigner operation v1")
+	if format != operationV1 {
+		o.Digits = d.Uint8()
+	}
+	return canonical(d, o.encode(format), data, format, operationV1, operationV2)
 }
 
-// MarshalBinary returns the canonical encoding.
-func (c *Challenge) MarshalBinary() ([]byte, error) {
+// MarshalBinary returns the canonical encoding, in the newest format.
+func (c *Challenge) MarshalBinary() ([]byte, error) { return c.encode(challengeV2), nil }
+
+func (c *Challenge) encode(format string) []byte {
 	var e credential.Encoder
-	e.String("ecsigner challenge v1")
+	e.String(format)
 	e.String(c.ID)
 	e.String(string(c.Purpose))
 	e.Bytes(c.Subject)
 	e.Bytes(c.Nonce)
 	e.Bytes(c.Phone)
 	e.Time(c.Expires)
-	return e.Data(), nil
+	if format != challengeV1 {
+		e.Uint64(uint64(c.Digits))
+	}
+	return e.Data()
 }
 
-// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+// UnmarshalBinary accepts exactly what MarshalBinary makes, or made in the first format, else ErrEncoding.
 func (c *Challenge) UnmarshalBinary(data []byte) error {
 	d := credential.NewDecoder(data)
 	format := d.String()
 	*c = Challenge{
 		ID: d.String(), Purpose: Purpose(d.String()), Subject: d.Bytes(), Nonce: d.Bytes(), Phone: d.Bytes(), Expires: d.Time(),
 	}
-	return finish(d, c, data, format, "ecsigner challenge v1")
+	if format != challengeV1 {
+		c.Digits = d.Uint8()
+	}
+	return canonical(d, c.encode(format), data, format, challengeV1, challengeV2)
 }
 
 // MarshalBinary returns the canonical encoding.

@@ -221,7 +221,7 @@ func proofingOf(p enrol.ProofingView) *pb.IdentityProofing {
 func sentCode(c signer.CodeSent) *pb.SentCode {
 	return &pb.SentCode{
 		ExpireTime: timestamp(c.Expires), MaskedPhone: c.MaskedPhone,
-		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), //nolint:gosec // a few codes, a few texts
+		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), Digits: uint32(max(c.Digits, 0)), //nolint:gosec // a few codes, a few texts
 	}
 }
 

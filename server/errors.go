@@ -195,6 +195,7 @@ func (t translator) reason(err error) Reason {
 	var rules *protovalidate.ValidationError
 	var signCode *signer.CodeError
 	var enrolCode *enrol.CodeError
+	var budget *enrol.BudgetError
 	switch {
 	case errors.As(err, &own):
 		return own.reason
@@ -210,6 +211,8 @@ func (t translator) reason(err error) Reason {
 		return codeReason(string(enrolCode.Result))
 	case is(enrol.ErrTooManyCodes):
 		return ReasonTooManyCodes
+	case errors.As(err, &budget):
+		return ReasonBudget
 	case is(enrol.ErrResent):
 		return ReasonResent
 	case is(enrol.ErrLocked):

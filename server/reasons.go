@@ -43,6 +43,7 @@ const (
 	ReasonCodeLocked     Reason = "CODES_LOCKED"
 	ReasonTooManyCodes   Reason = "TOO_MANY_CODES"
 	ReasonResent         Reason = "CODE_SENT_OFTEN"
+	ReasonBudget         Reason = "TEXTS_EXHAUSTED"
 )
 
 // Reasons of enrolment.
@@ -148,6 +149,7 @@ var answers = [...]answer{
 	{ReasonCodeLocked, codes.FailedPrecondition, "Codes are locked after too many wrong ones.", "An operator can unlock them after speaking with the person.", 0},
 	{ReasonTooManyCodes, codes.FailedPrecondition, "All codes for this request were sent.", "Begin a new operation; an enrolment can be unlocked by an operator.", 0},
 	{ReasonResent, codes.FailedPrecondition, "This code was sent as often as is allowed; it is still good.", "Use the code of an earlier text, or ask for a new one.", 0},
+	{ReasonBudget, codes.ResourceExhausted, "As many texts as are allowed in a day went to this number, or for this client.", "Try again after the time given; an operator can look into it.", 0},
 
 	{ReasonEnrolmentExpired, codes.FailedPrecondition, "The enrolment was not finished in time.", "Begin again with a new voucher.", 0},
 	{ReasonVoucherMistyped, codes.InvalidArgument, "The voucher code is mistyped.", "Compare it with the voucher.", 0},

@@ -26,6 +26,7 @@ type CreateRequest struct {
 	Title      string            // shown to the person
 	Language   string            // of the text to the person: uk, pl or en
 	Algorithm  credential.Scheme // of the signatures; empty is the default of the key
+	HighValue  bool              // its codes are longer
 	Items      []ItemRequest
 }
 
@@ -150,6 +151,10 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	failpoint(1)
 
 	// step 2: challenge. A crash after the commit leaves an operation nobody authorised and a message that is sent after restart.
+	recipient, giveBack, err := s.spend(caller, u, o.Created)
+	if err != nil {
+		return View{}, err
+	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
 			return err
@@ -163,11 +168,14 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 		if err := tx.PutOperation(first); err != nil {
 			return err
 		}
-		if _, err := s.send(tx, ch, o, false, o.Created); err != nil {
+		if _, err := s.send(tx, ch, o, recipient, false, o.Created); err != nil {
 			return err
 		}
 		return tx.PutRequest(caller.Name, requestID, print, string(o.ID))
 	})
+	if notSent(err) || earlier != "" {
+		giveBack()
+	}
 	if err != nil {
 		return View{}, s.integrity(ctx, "lock", string(o.Credential), err)
 	}
@@ -185,6 +193,9 @@ func (c CreateRequest) fingerprint() []byte {
 	}
 	if c.Algorithm != "" { // a fourth part behind items of three: no other body has this fingerprint
 		parts = append(parts, string(c.Algorithm))
+	}
+	if c.HighValue { // no format of an item
+		parts = append(parts, "high-value", "high-value", "high-value")
 	}
 	return fingerprint(parts...)
 }
@@ -315,10 +326,14 @@ func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateR
 		Items: MarshalItems(items), Created: now, Expires: now.Add(s.Life),
 	}
 	details := sha256.Sum256(o.Items)
+	var digits uint8
+	if c.HighValue {
+		digits = uint8(max(s.Codes.HighDigits, s.Codes.Digits)) //nolint:gosec // at most 9
+	}
 	o.Sealed, err = s.Trust.SealOperation(ctx, sam.Operation{
 		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: c.Algorithm,
 		Digests: digests(items), Title: c.Title, CallerName: caller.Registered, Language: c.Language,
-		Documents: documents(items), Details: details[:], Expires: o.Expires,
+		Documents: documents(items), Details: details[:], Expires: o.Expires, Digits: digits,
 	})
 	return o, err
 }

@@ -139,6 +139,7 @@ type View struct {
 	Expires    time.Time
 	Items      []ItemView
 	Documents  []byte // DocumentsDigest of what the person is shown
+	HighValue  bool   // its codes are longer
 	Receipt    []byte // of the signatures' log entry, in state signed
 }
 
@@ -210,6 +211,7 @@ func (s *Service) opened(ctx context.Context, o Operation) (View, []Item, error)
 			return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 		}
 		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
+		v.HighValue = sealed.Digits > 0
 		v.Documents = DocumentsDigest(sealed.Documents)
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.

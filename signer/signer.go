@@ -162,6 +162,13 @@ type Activator interface {
 	// Finish makes Sign refuse an operation whose signatures are recorded.
 	Finish(operation string, until time.Time)
 	Codes
+	Recipients
+}
+
+// Recipients names phone numbers where they are counted.
+type Recipients interface {
+	// Recipients returns the pseudonyms of a number on the day of now and on the one before.
+	Recipients(phone string, now time.Time) []string
 }
 
 // Codes makes challenges, derives their codes and turns a right one into an activation.

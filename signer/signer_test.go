@@ -183,6 +183,89 @@ func TestCodeSentAgain(t *testing.T) {
 	}
 }
 
+// Texts are counted where one may have been sent: not for a request that is repeated, nor for a unit of work that failed.
+func TestBudget(t *testing.T) {
+	w := newWorld(t)
+	w.s.Codes.NumberBudget = 3
+	v := w.create(1)
+	broken := false
+	w.store.fault = func(int) fate {
+		if broken {
+			return fails
+		}
+		return commits
+	}
+	send := func(id string) error {
+		_, err := w.s.SendCode(ctx, docs, id, v.ID)
+		return err
+	}
+	w.must(send("a"))
+	for range 5 {
+		w.must(send("a"))
+		broken = true
+		if err := send("b"); err == nil {
+			t.Fatal("a broken disk took the message")
+		}
+		broken = false
+	}
+	w.must(send("b"))
+	var used *otp.BudgetError
+	if err := send("c"); !errors.As(err, &used) || used.Scope != otp.ScopeNumber || used.After != 24*time.Hour {
+		t.Errorf("a fourth text: %v", err)
+	}
+	if _, err := w.s.Create(ctx, docs, "new", signer.CreateRequest{
+		Credential: cred, Title: "t", Language: "uk", Items: []signer.ItemRequest{{Hash: make([]byte, 32), Format: signer.Raw}},
+	}); !errors.As(err, &used) {
+		t.Errorf("a new operation: %v", err)
+	}
+	var requested audit.CodeRequested
+	resent := 0
+	for _, e := range w.store.log() {
+		switch e := e.(type) {
+		case audit.CodeRequested:
+			requested = e
+		case audit.CodeResent:
+			resent++
+			if e.Recipient != requested.Recipient {
+				t.Errorf("texts to one number went to %s and %s", requested.Recipient, e.Recipient)
+			}
+		}
+	}
+	if resent != 2 || len(requested.Recipient) != 32 || strings.Contains(phone, requested.Recipient) {
+		t.Errorf("%d texts were sent again, the first to %s", resent, requested.Recipient)
+	}
+	w.pass(24 * time.Hour)
+	w.create(2)
+}
+
+// The codes of an operation of high value are longer, also those that follow, and its seal says so.
+func TestHighValue(t *testing.T) {
+	w := newWorld(t)
+	r := signer.CreateRequest{
+		Credential: cred, Title: "Заповіт", Language: "uk", HighValue: true, Items: []signer.ItemRequest{{Hash: make([]byte, 32), Format: signer.Raw}},
+	}
+	v, err := w.s.Create(ctx, docs, "high", r)
+	w.must(err)
+	if !v.HighValue || len(w.code(v.ID)) != 8 {
+		t.Errorf("high value %v, a code of %d digits", v.HighValue, len(w.code(v.ID)))
+	}
+	r.HighValue = false
+	if _, err := w.s.Create(ctx, docs, "high", r); !errors.Is(err, signer.ErrRequestReused) {
+		t.Errorf("the same request without: %v", err)
+	}
+	sent, err := w.s.NewCode(ctx, docs, "new", v.ID)
+	w.must(err)
+	if sent.Digits != 8 || len(w.code(v.ID)) != 8 {
+		t.Errorf("the next code has %d digits, says %d", len(w.code(v.ID)), sent.Digits)
+	}
+	if plain := w.create(1); plain.HighValue || len(w.code(plain.ID)) != 6 {
+		t.Errorf("without: %v, %d digits", plain.HighValue, len(w.code(plain.ID)))
+	}
+	if got, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil || got.State != signer.StateSigned {
+		t.Errorf("%v, %v", got.State, err)
+	}
+}
+
 func TestCodeOfAnotherOperation(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.create(1), w.create(2)

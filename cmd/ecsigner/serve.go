@@ -68,9 +68,10 @@ Without --config they are those of an example. Each key is explained in the file
 	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make in a free slot")
 	f.IntVar(&v.Digits, "digits", 6, "digits of a one-time code, 6 to 9")
 	f.Float64Var(&v.Rate, "rate", 500, "calls a second for each client")
+	f.IntVar(&v.Budget, "budget", 100, "texts with codes to one number in 24 hours; 0: neither numbers nor clients are limited")
 	c.MarkFlagsOneRequired("dir", "show")
 	c.MarkFlagsMutuallyExclusive("dir", "show")
-	for _, value := range []string{"name", "listen", "pki-listen", "module", "token", "digits", "rate"} {
+	for _, value := range []string{"name", "listen", "pki-listen", "module", "token", "digits", "rate", "budget"} {
 		c.MarkFlagsMutuallyExclusive("config", value)
 	}
 	return c

@@ -104,13 +104,16 @@ type Backup struct {
 
 // Codes sets the limits of one-time codes.
 type Codes struct {
-	Digits      int           `yaml:"digits"`
-	Life        time.Duration `yaml:"life"`
-	Tries       int           `yaml:"tries"`
-	PerRequest  int           `yaml:"per_request"`
-	Resends     int           `yaml:"resends"`
-	CallerLock  int           `yaml:"caller_lock"`
-	AccountLock int           `yaml:"account_lock"`
+	Digits          int           `yaml:"digits"`
+	HighValueDigits int           `yaml:"high_value_digits"`
+	Life            time.Duration `yaml:"life"`
+	Tries           int           `yaml:"tries"`
+	PerRequest      int           `yaml:"per_request"`
+	Resends         int           `yaml:"resends"`
+	CallerLock      int           `yaml:"caller_lock"`
+	AccountLock     int           `yaml:"account_lock"`
+	NumberBudget    int           `yaml:"number_budget"`
+	CallerBudget    int           `yaml:"caller_budget"`
 }
 
 // Messages says how codes and notices reach the phone.
@@ -148,8 +151,9 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
 func Parse(text []byte) (Config, error) {
-	c := Config{ // what holds for a key that is not there
-		Messages: Messages{Signed: true}, Proofing: defaultProofing(),
+	c := Config{ // what holds for a key that is not there: files are older than some keys
+		Codes:    Codes{Resends: 2, NumberBudget: 100, CallerBudget: 20_000},
+		Messages: Messages{Parts: 2, Signed: true}, Proofing: defaultProofing(),
 		Vouchers: Vouchers{WrongPerPerson: 10, WrongPerClient: 600, Window: 10 * time.Minute},
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
@@ -157,6 +161,9 @@ func Parse(text []byte) (Config, error) {
 	}
 	if c.Products == nil {
 		c.Products = defaultProducts()
+	}
+	if c.Codes.HighValueDigits == 0 {
+		c.Codes.HighValueDigits = max(8, c.Codes.Digits)
 	}
 	return c, errors.Join(c.validate(), c.Proofing.validate())
 }
@@ -190,6 +197,8 @@ func (c Config) validate() error {
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
+		{c.Codes.HighValueDigits >= c.Codes.Digits && c.Codes.HighValueDigits <= 9, "codes.high_value_digits", "codes.digits to 9"},
+		{c.Codes.NumberBudget >= 0 && c.Codes.CallerBudget >= 0, "codes.number_budget", "0 or more, like codes.caller_budget"},
 		{c.Codes.Life >= time.Minute && c.Codes.Life <= MaxCodeLife, "codes.life", "1m to 10m"},
 		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
 		{c.Codes.PerRequest >= 1 && c.Codes.PerRequest <= 5, "codes.per_request", "1 to 5"},

@@ -63,7 +63,8 @@ func CAConfig(cfg config.Config) ca.Config {
 func codeLimits(cfg config.Config) otp.Limits {
 	l := otp.DefaultLimits()
 	l.Life, l.Tries, l.Codes = cfg.Codes.Life, cfg.Codes.Tries, cfg.Codes.PerRequest
-	l.Resends = cfg.Codes.Resends
+	l.Resends, l.Digits, l.HighDigits = cfg.Codes.Resends, cfg.Codes.Digits, cfg.Codes.HighValueDigits
+	l.NumberBudget, l.CallerBudget = cfg.Codes.NumberBudget, cfg.Codes.CallerBudget
 	l.CallerLock, l.AccountLock = cfg.Codes.CallerLock, cfg.Codes.AccountLock
 	return l
 }

@@ -17,8 +17,8 @@ import (
 
 // Rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
 // nothing: the lowest valid version of every binding, every revocation, what was signed under an activation that may
-// still last, the tries of every challenge that may still live, failures and locks, wrong voucher codes that still count.
-// It runs before anything is served.
+// still last, the tries of every challenge that may still live, failures and locks, the budgets of texts, wrong voucher
+// codes that still count. It runs before anything is served.
 func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Module, issuing *enrol.Service, codes *otp.Memory) error {
 	// No challenge outlives the longest life that the configuration allows.
 	remember := func(challenge string, o otp.Outcome, at time.Time) {
@@ -40,6 +40,9 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 			}
 		case audit.CodeRequested:
 			accounts.requested(v, at)
+			codes.Spent(v.Recipient, v.Caller, at, now)
+		case audit.CodeResent:
+			codes.Spent(v.Recipient, v.Caller, at, now)
 		case audit.CodeLocked:
 			codes.Locked(v.Credential, v.Caller, v.Scope, at)
 		case audit.CodeUnlocked:

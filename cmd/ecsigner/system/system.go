@@ -96,7 +96,7 @@ func New(t testing.TB, program string, args ...string) *Installation {
 		clients: map[string]*client.Conn{}, seen: map[string]bool{}, Key: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
 	}
 	i.Address, i.PKI = freePort(t), freePort(t)
-	i.Run("init", append([]string{"--dir", i.Dir, "--listen", i.Address, "--pki-listen", i.PKI, "--rate", "100000"}, args...)...)
+	i.Run("init", append([]string{"--dir", i.Dir, "--listen", i.Address, "--pki-listen", i.PKI, "--rate", "100000", "--budget", "0"}, args...)...)
 	t.Cleanup(i.cleanup)
 	return i
 }

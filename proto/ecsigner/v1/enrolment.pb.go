@@ -1294,7 +1294,9 @@ type SentCode struct {
 	// Where the code goes, with most digits hidden.
 	MaskedPhone string `protobuf:"bytes,3,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
 	// Texts that carried this code so far: 1 for the first.
-	SentCount     uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
+	SentCount uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
+	// How many digits the code has.
+	Digits        uint32 `protobuf:"varint,5,opt,name=digits,proto3" json:"digits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1353,6 +1355,13 @@ func (x *SentCode) GetMaskedPhone() string {
 func (x *SentCode) GetSentCount() uint32 {
 	if x != nil {
 		return x.SentCount
+	}
+	return 0
+}
+
+func (x *SentCode) GetDigits() uint32 {
+	if x != nil {
+		return x.Digits
 	}
 	return 0
 }
@@ -3510,14 +3519,15 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"birth_date\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tbirthDate\x121\n" +
 	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\x12:\n" +
 	"\forganisation\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\x96\x012\f^[^\\p{Cc}]*$R\forganisation\x12V\n" +
-	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xa1\x01\n" +
+	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xb9\x01\n" +
 	"\bSentCode\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12!\n" +
 	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\x12\x1d\n" +
 	"\n" +
-	"sent_count\x18\x04 \x01(\rR\tsentCount\"\xf4\x01\n" +
+	"sent_count\x18\x04 \x01(\rR\tsentCount\x12\x16\n" +
+	"\x06digits\x18\x05 \x01(\rR\x06digits\"\xf4\x01\n" +
 	"\x16CreateEnrolmentRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12?\n" +

@@ -481,6 +481,8 @@ type SigningOperation struct {
 	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one document its SHA-256, of several the
 	// SHA-256 over the concatenation of their SHA-256s, in the order of the items. Show the same digits beside the documents.
 	DocumentsSha256 []byte `protobuf:"bytes,12,opt,name=documents_sha256,json=documentsSha256,proto3" json:"documents_sha256,omitempty"`
+	// Its codes are longer, as was asked for.
+	HighValue bool `protobuf:"varint,14,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
 	// Rises with each change; what WatchSigningOperation resumes by.
 	Revision      uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -601,6 +603,13 @@ func (x *SigningOperation) GetDocumentsSha256() []byte {
 	return nil
 }
 
+func (x *SigningOperation) GetHighValue() bool {
+	if x != nil {
+		return x.HighValue
+	}
+	return false
+}
+
 func (x *SigningOperation) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
@@ -622,7 +631,9 @@ type CreateSigningOperationRequest struct {
 	// The things to sign.
 	Items []*SigningItemRequest `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
 	// How the key is to sign all of them; one of those that the credential lists. Unspecified is the first of these.
-	Algorithm     SignatureAlgorithm `protobuf:"varint,6,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
+	Algorithm SignatureAlgorithm `protobuf:"varint,6,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
+	// What is signed is of high value: the codes have more digits.
+	HighValue     bool `protobuf:"varint,7,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -697,6 +708,13 @@ func (x *CreateSigningOperationRequest) GetAlgorithm() SignatureAlgorithm {
 		return x.Algorithm
 	}
 	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
+func (x *CreateSigningOperationRequest) GetHighValue() bool {
+	if x != nil {
+		return x.HighValue
+	}
+	return false
 }
 
 // CreateSigningOperationResponse answers CreateSigningOperation.
@@ -1528,7 +1546,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xab\x04\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xca\x04\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1544,8 +1562,10 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
 	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\x12)\n" +
-	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\x12\x1a\n" +
-	"\brevision\x18\x0f \x01(\x04R\brevision\"\xf5\x02\n" +
+	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\x12\x1d\n" +
+	"\n" +
+	"high_value\x18\x0e \x01(\bR\thighValue\x12\x1a\n" +
+	"\brevision\x18\x0f \x01(\x04R\brevision\"\x94\x03\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -1554,7 +1574,9 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\blanguage\x18\x04 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
 	"\x05items\x18\x05 \x03(\v2\x1f.ecsigner.v1.SigningItemRequestB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\x12G\n" +
-	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\"]\n" +
+	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\x12\x1d\n" +
+	"\n" +
+	"high_value\x18\a \x01(\bR\thighValue\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
 	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\x95\x01\n" +
 	"\x0fSendCodeRequest\x12'\n" +
