@@ -142,7 +142,7 @@ codes.tries of the configuration, if that was never higher.`,
 	v.Flags().StringVar(&key, "key", "", "file with the public key of the log (required)")
 	v.Flags().IntVar(&tries, "tries", 5, "most tries that a code had")
 	_ = v.MarkFlagRequired("key")
-	return group("audit", "The operation log", v)
+	return group("audit", "The operation log", v, auditListCommand(), auditFollowCommand())
 }
 
 func printReport(out io.Writer, r tiles.Report) {

@@ -238,7 +238,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	limits := server.DefaultLimits()
 	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
 	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
-	checks := []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}, {Name: "log", Test: e.log.Healthy}}
+	checks := e.checks()
 	var called func(server.Call)
 	if e.config.Metrics.Listen != "" {
 		e.metrics = newMetrics(e.version)
@@ -249,7 +249,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
