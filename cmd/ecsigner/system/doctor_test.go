@@ -16,9 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
-	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 )
 
 type examination struct {
@@ -94,11 +92,8 @@ func TestDoctor(t *testing.T) {
 			_, _ = i.Authorize(o.GetId(), wrong(right))
 		}
 	}
-	open, code := i.Operation(one, "first code", raw, "text")
-	if _, err := i.Documents().Signing.SendCode(t.Context(), &pb.SendCodeRequest{RequestId: client.RequestID(), OperationId: open.GetId()}); err != nil {
-		t.Fatal(err)
-	}
-	_ = code
+	open, _ := i.Operation(one, "first code", raw, "text")
+	other, _ := i.Operation(one, "second code", raw, "text")
 	e := examined(t, i)
 	for _, r := range e.Rows {
 		if r.Outcome == "fail" {
@@ -120,6 +115,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatalf("the server ended with code %d", code)
 	}
 	db := newWriter(t, i)
+	otherChallenge := db.get("operations", other.GetId())["challenge"]
 	seal, err := os.ReadFile(i.Path("pki", "seal.cer"))
 	if err != nil {
 		t.Fatal(err)
@@ -182,9 +178,9 @@ func TestDoctor(t *testing.T) {
 		{row: "18", name: "a lock taken away", change: func() { db.run("UPDATE locks SET locked = 0, failures = 0") }, mend: func() {
 			db.run("UPDATE locks SET locked = 1, failures = 5")
 		}},
-		{row: "19", name: "a voided code put back", change: func() { db.run("UPDATE challenges SET voided = 0 WHERE subject = ?", open.GetId()) }, mend: func() {
-			db.run("UPDATE challenges SET voided = 1 WHERE subject = ?", open.GetId())
-		}},
+		{row: "19", name: "two codes for one operation", change: func() {
+			db.run("UPDATE challenges SET subject = ? WHERE subject = ?", open.GetId(), other.GetId())
+		}, mend: func() { db.run("UPDATE challenges SET subject = ? WHERE id = ?", other.GetId(), otherChallenge) }},
 		{row: "A", name: "a changed head file", change: func() { flip(t, i.Path("data", "heads"), 5) }, mend: func() { flip(t, i.Path("data", "heads"), 5) }},
 		{row: "F", name: "a certificate that ends", change: func() { write(i.Path("pki", "seal.cer"), endingCertificate(t)) }, mend: func() {
 			write(i.Path("pki", "seal.cer"), seal)
@@ -239,13 +235,13 @@ func TestMessageNamesWhatIsSigned(t *testing.T) {
 	i := system.New(t, build.Program(t))
 	i.Start()
 	credential := i.Credential(1)
-	r := hashes(credential, "Contract 17", "the contract", "its annex")
+	r := hashes(credential, "Contract 17", "the contract")
 	if _, err := i.Documents().Signing.CreateSigningOperation(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	text := i.Message("sign", "Contract 17")
 	digest := sha256.Sum256([]byte("the contract"))
-	for _, want := range []string{"Client documents", "“Contract 17”", "documents: 2", fmt.Sprintf("%x", digest)[:8]} {
+	for _, want := range []string{"Client documents", `"Contract 17"`, "documents: 1", fmt.Sprintf("%x", digest)[:8]} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text %q does not name %q", text, want)
 		}
