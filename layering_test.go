@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/config":  {},
 	"cmd/ecsigner/backup":  {"audit", "store", "cmd/ecsigner/config"},
 	"cmd/ecsigner/restore": {"audit", "audit/tiles", "ca", "credential", "enrol", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
+	"cmd/ecsigner/doctor":  {"audit", "audit/tiles", "ca", "credential", "enrol", "hsm", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
 	"cmd/ecsigner/client":  {"proto/"},
 	"cmd/ecsigner/demo":    {"proto/", "cmd/ecsigner/client"},
 	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
@@ -60,7 +61,7 @@ var only = map[string][]string{
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
-	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/engine"},
+	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/doctor", "cmd/ecsigner/engine"},
 }
 
 func TestLayering(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/backup"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/doctor"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/restore"
 	"github.com/spf13/cobra"
 )
@@ -107,5 +108,46 @@ finished. Nothing is lost that the log directory holds: give it the newest copy 
 		_ = c.MarkFlagRequired(name)
 		_ = c.MarkFlagDirname(name)
 	}
+	return c
+}
+
+func doctorCommand() *cobra.Command {
+	var file string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "doctor", Short: "Examine an installation against the requirements on remote signing",
+		Long: `doctor examines an installation, row by row, against requirements of ETSI TS 119 431-1 and what keeps a service
+alive. It derives each answer from what is there: it queries the keys on the token and tries to steal one, rehearses an
+authorisation with a key made for it and changes each element, verifies every seal and a changed copy of it, verifies the
+published log, and looks at clock, disks, files, certificates and lists. It changes nothing, and the service may run
+meanwhile. It needs the HSM, and room for a copy of the database.
+
+A row says pass, fail, not applicable, shown by test (only a test of the program can show it, and which), or
+organisational (no program can). A failed row says what to do. The exit code is 1 when a row failed.`,
+		Example: "  ecsigner doctor --config /var/lib/ecsigner/my/ecsigner.yaml --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noCoreDumps(); err != nil {
+				return err
+			}
+			results, err := doctor.Examine(cmd.Context(), file, time.Now)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				err = e.Encode(map[string]any{"version": version, "failed": doctor.Failed(results), "rows": results})
+			} else {
+				err = doctor.Text(cmd.OutOrStdout(), results)
+			}
+			if n := doctor.Failed(results); err == nil && n > 0 {
+				err = quietError{fmt.Errorf("%d rows failed", n)}
+			}
+			return err
+		},
+	}
+	configFlag(c, &file)
+	c.Flags().BoolVar(&asJSON, "json", false, "write the results as JSON")
 	return c
 }

@@ -51,6 +51,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.allEnrolmentsStmt, err = db.PrepareContext(ctx, allEnrolments); err != nil {
 		return nil, fmt.Errorf("error preparing query AllEnrolments: %w", err)
 	}
+	if q.allLocksStmt, err = db.PrepareContext(ctx, allLocks); err != nil {
+		return nil, fmt.Errorf("error preparing query AllLocks: %w", err)
+	}
 	if q.callbackStmt, err = db.PrepareContext(ctx, callback); err != nil {
 		return nil, fmt.Errorf("error preparing query Callback: %w", err)
 	}
@@ -152,6 +155,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.lostStmt, err = db.PrepareContext(ctx, lost); err != nil {
 		return nil, fmt.Errorf("error preparing query Lost: %w", err)
+	}
+	if q.openChallengesStmt, err = db.PrepareContext(ctx, openChallenges); err != nil {
+		return nil, fmt.Errorf("error preparing query OpenChallenges: %w", err)
 	}
 	if q.openOperationsStmt, err = db.PrepareContext(ctx, openOperations); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenOperations: %w", err)
@@ -279,6 +285,11 @@ func (q *Queries) Close() error {
 	if q.allEnrolmentsStmt != nil {
 		if cerr := q.allEnrolmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing allEnrolmentsStmt: %w", cerr)
+		}
+	}
+	if q.allLocksStmt != nil {
+		if cerr := q.allLocksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allLocksStmt: %w", cerr)
 		}
 	}
 	if q.callbackStmt != nil {
@@ -449,6 +460,11 @@ func (q *Queries) Close() error {
 	if q.lostStmt != nil {
 		if cerr := q.lostStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lostStmt: %w", cerr)
+		}
+	}
+	if q.openChallengesStmt != nil {
+		if cerr := q.openChallengesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing openChallengesStmt: %w", cerr)
 		}
 	}
 	if q.openOperationsStmt != nil {
@@ -629,6 +645,7 @@ type Queries struct {
 	addOperationStmt          *sql.Stmt
 	addRequestStmt            *sql.Stmt
 	allEnrolmentsStmt         *sql.Stmt
+	allLocksStmt              *sql.Stmt
 	callbackStmt              *sql.Stmt
 	certificateStmt           *sql.Stmt
 	certificateByRequestStmt  *sql.Stmt
@@ -663,6 +680,7 @@ type Queries struct {
 	lockStmt                  *sql.Stmt
 	logStmt                   *sql.Stmt
 	lostStmt                  *sql.Stmt
+	openChallengesStmt        *sql.Stmt
 	openOperationsStmt        *sql.Stmt
 	operationStmt             *sql.Stmt
 	operationsOfCallerStmt    *sql.Stmt
@@ -704,6 +722,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addOperationStmt:          q.addOperationStmt,
 		addRequestStmt:            q.addRequestStmt,
 		allEnrolmentsStmt:         q.allEnrolmentsStmt,
+		allLocksStmt:              q.allLocksStmt,
 		callbackStmt:              q.callbackStmt,
 		certificateStmt:           q.certificateStmt,
 		certificateByRequestStmt:  q.certificateByRequestStmt,
@@ -738,6 +757,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		lockStmt:                  q.lockStmt,
 		logStmt:                   q.logStmt,
 		lostStmt:                  q.lostStmt,
+		openChallengesStmt:        q.openChallengesStmt,
 		openOperationsStmt:        q.openOperationsStmt,
 		operationStmt:             q.operationStmt,
 		operationsOfCallerStmt:    q.operationsOfCallerStmt,

@@ -380,9 +380,11 @@ const headPause = time.Minute
 
 // tick publishes the log, takes up issuing that a lost device interrupted, sweeps, and deletes old documents until ctx ends.
 func (e *Engine) tick(ctx context.Context) {
-	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	second, minute, day := time.NewTicker(time.Second), time.NewTicker(time.Minute), time.NewTicker(24*time.Hour)
 	defer second.Stop()
 	defer minute.Stop()
+	defer day.Stop()
+	e.warnOfEnds(time.Now())
 	var failed time.Time // when a head could not be signed
 	for {
 		var err error
@@ -399,6 +401,8 @@ func (e *Engine) tick(ctx context.Context) {
 			if e.metrics != nil {
 				err = errors.Join(err, e.metrics.follow(ctx, e.db))
 			}
+		case now := <-day.C:
+			e.warnOfEnds(now)
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
 			_, swept := e.signer.Sweep(ctx)

@@ -86,7 +86,8 @@ func (p *plan) credential(ctx context.Context, row credential.Record) error {
 		return fmt.Errorf("credential %s of the backup: %w", row.ID, err)
 	}
 	p.report.Bindings++
-	if b.ID != row.ID || b.Version != row.Version || len(row.Chain) == 0 || !same(row.Chain[0], b.Certificate) || !same(row.WrappedKey, b.WrappedKey) {
+	gone := b.Status == credential.Revoked && len(row.WrappedKey) == 0
+	if b.ID != row.ID || b.Version != row.Version || len(row.Chain) == 0 || !same(row.Chain[0], b.Certificate) || !gone && !same(row.WrappedKey, b.WrappedKey) {
 		return fmt.Errorf("%w: credential %s of the backup differs from its binding", sam.ErrSeal, row.ID)
 	}
 	told := p.story.bindings[string(row.ID)]
@@ -100,7 +101,12 @@ func (p *plan) credential(ctx context.Context, row credential.Record) error {
 // catchUp makes the bindings that the log tells of anew: it names their digests, so that each is known to be the very one.
 // One that cannot be made so is revoked, for what changed in it is unknown.
 func (p *plan) catchUp(ctx context.Context, row credential.Record, b credential.Binding, told []binding) error {
-	exact := true
+	destroyed := p.story.destroyed[string(row.ID)] && len(row.WrappedKey) > 0
+	exact := !destroyed || len(told) > 0
+	if destroyed {
+		row.WrappedKey = nil
+		p.report.Replayed.Destroyed = append(p.report.Replayed.Destroyed, string(row.ID))
+	}
 	for _, e := range told {
 		b.Version, b.Status = e.Version, credential.Status(e.Status)
 		if !b.Status.Valid() {

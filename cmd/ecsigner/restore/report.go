@@ -26,6 +26,7 @@ type Report struct {
 	Replayed struct {
 		Bindings   []string `json:"credentials_changed"`
 		Revoked    []string `json:"certificates_revoked"`
+		Destroyed  []string `json:"keys_destroyed"`
 		Vouchers   []string `json:"vouchers_redeemed"`
 		Grants     int      `json:"grants_changed"`
 		Tries      int      `json:"code_attempts"`

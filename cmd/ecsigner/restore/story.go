@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -88,15 +89,31 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 		s.bindings[e.Credential] = append(s.bindings[e.Credential], binding{e, gap})
 	case audit.KeyGenerated:
 		s.keys[e.Enrolment] = e.SPKI
-	case audit.CodeRequested:
+	case audit.CodeRequested: // older entries of tries do not name the account
 		s.accounts[e.Challenge] = e.Subject
 		if e.Credential != "" {
 			s.accounts[e.Challenge] = e.Credential
 		}
 	}
+	if audit.Kind(event) == keyDestroyed {
+		s.destroyed[credentialIn(at, event)] = true
+	}
 	if gap {
 		s.missed(at, event)
 	}
+}
+
+// keyDestroyed is the tombstone of a key. It is known by its name, as the entry has it.
+const keyDestroyed = "key.destroyed"
+
+// credentialIn returns the credential that an event names, as its entry has it.
+func credentialIn(at time.Time, event audit.Event) string {
+	var e struct{ Credential string }
+	entry, err := audit.Encode(at, event)
+	if err != nil || json.Unmarshal(entry, &e) != nil {
+		return "" // what was decoded is encoded again
+	}
+	return e.Credential
 }
 
 // missed takes an event that the backup lacks.
@@ -120,10 +137,10 @@ func (s *story) missed(at time.Time, event audit.Event) {
 		g.clients = append(g.clients, e.Client)
 	case audit.CodeRefused:
 		if e.Attempt > 0 { // else it was refused without counting
-			g.tries = append(g.tries, try{e.Challenge, s.accounts[e.Challenge], e.Caller, otp.Rejected, e.Attempt, at})
+			g.tries = append(g.tries, try{e.Challenge, s.account(e.Challenge, e.Account), e.Caller, otp.Rejected, e.Attempt, at})
 		}
 	case audit.CodeAccepted:
-		g.tries = append(g.tries, try{e.Challenge, s.accounts[e.Challenge], e.Caller, otp.Accepted, e.Attempt, at})
+		g.tries = append(g.tries, try{e.Challenge, s.account(e.Challenge, e.Account), e.Caller, otp.Accepted, e.Attempt, at})
 	case audit.CodeUnlocked:
 		g.tries = append(g.tries, try{account: e.Credential, caller: e.Caller, at: at})
 	case audit.SigningRequested:
@@ -135,6 +152,14 @@ func (s *story) missed(at time.Time, event audit.Event) {
 	case audit.SigningClosed:
 		s.operation(e.Operation).ended = e.Outcome
 	}
+}
+
+// account is whom a try of a challenge counts for: as the entry says, else as the request for the code did.
+func (s *story) account(challenge, told string) string {
+	if told != "" {
+		return told
+	}
+	return s.accounts[challenge]
 }
 
 const signed = "signed"
