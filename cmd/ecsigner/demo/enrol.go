@@ -149,12 +149,13 @@ func (e *enrolment) accept() (*pb.Enrolment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := a.GetEnrolment().GetState(); got != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
-		return nil, fmt.Errorf("the enrolment is %v, not issued", got)
+	issued, err := e.portal.Issued(e.ctx, a.GetEnrolment())
+	if err != nil {
+		return nil, err
 	}
-	e.show.item("issued", a.GetEnrolment().GetCredentialId())
+	e.show.item("issued", issued.GetCredentialId())
 	_, err = e.server.message(e.ctx, "issued", e.show)
-	return a.GetEnrolment(), err
+	return issued, err
 }
 
 func (d *demo) redeemVoucher() error {
