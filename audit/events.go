@@ -60,7 +60,8 @@ type IdentityNotified struct {
 }
 
 // IdentityReported says that the identity provider gave its result. Beside the outcomes of a provider there are differs
-// (positive, but not on what the person gave), too-old and ended (the session ended without a result).
+// (positive, but not on what the person gave), accepted (the person took what was proven instead, as the portal says),
+// too-old and ended (the session ended without a result).
 type IdentityReported struct {
 	Enrolment string
 	Outcome   string

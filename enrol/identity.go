@@ -276,9 +276,10 @@ func (s *Service) judged(ctx context.Context, from record, i IdentityResult, now
 
 // Outcomes that the log knows beside those of the provider.
 const (
-	outcomeDiffers = "differs"
-	outcomeTooOld  = "too-old"
-	outcomeEnded   = "ended"
+	outcomeDiffers  = "differs"
+	outcomeAccepted = "accepted"
+	outcomeTooOld   = "too-old"
+	outcomeEnded    = "ended"
 )
 
 // event is how the log tells of a result.

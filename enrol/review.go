@@ -31,10 +31,15 @@ func (s *Service) AcceptProvenData(ctx context.Context, caller, id, requestID st
 		if s.tooOld(from, now) {
 			return change{}, s.outdate(ctx, from, caller, now)
 		}
-		return s.agreed(ctx, from, from.sealed.Identity, now, func(row *Enrolment) {
+		c, err := s.agreed(ctx, from, from.sealed.Identity, now, func(row *Enrolment) {
 			row.BirthDate = provenBirthDate(row.Proofing.Report)
 			row.Proofing.Reason, row.Proofing.Fields = "", ""
 		})
+		accepted := audit.IdentityReported{
+			Enrolment: id, Outcome: outcomeAccepted, Evidence: from.sealed.Identity.Evidence, Caller: caller,
+		}
+		c.events = append([]audit.Event{accepted}, c.events...)
+		return c, err
 	})
 }
 

@@ -10,7 +10,8 @@ type enrolmentStory struct {
 	caller   string
 	version  uint64 // of the sealed record
 	provider string // that was asked to prove the identity
-	proven   bool   // it did
+	differs  bool   // it proved other data than were given
+	proven   bool   // it did, and they are the person's
 	prepared []byte // agreement
 	accepted bool
 	key      string // credential that a key was generated for
@@ -49,15 +50,29 @@ func (r *rules) issuing(e audit.Event) {
 		}
 	case audit.IdentityStarted:
 		if en := r.enrolment(e.Enrolment, "proven"); en != nil {
-			en.provider, en.proven = e.Provider, false
+			en.provider, en.differs, en.proven = e.Provider, false, false
 		}
 	case audit.IdentityReported:
 		if en := r.enrolment(e.Enrolment, "proven"); en != nil {
-			r.must(en.provider != "", "the identity of %s was reported, but nobody was asked to prove it", e.Enrolment)
-			en.proven = en.proven || e.Outcome == "positive" && en.provider != ""
+			r.identityReported(en, e)
 		}
 	default:
 		r.certifying(e)
+	}
+}
+
+func (r *rules) identityReported(en *enrolmentStory, e audit.IdentityReported) {
+	if !r.must(en.provider != "", "the identity of %s was reported, but nobody was asked to prove it", e.Enrolment) {
+		return
+	}
+	switch e.Outcome {
+	case "positive":
+		en.proven = true
+	case "differs":
+		en.differs = true
+	case "accepted":
+		r.must(en.differs, "other data than given were accepted for %s, but none were proven", e.Enrolment)
+		en.proven = true
 	}
 }
 

@@ -184,6 +184,7 @@ func issuingStories() []story {
 		{"two persons", append(s, other...), 0, ""},
 		{"cancelled", with(s, prepared, issuingLength, enr("cancelled", 6), end), 0, ""},
 		{"other data proven first", with(s, identityReported, identityReported, report("differs")), 0, ""},
+		{"other data accepted", with(s, identityReported, identityReported+1, report("differs"), report("accepted")), 0, ""},
 		{"proofing begun again", with(s, identityReported, identityReported, enr("data", 6), s[identityStarted], enr("proofing", 7))[:identityReported+3], 0, ""},
 
 		{"voucher made twice", with(s, enrolmentMade, enrolmentMade, s[voucherMade]), 1, "made before"},
@@ -204,6 +205,8 @@ func issuingStories() []story {
 		{"identity negative", with(s, identityReported, identityReported+1, report("negative")), keyMade, "without a positive identity"},
 		{"identity unreported", with(s, identityReported, prepared), keyMade - 1, "without a positive identity"},
 		{"identity of other data", with(s, identityReported, identityReported+1, report("differs")), keyMade, "without a positive identity"},
+		{"other data accepted, but not proven", with(s, identityReported, identityReported+1, report("accepted")), identityReported, "but none were proven"},
+		{"other data of an earlier proofing accepted", with(s, identityReported, identityReported+1, report("differs"), s[identityStarted], report("accepted")), identityReported + 2, "but none were proven"},
 		{"proofing begun again after it", with(s, prepared, prepared, s[identityStarted]), keyMade + 1, "without a positive identity"},
 		{"no agreement", with(s, accepted, sealed+1, s[changed7]), keyMade - 2, "without an accepted agreement"},
 		{"sealed unaccepted", with(s, accepted, accepted+1), sealed - 1, "sealed before it was accepted"},

@@ -309,9 +309,7 @@ func (e *enrolment) accept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if got := a.GetEnrolment().GetState(); got != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
-		return fmt.Errorf("the enrolment is %v after acceptance, not issued", got)
-	}
-	e.credential = a.GetEnrolment().GetCredentialId()
-	return nil
+	issued, err := e.portal.Issued(ctx, a.GetEnrolment())
+	e.credential = issued.GetCredentialId()
+	return err
 }

@@ -149,12 +149,13 @@ func (e *enrolment) accept() (*pb.Enrolment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := a.GetEnrolment().GetState(); got != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
-		return nil, fmt.Errorf("the enrolment is %v, not issued", got)
+	issued, err := e.portal.Issued(e.ctx, a.GetEnrolment())
+	if err != nil {
+		return nil, err
 	}
-	e.show.item("issued", a.GetEnrolment().GetCredentialId())
+	e.show.item("issued", issued.GetCredentialId())
 	_, err = e.server.message(e.ctx, "issued", e.show)
-	return a.GetEnrolment(), err
+	return issued, err
 }
 
 func (d *demo) redeemVoucher() error {
@@ -174,20 +175,25 @@ func (d *demo) redeemVoucher() error {
 }
 
 func (d *demo) giveData() error {
-	d.print.step("She gives her data and confirms her phone with a code")
-	wrong := olena()
-	wrong.Identifier = "2935412325"
-	err := d.olena.give(wrong)
+	d.print.step("She gives her data, with a slip in the surname, and confirms her phone with a code")
+	data := olena()
+	data.Identifier = "2935412325"
+	err := d.olena.give(data)
 	if err == nil {
 		return errors.New("a wrong check digit was accepted")
 	}
-	d.print.item("typing error", "RNOKPP "+wrong.GetIdentifier()+" refused: "+reason(err))
-	if err := d.olena.give(olena()); err != nil {
+	d.print.item("typing error", "RNOKPP "+data.GetIdentifier()+" refused: "+reason(err))
+	data = olena()
+	data.Surname = slip
+	if err := d.olena.give(data); err != nil {
 		return err
 	}
-	d.print.item("data", name(olena()))
+	d.print.item("data", name(data))
 	return d.olena.confirm()
 }
+
+// slip is what Olena types for Kovalchuk.
+const slip = "Kovalchyk"
 
 func (d *demo) proveIdentity() error {
 	d.print.step("Her identity is proven remotely; the provider first needs time, then says yes")
@@ -201,7 +207,7 @@ func (d *demo) proveIdentity() error {
 	if e.GetState() != pb.EnrolmentState_ENROLMENT_STATE_DEFERRED {
 		return fmt.Errorf("after a deferred result the enrolment is %v", e.GetState())
 	}
-	d.print.item("first result", "deferred; the portal is told to "+strings.TrimPrefix(e.GetNextAction().String(), "ENROLMENT_ACTION_"))
+	d.print.item("first result", "deferred; "+next(e))
 	if _, err := d.server.message(d.ctx, "deferred", d.print); err != nil {
 		return err
 	}
@@ -210,11 +216,33 @@ func (d *demo) proveIdentity() error {
 		return err
 	}
 	d.print.item("meanwhile", "agreement "+early)
-	if _, err := d.olena.report(pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, olena()); err != nil {
+	return d.review()
+}
+
+// review lets the person decide about proven data that are not those of the form.
+func (d *demo) review() error {
+	e, err := d.olena.report(pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, olena())
+	if err != nil {
 		return err
 	}
-	d.print.item("last result", "positive; name, identifier, birth date and phone are those of the form")
+	p := e.GetProofing()
+	if e.GetState() != pb.EnrolmentState_ENROLMENT_STATE_REVIEW || p.GetReason() != pb.ProofingReason_PROOFING_REASON_DATA_DIFFER {
+		return fmt.Errorf("after a result with another surname the enrolment is %v (%v)", e.GetState(), p.GetReason())
+	}
+	d.print.item("last result", fmt.Sprintf("positive, but the %s differs; %s", strings.Join(p.GetFields(), ", "), next(e)))
+	a, err := d.portal.Enrolment.AcceptProvenData(d.ctx, &pb.AcceptProvenDataRequest{
+		RequestId: client.RequestID(), EnrolmentId: d.olena.id, ReportSha256: p.GetReportSha256(),
+	})
+	if err != nil {
+		return err
+	}
+	d.print.item("her choice", fmt.Sprintf("%s, as proven, not %s; %s", p.GetProven().GetSurname(), slip, next(a.GetEnrolment())))
 	return nil
+}
+
+// next is what the portal is told to do.
+func next(e *pb.Enrolment) string {
+	return "next: " + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(e.GetNextAction().String(), "ENROLMENT_ACTION_"), "_", " "))
 }
 
 func (d *demo) acceptAgreement() error {
