@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 )
 
 // Limits of every connection and message.
@@ -48,6 +49,8 @@ type Config struct {
 	Health []Check
 	// Needs says which checks the health of a service, by its full name, depends on.
 	Needs map[string][]string
+	// Reflection lets every client with a certificate ask what services there are, with their messages.
+	Reflection bool
 	// Faults names errors of packages that the edge does not know, such as a lost device.
 	Faults []Fault
 	Logger *slog.Logger
@@ -149,6 +152,9 @@ func New(c Config) (*Server, error) {
 	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterAdminServiceServer(s.grpc, &admin{Vouchers: c.Enrolments, Credentials: c.Credentials, ClientIssuer: c.Issuer})
 	healthpb.RegisterHealthServer(s.grpc, newHealth(c, s.stopping))
+	if c.Reflection {
+		reflection.Register(s.grpc)
+	}
 	for name, info := range s.grpc.GetServiceInfo() {
 		for _, m := range info.Methods {
 			s.gates.unaries["/"+name+"/"+m.Name] = !m.IsClientStream && !m.IsServerStream

@@ -32,6 +32,7 @@ type Config struct {
 	Log          string       `yaml:"log"`
 	Listen       string       `yaml:"listen"`
 	Hosts        []string     `yaml:"hosts"`
+	Reflection   bool         `yaml:"reflection"`
 	HSM          HSM          `yaml:"hsm"`
 	Provider     Provider     `yaml:"provider"`
 	Certificates Certificates `yaml:"certificates"`

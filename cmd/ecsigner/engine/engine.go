@@ -249,7 +249,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Needs: needs(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
