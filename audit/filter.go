@@ -29,7 +29,7 @@ func (f Filter) Match(entry []byte) bool {
 	}
 	c := codec{fault: ErrEntry, reading: true, buf: entry}
 	c.expect(header)
-	kind := c.upTo('"')
+	kind := c.upToQuote()
 	c.expect(`"`)
 	var micros uint64
 	c.number("at", &micros)
