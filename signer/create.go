@@ -188,6 +188,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if earlier != "" {
 		return s.Get(ctx, caller, OperationID(earlier))
 	}
+	o.Version = 1         // of a record that is new
 	return s.view(ctx, o) // as it was committed: nobody can have changed it, for nobody knows its id yet
 }
 

@@ -117,7 +117,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 		return ErrRestoring
 	}
 	if err := os.MkdirAll(e.logDir(), 0o755); err != nil { // the published log is for everybody to read
-		return err
+		return fmt.Errorf("the published log's directory cannot be made; check the owner of the directories above it: %w", err)
 	}
 	e.log = &publisher{
 		dir: e.logDir(), now: time.Now, alarm: e.alarm, logger: e.logger, tiles: tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey))),
