@@ -295,6 +295,9 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	} else if n > 0 {
 		e.logger.Info("enrolments resumed", "count", n)
 	}
+	if _, err := e.enrol.Sweep(ctx); err != nil { // what ended while nothing ran has ended before anybody asks
+		e.logger.Warn("housekeeping failed; it is tried again", "error", err)
+	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, 3)
 	e.workers.Go(func() { e.sender.Run(work) })
