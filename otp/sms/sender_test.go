@@ -90,7 +90,7 @@ func (n *network) Send(ctx context.Context, id string, _ Kind, _ Text) (Accepted
 	n.got[id] = append(n.got[id], time.Since(n.from))
 	n.mu.Unlock()
 	if n.send != nil {
-		return Accepted{}, n.send(ctx, id)
+		return Accepted{Provider: "network", Reference: "r-" + id}, n.send(ctx, id)
 	}
 	return Accepted{Provider: "network", Reference: "r-" + id}, nil
 }
