@@ -117,14 +117,6 @@ type Codes struct {
 	CallerBudget    int           `yaml:"caller_budget"`
 }
 
-// Messages says how codes and notices reach the phone.
-type Messages struct {
-	Provider string `yaml:"provider"`
-	Dir      string `yaml:"dir"`
-	Parts    int    `yaml:"parts"`
-	Signed   bool   `yaml:"signed"`
-}
-
 // Limits bounds what clients may ask for.
 type Limits struct {
 	DocumentBytes int64         `yaml:"document_bytes"`
@@ -180,7 +172,7 @@ func Parse(text []byte) (Config, error) {
 	if c.Codes.HighValueDigits == 0 {
 		c.Codes.HighValueDigits = max(8, c.Codes.Digits)
 	}
-	return c, errors.Join(c.validate(), c.Proofing.validate())
+	return c, errors.Join(c.validate(), c.Proofing.validate(), c.validateMessages())
 }
 
 // isDigest accepts a SHA-256 in hexadecimal, or nothing.
@@ -220,8 +212,6 @@ func (c Config) validate() error {
 		{c.Codes.Resends >= 0 && c.Codes.Resends <= 5, "codes.resends", "0 to 5"},
 		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},
 		{c.Codes.AccountLock >= c.Codes.CallerLock && c.Codes.AccountLock <= 100, "codes.account_lock", "codes.caller_lock to 100"},
-		{c.Messages.Provider == "file" && c.Messages.Dir != "", "messages.provider", "file, with messages.dir"},
-		{c.Messages.Parts >= 2 && c.Messages.Parts <= 6, "messages.parts", "2 to 6"},
 		{c.Limits.DocumentBytes > 0, "limits.document_bytes", "a positive number"},
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},

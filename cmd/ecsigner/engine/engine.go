@@ -200,13 +200,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
-	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
-		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
-		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose,
-		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
-	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
-	return nil
+	return e.openMessages(ctx)
 }
 
 // alarm tells the operator of a broken seal or of an issuing that stopped; the operation log has it too.

@@ -22,6 +22,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	events   *prometheus.CounterVec
 	entries  prometheus.Gauge
+	messages *prometheus.CounterVec
 	next     int64 // first entry of the log that is not counted yet
 }
 
@@ -38,6 +39,9 @@ func newMetrics(version string) *metrics {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecsigner_log_events_total", Help: "Events recorded in the operation log since the start, by kind.",
 		}, []string{"event"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ecsigner_messages_total", Help: "Texts to phones, by kind: accepted by a provider, given up (failed), and what providers reported (delivered, failed).",
+		}, []string{"kind", "status"}),
 		entries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ecsigner_log_entries", Help: "Entries of the operation log."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -45,7 +49,7 @@ func newMetrics(version string) *metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		m.calls, m.seconds, m.events, m.entries, info,
+		m.calls, m.seconds, m.events, m.entries, m.messages, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m

@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	configure(t, i, "inside your network.\n  listen: \"\"", "inside your network.\n  listen: "+address)
+	configure(t, i, "network.\n  listen: \"\"", "network.\n  listen: "+address)
 	i.Start()
 	credential := i.Credential(1)
 	o, code := i.Operation(credential, "measured", raw, "document")
