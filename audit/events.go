@@ -105,6 +105,18 @@ type CertificateRevoked struct {
 	Serial     string // lower-case hex
 	Reason     string
 	Caller     string
+	Requester  string // signatory or provider; empty in older entries
+	Means      string // by which the requester was authenticated; empty in older entries
+	Challenge  string // that the signatory answered; empty when the provider revoked
+}
+
+// KeyDestroyed says that the wrapped key of a credential was erased. Nothing is signed with that key any more, whatever
+// is put back into the database.
+type KeyDestroyed struct {
+	Credential string
+	SPKI       []byte // SHA-256 of the DER SubjectPublicKeyInfo
+	Wrapped    []byte // SHA-256 of the wrapped key
+	Caller     string // empty: the engine itself
 }
 
 // BindingChanged says that a credential's sealed binding was replaced. The lowest valid

@@ -17,6 +17,7 @@ func events() []Event {
 		CertificateIntended{},
 		CertificateIssued{},
 		CertificateRevoked{},
+		KeyDestroyed{},
 		BindingChanged{},
 		AccessGranted{},
 		AccessWithdrawn{},
@@ -170,6 +171,19 @@ func (e CertificateRevoked) event(c *codec) Event {
 	c.id("credential", &e.Credential)
 	c.id("serial", &e.Serial)
 	c.text("reason", &e.Reason)
+	c.maybe("caller", &e.Caller)
+	c.later("requester", &e.Requester)
+	c.later("means", &e.Means)
+	c.later("challenge", &e.Challenge)
+	return e
+}
+
+func (KeyDestroyed) kind() string { return "key.destroyed" }
+
+func (e KeyDestroyed) event(c *codec) Event {
+	c.id("credential", &e.Credential)
+	c.digest("spki", &e.SPKI)
+	c.digest("wrapped", &e.Wrapped)
 	c.maybe("caller", &e.Caller)
 	return e
 }

@@ -138,13 +138,25 @@ func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) 
 	}
 	if ch := turn.Again; ch.ID != "" {
 		tx.Append(audit.CodeResent{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Sent: uint64(ch.Sent), //nolint:gosec // a small count
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: keyOf(ch),
+			Sent: uint64(ch.Sent), //nolint:gosec // a small count
 		})
 		return ch, nil
 	}
 	made.Number, made.Sent = turn.Number, turn.Sent
-	tx.Append(audit.CodeRequested{Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller})
+	tx.Append(audit.CodeRequested{
+		Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Credential: keyOf(made),
+	})
 	return made, tx.PutChallenge(made)
+}
+
+// keyOf is the credential that a code concerns; empty while there is none yet.
+func keyOf(ch otp.Challenge) string {
+	switch sam.Purpose(ch.Purpose) {
+	case sam.PurposeSign, sam.PurposeRevoke:
+		return ch.Account
+	}
+	return ""
 }
 
 func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now time.Time) (sms.Message, error) {
@@ -285,33 +297,44 @@ func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challe
 		if _, err := from.unchanged(tx); err != nil {
 			return err
 		}
-		stored, err := tx.Challenge(ch.ID)
-		if err != nil {
+		var err error
+		if out, err = s.count(tx, ch, match, now); err != nil || out.Result != otp.Accepted {
 			return err
 		}
-		if !bytes.Equal(stored.Seal, ch.Seal) {
-			return ErrConflict
-		}
-		if out, err = s.Limits.Try(tx, s.Memory, ch.ID, match, now); err != nil {
-			return err
-		}
-		attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
-		if out.Result == otp.Accepted {
-			tx.Append(audit.CodeAccepted{
-				Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt,
-			})
-			return c.record(tx, from, r)
-		}
-		tx.Append(audit.CodeRefused{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-			Result: string(out.Result), Attempt: attempt,
-		})
-		if out.NowLocked {
-			tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
-		}
-		return nil
+		return c.record(tx, from, r)
 	})
 	return out, err
+}
+
+// count counts one try of a code within a transaction, and says in the log what came of it. ErrConflict when the
+// challenge was exchanged.
+func (s *Service) count(tx Tx, ch otp.Challenge, match bool, now time.Time) (otp.Outcome, error) {
+	stored, err := tx.Challenge(ch.ID)
+	if err != nil {
+		return otp.Outcome{}, err
+	}
+	if !bytes.Equal(stored.Seal, ch.Seal) {
+		return otp.Outcome{}, ErrConflict
+	}
+	out, err := s.Limits.Try(tx, s.Memory, ch.ID, match, now)
+	if err != nil {
+		return otp.Outcome{}, err
+	}
+	attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
+	if out.Result == otp.Accepted {
+		tx.Append(audit.CodeAccepted{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt,
+		})
+		return out, nil
+	}
+	tx.Append(audit.CodeRefused{
+		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
+		Result: string(out.Result), Attempt: attempt,
+	})
+	if out.NowLocked {
+		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
+	}
+	return out, nil
 }
 
 // checkCode refuses what cannot be a code at all; it counts as no try because it can never be right.

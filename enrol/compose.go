@@ -11,10 +11,13 @@ import (
 	"github.com/ecsigner/ecsigner/otp/sms"
 )
 
-// Compose makes the text of a message of kind phone, agreement or issued. It goes only to the number that the sealed
-// enrolment commits to, and carries a code only while the challenge is the enrolment's current one and could still be
+// Compose makes the text of a message of any kind but sign. It goes only to the number that the sealed
+// enrolment or binding commits to, and carries a code only while the challenge is its current one and could still be
 // answered; sms.ErrObsolete otherwise.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
+	if m.Kind == sms.KindRevoke || m.Kind == sms.KindRevoked {
+		return s.composeRevocation(ctx, m)
+	}
 	r, err := s.any(ctx, m.Subject)
 	if err != nil {
 		return sms.Text{}, err

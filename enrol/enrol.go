@@ -98,6 +98,16 @@ type Lists interface {
 	DeleteGrant(id credential.ID, client string) error
 }
 
+// Lifecycle keeps what a credential needs after it was issued.
+type Lifecycle interface {
+	// RevocationCode returns the current challenge by whose code the person may revoke, empty when there is none.
+	RevocationCode(id credential.ID) (otp.ID, error)
+	PutRevocationCode(id credential.ID, challenge otp.ID) error
+	// RevokedWithKey returns credentials with id > after whose certificate is revoked and whose wrapped key is still
+	// there, in order of their ids, at most limit.
+	RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error)
+}
+
 // Tx is the unit of work of enrolment.
 type Tx interface {
 	otp.Tx
@@ -108,6 +118,7 @@ type Tx interface {
 	Vouchers
 	Credentials
 	Lists
+	Lifecycle
 	// Enrolment returns ErrNotFound for an unknown id. It is locked until commit.
 	Enrolment(id string) (Enrolment, error)
 	// PutEnrolment inserts or replaces; ErrConflict unless e.Version is one more than the stored one (1 for a new one).

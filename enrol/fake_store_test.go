@@ -43,6 +43,7 @@ type tables struct {
 	locks        map[[2]string]otp.Lock
 	certificates map[string]ca.Certificate
 	requests     map[[2]string]answered
+	revocations  map[credential.ID]otp.ID
 	outbox       []sms.Message
 }
 
@@ -50,7 +51,7 @@ func (t tables) clone() tables {
 	return tables{
 		maps.Clone(t.vouchers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
 		maps.Clone(t.challenges), maps.Clone(t.locks), maps.Clone(t.certificates), maps.Clone(t.requests),
-		slices.Clone(t.outbox),
+		maps.Clone(t.revocations), slices.Clone(t.outbox),
 	}
 }
 
@@ -75,6 +76,7 @@ func newStore(t testing.TB, now func() time.Time) *fakeStore {
 		map[[2]string]otp.Lock{},
 		map[string]ca.Certificate{},
 		map[[2]string]answered{},
+		map[credential.ID]otp.ID{},
 		nil,
 	}}
 }
@@ -316,4 +318,16 @@ func (t *fakeTx) PutCertificate(c ca.Certificate) error {
 func (t *fakeTx) RevokedCertificates() ([]ca.Certificate, error) {
 	return pick(t.certificates, len(t.certificates), func(c ca.Certificate) bool { return c.State == ca.Revoked },
 		func(c ca.Certificate) string { return c.Serial }), nil
+}
+
+func (t *fakeTx) RevocationCode(id credential.ID) (otp.ID, error) { return t.revocations[id], nil }
+
+func (t *fakeTx) PutRevocationCode(id credential.ID, challenge otp.ID) error {
+	return put(t, t.revocations, id, challenge)
+}
+
+func (t *fakeTx) RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error) {
+	return pick(t.credentials, limit, func(r credential.Record) bool {
+		return r.ID > after && len(r.WrappedKey) > 0 && t.certificates[r.Serial].State == ca.Revoked
+	}, func(r credential.Record) string { return string(r.ID) }), nil
 }

@@ -29,6 +29,14 @@ type Trust interface {
 	Generate(ctx context.Context, enrolment credential.Sealed) (sam.GeneratedKey, error)
 	// Raise makes bindings of id below version stale.
 	Raise(id credential.ID, version uint64)
+	Graves
+}
+
+// Graves remembers the wrapped keys that were destroyed, by their SHA-256.
+type Graves interface {
+	// Bury makes the trust core refuse the key for good.
+	Bury(wrapped []byte)
+	Buried(wrapped []byte) bool
 }
 
 // Seals seals and opens the long-lived records. Opening returns sam.ErrSeal for one that was changed.

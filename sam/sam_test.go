@@ -542,3 +542,21 @@ func TestTrustSignedOnce(t *testing.T) {
 		t.Errorf("signed again: %v", err)
 	}
 }
+
+// A destroyed key signs nothing, however genuine everything else is that was put back.
+func TestTrustDestroyedKey(t *testing.T) {
+	w := newWorld(t)
+	other := sha256.Sum256([]byte("another key"))
+	w.module.Bury(other[:])
+	if _, err := w.module.Sign(context.Background(), w.release); err != nil {
+		t.Fatal(err)
+	}
+	signed := w.device.signed
+	w.module.Bury(w.binding.WrappedKey)
+	if _, err := w.module.Sign(context.Background(), w.release); !errors.Is(err, ErrStale) || w.device.signed != signed {
+		t.Errorf("%v, %d signatures", err, w.device.signed-signed)
+	}
+	if !w.module.Buried(w.binding.WrappedKey) || w.module.Buried(nil) {
+		t.Error("it is not known which keys were destroyed")
+	}
+}

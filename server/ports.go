@@ -61,8 +61,15 @@ type Credentials interface {
 	Access
 	Credential(ctx context.Context, id credential.ID, client string) (enrol.CredentialView, error)
 	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]enrol.CredentialView, error)
-	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
+	Revocation
 	Unlock(ctx context.Context, caller, requestID, account, client string) error
+}
+
+// Revocation ends credentials for good: as staff asks, or the person with a code through the portal that enrolled them.
+type Revocation interface {
+	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
+	SendRevocationCode(ctx context.Context, caller, requestID string, id credential.ID, fresh bool) (enrol.CodeSent, error)
+	RevokeWithCode(ctx context.Context, caller, requestID string, id credential.ID, reason, code string) (enrol.CredentialView, error)
 }
 
 // Access says which client may use a credential.

@@ -87,6 +87,11 @@ func largest() []proto.Message {
 		&pb.RevokeCredentialRequest{
 			RequestId: requestID, CredentialId: id, Reason: pb.RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN,
 		},
+		&pb.SendRevocationCodeRequest{RequestId: requestID, CredentialId: id},
+		&pb.RevokeWithCodeRequest{
+			RequestId: requestID, CredentialId: id, Reason: pb.RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION,
+			Code: "999999999",
+		},
 		&pb.UploadDocumentRequest{Part: &pb.UploadDocumentRequest_Metadata{
 			Metadata: &pb.DocumentMetadata{RequestId: requestID, Name: strings.Repeat("ї", 255)},
 		}},

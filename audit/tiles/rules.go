@@ -26,6 +26,7 @@ type rules struct {
 	serials    map[string]*certificateStory
 	bindings   map[string]audit.BindingChanged
 	grants     map[[2]string]bool // credential, client
+	destroyed  map[string]bool    // credentials whose key is gone
 	problems   []string           // of the current entry
 }
 
@@ -61,6 +62,7 @@ func newRules() *rules {
 		serials:    map[string]*certificateStory{},
 		bindings:   map[string]audit.BindingChanged{},
 		grants:     map[[2]string]bool{},
+		destroyed:  map[string]bool{},
 	}
 }
 
@@ -82,6 +84,8 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 		r.certificateIssued(e)
 	case audit.CertificateRevoked:
 		r.certificateRevoked(e)
+	case audit.KeyDestroyed:
+		r.keyDestroyed(e)
 	case audit.BindingChanged:
 		last := r.bindings[e.Credential].Version
 		r.must(e.Version > last, "binding version %d of %s follows version %d", e.Version, e.Credential, last)
@@ -189,16 +193,6 @@ func (r *rules) certificateIssued(e audit.CertificateIssued) {
 	r.must(cert.enrolment == e.Enrolment, "certificate %s was intended for %s", e.Serial, cert.enrolment)
 	r.must(!cert.issued, "certificate %s was issued twice", e.Serial)
 	cert.issued, cert.credential = true, e.Credential
-}
-
-func (r *rules) certificateRevoked(e audit.CertificateRevoked) {
-	cert := r.serials[e.Serial]
-	if cert == nil || !cert.issued || cert.credential != e.Credential {
-		r.must(false, "certificate %s of %s was revoked, but not issued", e.Serial, e.Credential)
-		return
-	}
-	r.must(!cert.revoked, "certificate %s was revoked twice", e.Serial)
-	cert.revoked = true
 }
 
 func (r *rules) requested(e audit.SigningRequested) {

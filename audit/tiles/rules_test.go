@@ -37,6 +37,15 @@ func TestRules(t *testing.T) {
 		change(&e)
 		return append(append([]audit.Event{}, s[:activate]...), e)
 	}
+	revoking := []audit.Event{
+		audit.CodeRequested{Challenge: "revoke-0", Purpose: "revoke", Subject: "cred-0", Caller: "portal"},
+		audit.CodeAccepted{Challenge: "revoke-0", Purpose: "revoke", Subject: "cred-0", Caller: "portal", Attempt: 1},
+	}
+	byCodeOf := func(challenge string) audit.Event {
+		return audit.CertificateRevoked{Credential: "cred-0", Serial: "0001", Requester: "signatory", Means: "sms-code", Challenge: challenge}
+	}
+	byCode := byCodeOf("revoke-0")
+	destroyed := audit.KeyDestroyed{Credential: "cred-0", SPKI: digest("s"), Wrapped: digest("w")}
 	for _, c := range []struct {
 		name   string
 		events []audit.Event
@@ -100,6 +109,11 @@ func TestRules(t *testing.T) {
 		{"binding version went back", []audit.Event{revoked, audit.BindingChanged{Credential: "cred-0", Version: 1, Status: "active", Binding: digest("b")}}, "follows version 2"},
 		{"revoked twice", []audit.Event{audit.CertificateRevoked{Credential: "cred-0", Serial: "0001"}, audit.CertificateRevoked{Credential: "cred-0", Serial: "0001"}}, "revoked twice"},
 		{"revoked unissued", []audit.Event{audit.CertificateRevoked{Credential: "cred-0", Serial: "0002"}}, "not issued"},
+		{"revoked by a code", []audit.Event{revoking[0], revoking[1], byCode, revoked, destroyed}, ""},
+		{"revoked by a code that nobody sent", []audit.Event{byCode}, "no code of cred-0 was accepted"},
+		{"revoked by the code of a signature", append(append([]audit.Event{}, s[:activate]...), byCodeOf("sign-0")), "no code of cred-0 was accepted"},
+		{"destroyed while active", []audit.Event{destroyed}, `destroyed while the credential was "active"`},
+		{"destroyed twice", []audit.Event{revoked, destroyed, destroyed}, "destroyed twice"},
 		{"started too far", []audit.Event{audit.ServiceStarted{Version: "1", Epoch: 1, Size: 13}}, "found 13 entries, 12 precede"},
 		{"epoch went back", []audit.Event{audit.ServiceStarted{Version: "1", Epoch: 2}, audit.ServiceStarted{Version: "1", Epoch: 1}}, "epoch 1 follows epoch 2"},
 	} {

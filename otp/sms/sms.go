@@ -17,6 +17,8 @@ const (
 	KindAgreement Kind = "agreement" // code that accepts the agreement
 	KindSign      Kind = "sign"      // code that authorises a signing operation
 	KindIssued    Kind = "issued"    // notice: the signature can be used
+	KindRevoke    Kind = "revoke"    // code that revokes a credential
+	KindRevoked   Kind = "revoked"   // notice: the credential is revoked
 )
 
 // Message is one row of the outbox. It holds references only.

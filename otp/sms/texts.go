@@ -49,6 +49,16 @@ func texts() map[Kind]map[string]string {
 			"pl": "Twój podpis elektroniczny jest gotowy. Certyfikat …{serial} ważny do {until}. {who}.",
 			"en": "Your electronic signature is ready. Certificate …{serial} is valid until {until}. {who}.",
 		},
+		KindRevoke: {
+			"uk": "Код {code}: відкликання сертифіката …{serial} назавжди, ключ буде знищено. {who}. Нікому не кажіть код.",
+			"pl": "Kod {code}: unieważnienie certyfikatu …{serial} na zawsze, klucz będzie zniszczony. {who}. Nie podawaj kodu nikomu.",
+			"en": "Code {code}: revocation of certificate …{serial} for good, its key will be destroyed. {who}. Tell the code to nobody.",
+		},
+		KindRevoked: {
+			"uk": "Сертифікат …{serial} відкликано назавжди, його ключ знищено. Якщо це не ви, зверніться до {who}.",
+			"pl": "Certyfikat …{serial} został unieważniony na zawsze, jego klucz zniszczono. Jeśli to nie Ty, zgłoś się do {who}.",
+			"en": "Certificate …{serial} is revoked for good and its key is destroyed. If that was not you, turn to {who}.",
+		},
 	}
 }
 

@@ -93,6 +93,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dueMessagesStmt, err = db.PrepareContext(ctx, dueMessages); err != nil {
 		return nil, fmt.Errorf("error preparing query DueMessages: %w", err)
 	}
+	if q.endingCredentialsStmt, err = db.PrepareContext(ctx, endingCredentials); err != nil {
+		return nil, fmt.Errorf("error preparing query EndingCredentials: %w", err)
+	}
 	if q.enqueueStmt, err = db.PrepareContext(ctx, enqueue); err != nil {
 		return nil, fmt.Errorf("error preparing query Enqueue: %w", err)
 	}
@@ -165,8 +168,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putLostStmt, err = db.PrepareContext(ctx, putLost); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLost: %w", err)
 	}
+	if q.putReminderStmt, err = db.PrepareContext(ctx, putReminder); err != nil {
+		return nil, fmt.Errorf("error preparing query PutReminder: %w", err)
+	}
+	if q.putRenewalStmt, err = db.PrepareContext(ctx, putRenewal); err != nil {
+		return nil, fmt.Errorf("error preparing query PutRenewal: %w", err)
+	}
+	if q.putRevocationCodeStmt, err = db.PrepareContext(ctx, putRevocationCode); err != nil {
+		return nil, fmt.Errorf("error preparing query PutRevocationCode: %w", err)
+	}
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
+	}
+	if q.renewalStmt, err = db.PrepareContext(ctx, renewal); err != nil {
+		return nil, fmt.Errorf("error preparing query Renewal: %w", err)
 	}
 	if q.requestStmt, err = db.PrepareContext(ctx, request); err != nil {
 		return nil, fmt.Errorf("error preparing query Request: %w", err)
@@ -174,8 +189,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.requestHoldersStmt, err = db.PrepareContext(ctx, requestHolders); err != nil {
 		return nil, fmt.Errorf("error preparing query RequestHolders: %w", err)
 	}
+	if q.revocationCodeStmt, err = db.PrepareContext(ctx, revocationCode); err != nil {
+		return nil, fmt.Errorf("error preparing query RevocationCode: %w", err)
+	}
 	if q.revokedCertificatesStmt, err = db.PrepareContext(ctx, revokedCertificates); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokedCertificates: %w", err)
+	}
+	if q.revokedWithKeyStmt, err = db.PrepareContext(ctx, revokedWithKey); err != nil {
+		return nil, fmt.Errorf("error preparing query RevokedWithKey: %w", err)
 	}
 	if q.setCredentialStmt, err = db.PrepareContext(ctx, setCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query SetCredential: %w", err)
@@ -324,6 +345,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dueMessagesStmt: %w", cerr)
 		}
 	}
+	if q.endingCredentialsStmt != nil {
+		if cerr := q.endingCredentialsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endingCredentialsStmt: %w", cerr)
+		}
+	}
 	if q.enqueueStmt != nil {
 		if cerr := q.enqueueStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enqueueStmt: %w", cerr)
@@ -444,9 +470,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putLostStmt: %w", cerr)
 		}
 	}
+	if q.putReminderStmt != nil {
+		if cerr := q.putReminderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putReminderStmt: %w", cerr)
+		}
+	}
+	if q.putRenewalStmt != nil {
+		if cerr := q.putRenewalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRenewalStmt: %w", cerr)
+		}
+	}
+	if q.putRevocationCodeStmt != nil {
+		if cerr := q.putRevocationCodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRevocationCodeStmt: %w", cerr)
+		}
+	}
 	if q.putVoucherStmt != nil {
 		if cerr := q.putVoucherStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putVoucherStmt: %w", cerr)
+		}
+	}
+	if q.renewalStmt != nil {
+		if cerr := q.renewalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing renewalStmt: %w", cerr)
 		}
 	}
 	if q.requestStmt != nil {
@@ -459,9 +505,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing requestHoldersStmt: %w", cerr)
 		}
 	}
+	if q.revocationCodeStmt != nil {
+		if cerr := q.revocationCodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revocationCodeStmt: %w", cerr)
+		}
+	}
 	if q.revokedCertificatesStmt != nil {
 		if cerr := q.revokedCertificatesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokedCertificatesStmt: %w", cerr)
+		}
+	}
+	if q.revokedWithKeyStmt != nil {
+		if cerr := q.revokedWithKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revokedWithKeyStmt: %w", cerr)
 		}
 	}
 	if q.setCredentialStmt != nil {
@@ -571,6 +627,7 @@ type Queries struct {
 	deliveryByReferenceStmt   *sql.Stmt
 	documentStmt              *sql.Stmt
 	dueMessagesStmt           *sql.Stmt
+	endingCredentialsStmt     *sql.Stmt
 	enqueueStmt               *sql.Stmt
 	enrolmentStmt             *sql.Stmt
 	enrolmentsInStateStmt     *sql.Stmt
@@ -595,10 +652,16 @@ type Queries struct {
 	putGrantStmt              *sql.Stmt
 	putLockStmt               *sql.Stmt
 	putLostStmt               *sql.Stmt
+	putReminderStmt           *sql.Stmt
+	putRenewalStmt            *sql.Stmt
+	putRevocationCodeStmt     *sql.Stmt
 	putVoucherStmt            *sql.Stmt
+	renewalStmt               *sql.Stmt
 	requestStmt               *sql.Stmt
 	requestHoldersStmt        *sql.Stmt
+	revocationCodeStmt        *sql.Stmt
 	revokedCertificatesStmt   *sql.Stmt
+	revokedWithKeyStmt        *sql.Stmt
 	setCredentialStmt         *sql.Stmt
 	setEnrolmentStmt          *sql.Stmt
 	setLogStmt                *sql.Stmt
@@ -637,6 +700,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deliveryByReferenceStmt:   q.deliveryByReferenceStmt,
 		documentStmt:              q.documentStmt,
 		dueMessagesStmt:           q.dueMessagesStmt,
+		endingCredentialsStmt:     q.endingCredentialsStmt,
 		enqueueStmt:               q.enqueueStmt,
 		enrolmentStmt:             q.enrolmentStmt,
 		enrolmentsInStateStmt:     q.enrolmentsInStateStmt,
@@ -661,10 +725,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putGrantStmt:              q.putGrantStmt,
 		putLockStmt:               q.putLockStmt,
 		putLostStmt:               q.putLostStmt,
+		putReminderStmt:           q.putReminderStmt,
+		putRenewalStmt:            q.putRenewalStmt,
+		putRevocationCodeStmt:     q.putRevocationCodeStmt,
 		putVoucherStmt:            q.putVoucherStmt,
+		renewalStmt:               q.renewalStmt,
 		requestStmt:               q.requestStmt,
 		requestHoldersStmt:        q.requestHoldersStmt,
+		revocationCodeStmt:        q.revocationCodeStmt,
 		revokedCertificatesStmt:   q.revokedCertificatesStmt,
+		revokedWithKeyStmt:        q.revokedWithKeyStmt,
 		setCredentialStmt:         q.setCredentialStmt,
 		setEnrolmentStmt:          q.setEnrolmentStmt,
 		setLogStmt:                q.setLogStmt,

@@ -157,6 +157,17 @@ type Outbox struct {
 	NotBefore int64
 }
 
+type Renewal struct {
+	Enrolment        string
+	Record           []byte
+	Seal             []byte
+	Prepared         []byte
+	ActivationRecord []byte
+	ActivationSeal   []byte
+	Fence            int64
+	Tail             []byte
+}
+
 type Request struct {
 	Caller      string
 	ID          string

@@ -173,6 +173,17 @@ func testRecords(t *testing.T, _ *World, s Store) {
 			return e.Grant(g.Credential, g.Client)
 		},
 		grant, credential.Grant{Credential: record.ID, Client: grant.Client})
+	type code struct {
+		Credential credential.ID
+		Challenge  otp.ID
+	}
+	roundTrip(t, s,
+		func(e enrol.Tx, _ signer.Tx, c code) error { return e.PutRevocationCode(c.Credential, c.Challenge) },
+		func(e enrol.Tx, _ signer.Tx, c code) (code, error) {
+			challenge, err := e.RevocationCode(c.Credential)
+			return code{c.Credential, challenge}, err
+		},
+		code{record.ID, "chl-1"}, code{record.ID, "chl-2"}, code{record.ID, ""})
 	testCertificateRecords(t, s)
 	testOperationRecords(t, s)
 	testRequestRecords(t, s)

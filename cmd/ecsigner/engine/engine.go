@@ -181,6 +181,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
+		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose,
 		sms.KindSign: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
@@ -270,6 +271,11 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 		e.logger.Error("enrolments could not be resumed", "error", err)
 	} else if n > 0 {
 		e.logger.Info("enrolments resumed", "count", n)
+	}
+	if n, err := e.enrol.DestroyRevoked(ctx); err != nil {
+		e.logger.Error("keys of revoked credentials could not be destroyed", "error", err)
+	} else if n > 0 {
+		e.logger.Info("keys of revoked credentials destroyed", "count", n)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, 2)
