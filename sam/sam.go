@@ -348,6 +348,14 @@ func (m *Module) Generate(ctx context.Context, enrolment credential.Sealed) (Gen
 	if err := e.MayIssue(); err != nil {
 		return GeneratedKey{}, err
 	}
+	if e.Renews != "" {
+		return GeneratedKey{}, fmt.Errorf("%w: a renewal needs the renewed credential", ErrNotAuthorised)
+	}
+	return m.generate(ctx, e)
+}
+
+// generate makes the key of an enrolment that was found good.
+func (m *Module) generate(ctx context.Context, e Enrolment) (GeneratedKey, error) {
 	wrapped, kek, public, err := m.device.GenerateKey(ctx, string(e.Algorithm))
 	if err != nil {
 		return GeneratedKey{}, fmt.Errorf("generating the key: %w", err)
