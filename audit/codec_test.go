@@ -24,6 +24,7 @@ func samples() []Event {
 	return []Event{
 		VoucherCreated{"0ff1ce", "natural-2y", "operator-1"},
 		EnrolmentCreated{"enr-1", "0ff1ce", "portal-1"},
+		RenewalCreated{"enr-2", "cred-1", "enr-1", "portal-1"},
 		EnrolmentChanged{"enr-1", 3, "data", "portal-1", fill(1, 32)},
 		EnrolmentClosed{"enr-1", "issued"},
 		PhoneConfirmed{"enr-1", "ch-1", fill(2, 32)},
@@ -46,7 +47,7 @@ func samples() []Event {
 		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2, "cred-2"},
 		CodeLocked{"cred-1", "documents-1", "caller"},
 		CodeUnlocked{"cred-1", "documents-1", "caller"},
-		SigningRequested{"op-1", "cred-1", "documents-1", 1, "ecdsa-p256-sha256", two, [][]byte{fill(0xb1, 32)}},
+		SigningRequested{"op-1", "cred-1", "documents-1", 1, "ecdsa-p256-sha256", two, [][]byte{fill(0xb1, 32)}, "enr-2"},
 		SigningActivated{"op-1", "cred-1", "documents-1", 1, two, "sms-code", "ch-3", fill(11, 32)},
 		SigningResumed{"op-1", 2},
 		SigningSigned{"op-1", "cred-1", 1, two, [][]byte{fill(0xc1, 32), fill(0xc2, 32)}},
@@ -247,7 +248,7 @@ func TestLargestOperationFits(t *testing.T) {
 	}
 	const n = maxNumber
 	for _, e := range []Event{
-		SigningRequested{id, id, id, n, id, wide, narrow},
+		SigningRequested{id, id, id, n, id, wide, narrow, ""},
 		SigningActivated{id, id, id, n, wide, id, id, fill(1, 32)},
 		SigningSigned{id, id, n, wide, narrow},
 	} {

@@ -16,6 +16,14 @@ type EnrolmentCreated struct {
 	Caller    string
 }
 
+// RenewalCreated says that an enrolment renews a credential, with the identity that was proven for it.
+type RenewalCreated struct {
+	Enrolment  string
+	Credential string // that is renewed
+	Original   string // enrolment that led to it
+	Caller     string
+}
+
 // EnrolmentChanged says that an enrolment went to another state.
 type EnrolmentChanged struct {
 	Enrolment string

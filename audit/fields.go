@@ -5,6 +5,7 @@ func events() []Event {
 	return []Event{
 		VoucherCreated{},
 		EnrolmentCreated{},
+		RenewalCreated{},
 		EnrolmentChanged{},
 		EnrolmentClosed{},
 		PhoneConfirmed{},
@@ -57,6 +58,16 @@ func (e EnrolmentCreated) event(c *codec) Event {
 	c.id("enrolment", &e.Enrolment)
 	c.id("voucher", &e.Voucher)
 	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (RenewalCreated) kind() string { return "renewal.created" }
+
+func (e RenewalCreated) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.id("credential", &e.Credential)
+	c.id("original", &e.Original)
+	c.id("caller", &e.Caller)
 	return e
 }
 
@@ -294,6 +305,7 @@ func (e SigningRequested) event(c *codec) Event {
 	c.id("algorithm", &e.Algorithm)
 	c.dtbsr("dtbsr", &e.DTBSR)
 	c.digests("documents", &e.Documents)
+	c.later("enrolment", &e.Enrolment)
 	return e
 }
 

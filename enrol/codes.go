@@ -26,12 +26,24 @@ type CodeSent struct {
 type step struct {
 	purpose sam.Purpose
 	kind    sms.Kind
-	state   State // in which it is done
+	state   State  // in which it is done
+	subject []byte // seal of what the code answers; nil: the enrolment as it stands
+	account string // whom failures lock; empty: the enrolment
 }
 
-func phoneStep() step { return step{sam.PurposePhone, sms.KindPhone, StateData} }
+func phoneStep() step { return step{purpose: sam.PurposePhone, kind: sms.KindPhone, state: StateData} }
 
-func agreementStep() step { return step{sam.PurposeAgreement, sms.KindAgreement, StateProven} }
+func agreementStep() step {
+	return step{purpose: sam.PurposeAgreement, kind: sms.KindAgreement, state: StateProven}
+}
+
+// of fills in what the step is about, where nothing else is: the enrolment.
+func (st step) of(r record) step {
+	if st.subject == nil {
+		st.subject, st.account = r.row.Sealed.Seal, r.row.ID
+	}
+	return st
+}
 
 // stepOf returns the step that is open in a state.
 func stepOf(state State) (step, bool) {
@@ -96,6 +108,10 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		if err := from.in(now, st.state); err != nil {
 			return err
 		}
+		st, signing, err := s.toSign(ctx, from, st, now)
+		if err != nil {
+			return err
+		}
 		made, err := s.newChallenge(ctx, from, r.caller, st, now)
 		if err != nil {
 			return err
@@ -112,6 +128,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			if stored.Challenge != ch.ID {
 				stored.Challenge = ch.ID
 				if err := tx.TouchEnrolment(stored); err != nil {
+					return err
+				}
+				if err := signing.request(tx); err != nil {
 					return err
 				}
 			}
@@ -164,8 +183,9 @@ func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now t
 	return sms.Message{ID: id, Kind: kind, Subject: subject, Challenge: string(challenge), CreatedAt: now, NotBefore: now}, err
 }
 
-// newChallenge seals a challenge whose subject is the enrolment exactly as it stands.
+// newChallenge seals a challenge whose subject is that of the step: the enrolment exactly as it stands.
 func (s *Service) newChallenge(ctx context.Context, r record, caller string, st step, now time.Time) (otp.Challenge, error) {
+	st = st.of(r)
 	id, err := s.newID("chl-")
 	if err != nil {
 		return otp.Challenge{}, err
@@ -176,13 +196,13 @@ func (s *Service) newChallenge(ctx context.Context, r record, caller string, st 
 	}
 	expires := now.Add(s.Limits.Life)
 	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
-		ID: id, Purpose: st.purpose, Subject: r.row.Sealed.Seal, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
+		ID: id, Purpose: st.purpose, Subject: st.subject, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
 	})
 	if err != nil {
 		return otp.Challenge{}, err
 	}
 	return otp.Challenge{
-		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: r.row.ID,
+		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: st.account,
 		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
 	}, nil
 }
@@ -199,6 +219,10 @@ func (s *Service) challenge(ctx context.Context, id otp.ID) (otp.Challenge, erro
 // checked reads the challenge of a step and holds it against the enrolment: same subject, same phone, same end. What a
 // database writer swapped or changed is refused before a code is derived.
 func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (otp.Challenge, error) {
+	st, err := s.asked(ctx, r, st)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
 	ch, err := s.challenge(ctx, id)
 	if err != nil {
 		return otp.Challenge{}, fmt.Errorf("reading the challenge: %w", err)
@@ -206,8 +230,8 @@ func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (ot
 	c, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
 	if err == nil {
 		fits := c.ID == string(id) && ch.ID == id && c.Purpose == st.purpose && ch.Purpose == string(st.purpose) &&
-			ch.Subject == r.row.ID && ch.Account == r.row.ID && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
-		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, r.row.Sealed.Seal)
+			ch.Subject == r.row.ID && ch.Account == st.account && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
+		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, st.subject)
 		// A voided challenge belongs to the enrolment as it stood before data were corrected; no code answers it.
 		if !fits || ch.Voided.IsZero() && !bound {
 			err = fmt.Errorf("%w: challenge does not belong to this enrolment and phone", sam.ErrSeal)

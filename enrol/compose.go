@@ -15,8 +15,11 @@ import (
 // enrolment or binding commits to, and carries a code only while the challenge is its current one and could still be
 // answered; sms.ErrObsolete otherwise.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
-	if m.Kind == sms.KindRevoke || m.Kind == sms.KindRevoked {
+	switch m.Kind {
+	case sms.KindRevoke, sms.KindRevoked:
 		return s.composeRevocation(ctx, m)
+	case sms.KindEnding:
+		return s.composeEnding(ctx, credential.ID(m.Subject))
 	}
 	r, err := s.any(ctx, m.Subject)
 	if err != nil {
@@ -49,6 +52,7 @@ func (s *Service) codeText(kind sms.Kind, r record, code string) string {
 	fixed := map[string]string{"code": code}
 	if kind == sms.KindAgreement {
 		fixed["hash"] = hex.EncodeToString(r.sealed.Agreement)[:8]
+		kind = sms.AgreementText(r.sealed.Renews != "")
 	}
 	return s.textOf(kind, r.row.Language, fixed)
 }

@@ -108,6 +108,31 @@ type Lifecycle interface {
 	RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error)
 }
 
+// Reminders say whom to tell that a certificate is about to end.
+type Reminders interface {
+	// Ending returns credentials with a key whose certificate ends after from, at until at the latest, and of which no
+	// reminder is stored, the earliest end first, at most limit.
+	Ending(from, until time.Time, limit int) ([]credential.Record, error)
+	PutReminder(id credential.ID, at time.Time) error
+}
+
+// Renewal is what the current credential signs so that it is renewed: the agreement, under an operation of the trust core.
+type Renewal struct {
+	Enrolment  string
+	Operation  credential.Sealed // sam.Operation
+	Prepared   []byte            // signature to be embedded (pades.Prepared); the operation is sealed over it
+	Activation credential.Sealed // from the acceptance on
+	Fence      uint64            // attempts to sign, from the acceptance on
+	Tail       []byte            // bytes that the signature appends to the agreement; the whole is sealed (sam.Enrolment.Signed)
+}
+
+// Renewals keeps them, one for each enrolment that renews.
+type Renewals interface {
+	// Renewal returns ErrNotFound before a code was sent.
+	Renewal(enrolment string) (Renewal, error)
+	PutRenewal(r Renewal) error
+}
+
 // Tx is the unit of work of enrolment.
 type Tx interface {
 	otp.Tx
@@ -119,6 +144,8 @@ type Tx interface {
 	Credentials
 	Lists
 	Lifecycle
+	Reminders
+	Renewals
 	// Enrolment returns ErrNotFound for an unknown id. It is locked until commit.
 	Enrolment(id string) (Enrolment, error)
 	// PutEnrolment inserts or replaces; ErrConflict unless e.Version is one more than the stored one (1 for a new one).

@@ -32,6 +32,7 @@ type CredentialView struct {
 	Enrolment   string
 	RevokedAt   time.Time // zero unless it is revoked
 	Reason      string    // of the revocation, by its name in RFC 5280
+	RenewFrom   time.Time // from when it can be renewed, zero where it cannot; only Enrolled tells
 }
 
 // held is a credential whose binding was opened.

@@ -17,6 +17,7 @@ import (
 // enrolled is a credential as the portal that enrolled its person meets it.
 type enrolled struct {
 	held
+	origin    record // the enrolment that led to it
 	challenge otp.ID // the current one of a revocation, empty before
 	result    string // of the same request before
 	done      bool
@@ -43,11 +44,10 @@ func (s *Service) enrolled(ctx context.Context, r request, id credential.ID) (en
 	if err != nil {
 		return enrolled{}, err
 	}
-	from, err := s.open(ctx, origin)
-	if err != nil {
+	if e.origin, err = s.open(ctx, origin); err != nil {
 		return enrolled{}, err
 	}
-	if from.sealed.Caller != r.caller || from.sealed.Credential != id {
+	if e.origin.sealed.Caller != r.caller || e.origin.sealed.Credential != id {
 		return enrolled{}, ErrNotFound
 	}
 	e.held, err = s.openCredential(ctx, row)

@@ -30,6 +30,24 @@ type Trust interface {
 	// Raise makes bindings of id below version stale.
 	Raise(id credential.ID, version uint64)
 	Graves
+	Operations
+	Door
+}
+
+// Operations seals and opens what the credential that is renewed signs.
+type Operations interface {
+	SealOperation(ctx context.Context, o sam.Operation) (credential.Sealed, error)
+	OpenOperation(ctx context.Context, s credential.Sealed) (sam.Operation, error)
+	Activate(ctx context.Context, operation, challenge credential.Sealed, means []string, notAfter time.Time) (credential.Sealed, error)
+	// GenerateRenewal is Generate for an enrolment that renews a credential.
+	GenerateRenewal(ctx context.Context, r sam.Renewing) (sam.GeneratedKey, error)
+}
+
+// Door is the one to the key of the credential that is renewed; see sam.Module.
+type Door interface {
+	Verify(ctx context.Context, r sam.Release) error
+	Sign(ctx context.Context, r sam.Release) ([][]byte, error)
+	Finish(operation string, until time.Time)
 }
 
 // Graves remembers the wrapped keys that were destroyed, by their SHA-256.
@@ -76,7 +94,15 @@ type Revoker interface {
 	CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error)
 }
 
-// Config wires a Service. All fields but TestMode and Parts are required.
+// RenewalRules say when a credential can be renewed with its own signature. The zero value offers no renewal and reminds
+// nobody.
+type RenewalRules struct {
+	Window   time.Duration // before the end of the certificate
+	ProofAge time.Duration // how old the identity proofing may be at acceptance (EN 319 411-1 REG-6.3.1-00D)
+	Notice   time.Duration // before the end of the certificate: when the person is told, once
+}
+
+// Config wires a Service. All fields but TestMode, Parts and Renewal are required.
 type Config struct {
 	Store     Store
 	Trust     Trust
@@ -89,7 +115,8 @@ type Config struct {
 	Terms     agreement.Terms    // what the person accepts
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance
-	Parts     int                // of the phone network that a text may take; 0: sms.DefaultParts
+	Renewal   RenewalRules
+	Parts     int // of the phone network that a text may take; 0: sms.DefaultParts
 	Now       func() time.Time
 	Rand      io.Reader
 	// Alarm is told what the operator has to look at: a broken seal, an issuing that stopped. It must not block.
@@ -100,6 +127,7 @@ type Config struct {
 type Service struct {
 	Config
 	flight singleflight.Group // of issuing, by enrolment: one process makes one key
+	first  sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
 
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made

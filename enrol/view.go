@@ -100,6 +100,7 @@ type View struct {
 	ProofingReference string // by which the identity provider reports its result
 	Outcome           Outcome
 	AgreementSHA256   []byte
+	Renews            credential.ID // the credential that this one renews, empty for a first one
 	Credential        credential.ID // once issued
 	Serial            string        // of the certificate, lower-case hex; once issued
 	Expires           time.Time     // until when the agreement must be accepted
@@ -112,7 +113,7 @@ func view(r record) View {
 	v := View{
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: nextAction(e.State), Language: r.row.Language, Years: e.Years,
 		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
-		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
+		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement, Renews: e.Renews,
 		Expires: r.row.Expires, Created: r.row.Created, Updated: e.At,
 	}
 	if e.State == StateIssued {

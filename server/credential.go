@@ -31,7 +31,12 @@ func sees(ctx context.Context) string {
 }
 
 func (s *credentialsService) GetCredential(ctx context.Context, r *pb.GetCredentialRequest) (*pb.GetCredentialResponse, error) {
-	v, err := s.Credentials.Credential(ctx, credential.ID(r.GetCredentialId()), sees(ctx))
+	id := credential.ID(r.GetCredentialId())
+	if c := client(ctx); c.Role == pb.Role_ROLE_PORTAL {
+		v, err := s.Credentials.Enrolled(ctx, c.Name, id)
+		return &pb.GetCredentialResponse{Credential: credentialOf(v)}, err
+	}
+	v, err := s.Credentials.Credential(ctx, id, sees(ctx))
 	return &pb.GetCredentialResponse{Credential: credentialOf(v)}, err
 }
 
@@ -83,5 +88,6 @@ func credentialOf(v enrol.CredentialView) *pb.Credential {
 		ValidFromTime: timestamp(v.NotBefore), ValidToTime: timestamp(v.NotAfter),
 		SignatureAlgorithms: schemesOf(v.Algorithm.Schemes()),
 		RevokeTime:          timestamp(v.RevokedAt), RevocationReason: revocationReasonOf(v.Reason),
+		RenewFromTime: timestamp(v.RenewFrom),
 	}
 }

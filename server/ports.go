@@ -17,6 +17,7 @@ type Enrolments interface {
 	IdentityProofing
 	Agreements
 	Vouchers
+	Renewals
 	Get(ctx context.Context, caller, id string) (enrol.View, error)
 	List(ctx context.Context, caller, after string, limit int) ([]enrol.View, error)
 }
@@ -50,6 +51,11 @@ type Agreements interface {
 	AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (enrol.View, error)
 }
 
+// Renewals begins enrolments that renew a credential.
+type Renewals interface {
+	CreateRenewal(ctx context.Context, caller, requestID string, q enrol.RenewalRequest) (enrol.View, error)
+}
+
 // Vouchers makes vouchers.
 type Vouchers interface {
 	CreateVouchers(ctx context.Context, caller, requestID string, v enrol.VoucherRequest) ([]string, error)
@@ -60,6 +66,8 @@ type Vouchers interface {
 type Credentials interface {
 	Access
 	Credential(ctx context.Context, id credential.ID, client string) (enrol.CredentialView, error)
+	// Enrolled returns a credential to the portal that enrolled its person.
+	Enrolled(ctx context.Context, portal string, id credential.ID) (enrol.CredentialView, error)
 	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]enrol.CredentialView, error)
 	Revocation
 	Unlock(ctx context.Context, caller, requestID, account, client string) error

@@ -79,6 +79,7 @@ func largest() []proto.Message {
 		&pb.DownloadAgreementRequest{EnrolmentId: id},
 		&pb.SendAgreementCodeRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999"},
+		&pb.CreateRenewalRequest{RequestId: requestID, CredentialId: id, VoucherCode: strings.Repeat("Z", 64), Parameters: parameters},
 		&pb.CancelEnrolmentRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.GetCredentialRequest{CredentialId: id},
 		&pb.ListCredentialsRequest{PageSize: 100, PageToken: id},

@@ -38,6 +38,7 @@ type challengeStory struct {
 
 type operationStory struct {
 	credential, caller, challenge string
+	enrolment                     string // whose agreement it signs, by which it renews its credential; else empty
 	binding, fence                uint64
 	digests                       [sha256.Size]byte
 	activated, signed, closed     bool
@@ -47,6 +48,9 @@ type enrolmentStory struct {
 	prepared  []byte // document
 	accepted  bool
 	challenge string
+	renews    string // credential, empty for a first one
+	caller    string // of a renewal
+	signed    bool   // with the renewed credential
 }
 
 type certificateStory struct {
@@ -74,6 +78,8 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 		r.latest = at
 	}
 	switch e := e.(type) {
+	case audit.RenewalCreated:
+		r.renewalCreated(e)
 	case audit.AgreementPrepared:
 		r.enrolment(e.Enrolment).prepared = e.Document
 	case audit.AgreementAccepted:
@@ -173,6 +179,7 @@ func (r *rules) certificateIntended(e audit.CertificateIntended) {
 	_, again := r.serials[e.Serial]
 	r.must(!again, "serial %s was intended before", e.Serial)
 	r.must(r.enrolment(e.Enrolment).accepted, "a certificate was intended for %s before its agreement", e.Enrolment)
+	r.renewalSigned(e.Enrolment)
 	if !again {
 		r.serials[e.Serial] = &certificateStory{enrolment: e.Enrolment}
 	}
@@ -198,10 +205,12 @@ func (r *rules) certificateIssued(e audit.CertificateIssued) {
 func (r *rules) requested(e audit.SigningRequested) {
 	_, again := r.operations[e.Operation]
 	r.must(!again, "operation %s was requested before", e.Operation)
-	r.must(r.grants[[2]string{e.Credential, e.Caller}], "%s has no access to %s", e.Caller, e.Credential)
+	r.access(e.Enrolment, e.Credential, e.Caller)
+	r.agreementAlone(e)
 	if !again {
 		r.operations[e.Operation] = &operationStory{
 			credential: e.Credential, caller: e.Caller, binding: e.BindingVersion, digests: digestOf(e.DTBSR),
+			enrolment: e.Enrolment,
 		}
 	}
 }
@@ -211,7 +220,7 @@ func (r *rules) activated(e audit.SigningActivated) {
 	r.must(op.credential == e.Credential && op.caller == e.Caller && op.binding == e.BindingVersion &&
 		op.digests == digestOf(e.DTBSR), "operation %s was activated for something else than was requested", e.Operation)
 	r.must(!op.activated && !op.signed && !op.closed, "operation %s was activated again or after its end", e.Operation)
-	r.must(r.grants[[2]string{e.Credential, e.Caller}], "%s has no access to %s", e.Caller, e.Credential)
+	r.access(op.enrolment, e.Credential, e.Caller)
 	r.usable(e.Credential, e.BindingVersion)
 	op.activated, op.fence, op.challenge = true, 1, e.Challenge
 	op.digests = digestOf(e.DTBSR)
@@ -227,9 +236,12 @@ func (r *rules) signed(e audit.SigningSigned) {
 	r.must(len(e.Signatures) == len(e.DTBSR),
 		"operation %s has %d signatures for %d digests", e.Operation, len(e.Signatures), len(e.DTBSR))
 	c := r.challenge(op.challenge)
-	r.must(c.accepted && c.subject == e.Operation, "operation %s was signed, but no code of it was accepted", e.Operation)
+	r.must(c.accepted && (c.subject == e.Operation || op.enrolment != "" && c.subject == op.enrolment), "operation %s was signed, but no code of it was accepted", e.Operation)
 	r.usable(e.Credential, e.BindingVersion)
 	op.signed = true
+	if op.enrolment != "" {
+		r.enrolment(op.enrolment).signed = true
+	}
 }
 
 // usable holds that the log knows the binding that a signature rests on, and that it was active then.

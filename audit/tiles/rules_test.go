@@ -212,3 +212,62 @@ func judge(t *testing.T, name string, m *memory, dir, want string) {
 		t.Errorf("%s: want %q, got:\n%s", name, want, all)
 	}
 }
+
+// TestRenewalRules leaves out or spoils each step of a renewal.
+func TestRenewalRules(t *testing.T) {
+	const created, requested, code, accept, accepted, activated, signed = 0, 2, 3, 4, 5, 6, 7
+	story := func() []audit.Event {
+		agreement, dtbsr := digest("renewal"), digests(1, "renewal")
+		return []audit.Event{
+			audit.RenewalCreated{Enrolment: "enr-9", Credential: "cred-0", Original: "enr-0", Caller: "portal"},
+			audit.AgreementPrepared{Enrolment: "enr-9", Document: agreement, Version: "1", Language: "uk"},
+			audit.SigningRequested{
+				Operation: "op-9", Credential: "cred-0", Caller: "portal", BindingVersion: 1, Algorithm: "ecdsa-p256", DTBSR: dtbsr,
+				Documents: [][]byte{agreement}, Enrolment: "enr-9",
+			},
+			audit.CodeRequested{Challenge: "renew-9", Purpose: "sign", Subject: "enr-9", Caller: "portal", Credential: "cred-0"},
+			audit.CodeAccepted{Challenge: "renew-9", Purpose: "sign", Subject: "enr-9", Caller: "portal", Attempt: 1},
+			audit.AgreementAccepted{Enrolment: "enr-9", Challenge: "renew-9", Document: agreement, Means: "sms-code"},
+			audit.SigningActivated{
+				Operation: "op-9", Credential: "cred-0", Caller: "portal", BindingVersion: 1, DTBSR: dtbsr, Means: "sms-code",
+				Challenge: "renew-9", Activation: digest("activation"),
+			},
+			audit.SigningSigned{Operation: "op-9", Credential: "cred-0", BindingVersion: 1, DTBSR: dtbsr, Signatures: digests(1, "signature")},
+			audit.CertificateIntended{Enrolment: "enr-9", Serial: "0099", TBS: digest("tbs")},
+			audit.CertificateIssued{Enrolment: "enr-9", Credential: "cred-9", Serial: "0099", Certificate: digest("cert")},
+		}
+	}
+	replaced := func(at int, change func(e audit.Event) audit.Event) []audit.Event {
+		e := story()
+		e[at] = change(e[at])
+		return e
+	}
+	for name, c := range map[string]struct {
+		events []audit.Event
+		want   string
+	}{
+		"sound":           {story(), ""},
+		"no renewal":      {without(story(), created), "does not renew"},
+		"nothing signed":  {without(story(), signed), "has not signed"},
+		"no code":         {without(story(), accept), "no code of it was accepted"},
+		"not accepted":    {without(story(), accepted), "before its agreement"},
+		"not activated":   {without(story(), activated), "without an activation"},
+		"code of a first": {replaced(code, func(e audit.Event) audit.Event { c := e.(audit.CodeRequested); c.Subject = "enr-0"; return c }), "was answered for"},
+		"another document": {replaced(requested, func(e audit.Event) audit.Event {
+			r := e.(audit.SigningRequested)
+			r.Documents = [][]byte{digest("contract")}
+			return r
+		}), "something else than the agreement"},
+		"another client": {replaced(requested, func(e audit.Event) audit.Event { r := e.(audit.SigningRequested); r.Caller = "documents"; return r }), "does not renew cred-0 for documents"},
+		"of a revoked credential": {append([]audit.Event{
+			audit.BindingChanged{Credential: "cred-0", Version: 2, Status: "revoked", Binding: digest("b")},
+		}, story()...), `which is "revoked"`},
+		"of a renewal": {append(story(), audit.RenewalCreated{Enrolment: "enr-10", Credential: "cred-9", Original: "enr-9", Caller: "portal"}), "itself a renewal"},
+	} {
+		m, dir := newMemory(t), t.TempDir()
+		m.add(issuing(0)...)
+		m.add(c.events...)
+		m.export(dir)
+		judge(t, name, m, dir, c.want)
+	}
+}

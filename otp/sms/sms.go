@@ -19,6 +19,7 @@ const (
 	KindIssued    Kind = "issued"    // notice: the signature can be used
 	KindRevoke    Kind = "revoke"    // code that revokes a credential
 	KindRevoked   Kind = "revoked"   // notice: the credential is revoked
+	KindEnding    Kind = "ending"    // notice: the certificate is about to end
 )
 
 // Message is one row of the outbox. It holds references only.

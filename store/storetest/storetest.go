@@ -108,6 +108,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"versions conflict", testVersions},
 		{"unique things are put once", testUnique},
 		{"lists are ordered and limited", testLists},
+		{"credentials that end or are revoked are found", testLifecycle},
 		{"open operations", testOpenOperations},
 		{"outbox", testOutbox},
 		{"an error undoes its unit of work", testError},

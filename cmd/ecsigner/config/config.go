@@ -37,6 +37,7 @@ type Config struct {
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Limits       Limits       `yaml:"limits"`
+	Renewal      Renewal      `yaml:"renewal"`
 
 	dir string
 }
@@ -119,6 +120,13 @@ type Limits struct {
 	RatePerClient float64       `yaml:"rate_per_client"`
 }
 
+// Renewal says when a credential can be renewed with its own signature, and when its end is announced; zeros: not at all.
+type Renewal struct {
+	Window   time.Duration `yaml:"window"`
+	ProofAge time.Duration `yaml:"proof_age"`
+	Notice   time.Duration `yaml:"notice"`
+}
+
 // Load reads and checks a configuration file. An unknown or repeated key is an error.
 func Load(path string) (Config, error) {
 	b, err := os.ReadFile(path)
@@ -174,6 +182,9 @@ func (c Config) validate() error {
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},
 		{c.Limits.EnrolmentLife >= time.Hour, "limits.enrolment_life", "1h or more"},
+		{c.Renewal.Window >= 0 && c.Renewal.Window <= 366*24*time.Hour, "renewal.window", "0s to 8784h"},
+		{c.Renewal.ProofAge >= 0, "renewal.proof_age", "0s or more"},
+		{c.Renewal.Notice >= 0, "renewal.notice", "0s or more"},
 		{c.Limits.RatePerClient > 0, "limits.rate_per_client", "calls per second, above 0"},
 	} {
 		if !rule.holds {

@@ -164,8 +164,11 @@ func (e *Engine) openServices(ctx context.Context) error {
 		Provider: agreement.Provider{
 			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
 		},
-		PDS:      c.PDS,
-		Terms:    agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		PDS:   c.PDS,
+		Terms: agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		Renewal: enrol.RenewalRules{
+			Window: e.config.Renewal.Window, ProofAge: e.config.Renewal.ProofAge, Notice: e.config.Renewal.Notice,
+		},
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -181,7 +184,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
-		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose,
+		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose, sms.KindEnding: e.enrol.Compose,
 		sms.KindSign: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
@@ -375,8 +378,9 @@ func (e *Engine) tick(ctx context.Context) {
 			}
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
+			_, reminded := e.enrol.Remind(ctx)
 			_, swept := e.signer.Sweep(ctx)
-			err = errors.Join(resumed, swept, e.forget())
+			err = errors.Join(resumed, reminded, swept, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)

@@ -172,8 +172,10 @@ type Credential struct {
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	// Why it was revoked; unspecified unless it is, or where no reason was given.
 	RevocationReason RevocationReason `protobuf:"varint,12,opt,name=revocation_reason,json=revocationReason,proto3,enum=ecsigner.v1.RevocationReason" json:"revocation_reason,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// From then on, and until its end, it can be renewed with CreateRenewal; absent where it cannot. Only a portal is told.
+	RenewFromTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=renew_from_time,json=renewFromTime,proto3" json:"renew_from_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Credential) Reset() {
@@ -288,6 +290,13 @@ func (x *Credential) GetRevocationReason() RevocationReason {
 		return x.RevocationReason
 	}
 	return RevocationReason_REVOCATION_REASON_UNSPECIFIED
+}
+
+func (x *Credential) GetRenewFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RenewFromTime
+	}
+	return nil
 }
 
 // GetCredentialRequest asks for GetCredential.
@@ -1028,7 +1037,7 @@ var File_ecsigner_v1_credential_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\n" +
-	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x04\n" +
+	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x05\n" +
 	"\n" +
 	"Credential\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
@@ -1044,7 +1053,8 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	" \x03(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\x13signatureAlgorithms\x12;\n" +
 	"\vrevoke_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"revokeTime\x12J\n" +
-	"\x11revocation_reason\x18\f \x01(\x0e2\x1d.ecsigner.v1.RevocationReasonR\x10revocationReason\"X\n" +
+	"\x11revocation_reason\x18\f \x01(\x0e2\x1d.ecsigner.v1.RevocationReasonR\x10revocationReason\x12B\n" +
+	"\x0frenew_from_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rrenewFromTime\"X\n" +
 	"\x14GetCredentialRequest\x12@\n" +
 	"\rcredential_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\"P\n" +
 	"\x15GetCredentialResponse\x127\n" +
@@ -1105,10 +1115,9 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"%REVOCATION_REASON_AFFILIATION_CHANGED\x10\x02\x12 \n" +
 	"\x1cREVOCATION_REASON_SUPERSEDED\x10\x03\x12,\n" +
 	"(REVOCATION_REASON_CESSATION_OF_OPERATION\x10\x04\x12)\n" +
-	"%REVOCATION_REASON_PRIVILEGE_WITHDRAWN\x10\x052\xd5\x05\n" +
-	"\x11CredentialService\x12b\n" +
-	"\rGetCredential\x12!.ecsigner.v1.GetCredentialRequest\x1a\".ecsigner.v1.GetCredentialResponse\"\n" +
-	"\xca\xf3\x18\x03\x02\x05\x06\x90\x02\x01\x12h\n" +
+	"%REVOCATION_REASON_PRIVILEGE_WITHDRAWN\x10\x052\xd6\x05\n" +
+	"\x11CredentialService\x12c\n" +
+	"\rGetCredential\x12!.ecsigner.v1.GetCredentialRequest\x1a\".ecsigner.v1.GetCredentialResponse\"\v\xca\xf3\x18\x04\x02\x01\x05\x06\x90\x02\x01\x12h\n" +
 	"\x0fListCredentials\x12#.ecsigner.v1.ListCredentialsRequest\x1a$.ecsigner.v1.ListCredentialsResponse\"\n" +
 	"\xca\xf3\x18\x03\x02\x05\x06\x90\x02\x01\x12W\n" +
 	"\vGrantAccess\x12\x1f.ecsigner.v1.GrantAccessRequest\x1a .ecsigner.v1.GrantAccessResponse\"\x05\xca\xf3\x18\x01\x05\x12`\n" +
@@ -1162,31 +1171,32 @@ var file_ecsigner_v1_credential_proto_depIdxs = []int32{
 	19, // 4: ecsigner.v1.Credential.signature_algorithms:type_name -> ecsigner.v1.SignatureAlgorithm
 	18, // 5: ecsigner.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
 	1,  // 6: ecsigner.v1.Credential.revocation_reason:type_name -> ecsigner.v1.RevocationReason
-	2,  // 7: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
-	2,  // 8: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
-	1,  // 9: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
-	20, // 10: ecsigner.v1.SendRevocationCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	1,  // 11: ecsigner.v1.RevokeWithCodeRequest.reason:type_name -> ecsigner.v1.RevocationReason
-	2,  // 12: ecsigner.v1.RevokeWithCodeResponse.credential:type_name -> ecsigner.v1.Credential
-	3,  // 13: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
-	5,  // 14: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
-	7,  // 15: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
-	9,  // 16: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
-	11, // 17: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
-	13, // 18: ecsigner.v1.CredentialService.SendRevocationCode:input_type -> ecsigner.v1.SendRevocationCodeRequest
-	15, // 19: ecsigner.v1.CredentialService.RevokeWithCode:input_type -> ecsigner.v1.RevokeWithCodeRequest
-	4,  // 20: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
-	6,  // 21: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
-	8,  // 22: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
-	10, // 23: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
-	12, // 24: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
-	14, // 25: ecsigner.v1.CredentialService.SendRevocationCode:output_type -> ecsigner.v1.SendRevocationCodeResponse
-	16, // 26: ecsigner.v1.CredentialService.RevokeWithCode:output_type -> ecsigner.v1.RevokeWithCodeResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	18, // 7: ecsigner.v1.Credential.renew_from_time:type_name -> google.protobuf.Timestamp
+	2,  // 8: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
+	2,  // 9: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
+	1,  // 10: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
+	20, // 11: ecsigner.v1.SendRevocationCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	1,  // 12: ecsigner.v1.RevokeWithCodeRequest.reason:type_name -> ecsigner.v1.RevocationReason
+	2,  // 13: ecsigner.v1.RevokeWithCodeResponse.credential:type_name -> ecsigner.v1.Credential
+	3,  // 14: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
+	5,  // 15: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
+	7,  // 16: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
+	9,  // 17: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
+	11, // 18: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
+	13, // 19: ecsigner.v1.CredentialService.SendRevocationCode:input_type -> ecsigner.v1.SendRevocationCodeRequest
+	15, // 20: ecsigner.v1.CredentialService.RevokeWithCode:input_type -> ecsigner.v1.RevokeWithCodeRequest
+	4,  // 21: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
+	6,  // 22: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
+	8,  // 23: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
+	10, // 24: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
+	12, // 25: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
+	14, // 26: ecsigner.v1.CredentialService.SendRevocationCode:output_type -> ecsigner.v1.SendRevocationCodeResponse
+	16, // 27: ecsigner.v1.CredentialService.RevokeWithCode:output_type -> ecsigner.v1.RevokeWithCodeResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_credential_proto_init() }

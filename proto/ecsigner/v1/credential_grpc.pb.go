@@ -35,7 +35,7 @@ const (
 // CredentialService shows credentials and governs who may use them. A document system sees only the credentials that
 // it was granted; to it no others exist.
 type CredentialServiceClient interface {
-	// GetCredential returns a credential.
+	// GetCredential returns a credential. A portal sees those of persons that it enrolled.
 	GetCredential(ctx context.Context, in *GetCredentialRequest, opts ...grpc.CallOption) (*GetCredentialResponse, error)
 	// ListCredentials returns credentials in the order of their ids: those granted to a document system, all of them to
 	// an operator or officer.
@@ -141,7 +141,7 @@ func (c *credentialServiceClient) RevokeWithCode(ctx context.Context, in *Revoke
 // CredentialService shows credentials and governs who may use them. A document system sees only the credentials that
 // it was granted; to it no others exist.
 type CredentialServiceServer interface {
-	// GetCredential returns a credential.
+	// GetCredential returns a credential. A portal sees those of persons that it enrolled.
 	GetCredential(context.Context, *GetCredentialRequest) (*GetCredentialResponse, error)
 	// ListCredentials returns credentials in the order of their ids: those granted to a document system, all of them to
 	// an operator or officer.

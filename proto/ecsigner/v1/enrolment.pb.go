@@ -398,9 +398,11 @@ type Enrolment struct {
 	// When the enrolment last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Until when the agreement has to be accepted.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// The credential that this enrolment renews; empty for a first one.
+	RenewsCredentialId string `protobuf:"bytes,25,opt,name=renews_credential_id,json=renewsCredentialId,proto3" json:"renews_credential_id,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Enrolment) Reset() {
@@ -543,6 +545,13 @@ func (x *Enrolment) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *Enrolment) GetRenewsCredentialId() string {
+	if x != nil {
+		return x.RenewsCredentialId
+	}
+	return ""
 }
 
 // Person holds the attributes that stand in the certificate, and the name in the person's own script.
@@ -2527,11 +2536,130 @@ func (x *CancelEnrolmentResponse) GetEnrolment() *Enrolment {
 	return nil
 }
 
+// CreateRenewalRequest asks for CreateRenewal.
+type CreateRenewalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the credential that is renewed. It stays until it ends.
+	CredentialId string `protobuf:"bytes,2,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// The voucher's code as the person typed it; case, blanks and hyphens do not matter.
+	VoucherCode string `protobuf:"bytes,3,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
+	// What the new certificate is to be like; the kind of identifier is that of the present one.
+	Parameters    *CertificateParameters `protobuf:"bytes,4,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalRequest) Reset() {
+	*x = CreateRenewalRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalRequest) ProtoMessage() {}
+
+func (x *CreateRenewalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalRequest.ProtoReflect.Descriptor instead.
+func (*CreateRenewalRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CreateRenewalRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetVoucherCode() string {
+	if x != nil {
+		return x.VoucherCode
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetParameters() *CertificateParameters {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+// CreateRenewalResponse answers CreateRenewal.
+type CreateRenewalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new enrolment.
+	Enrolment     *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalResponse) Reset() {
+	*x = CreateRenewalResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalResponse) ProtoMessage() {}
+
+func (x *CreateRenewalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalResponse.ProtoReflect.Descriptor instead.
+func (*CreateRenewalResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CreateRenewalResponse) GetEnrolment() *Enrolment {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
+}
+
 var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\n" +
-	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x05\n" +
+	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x06\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2555,7 +2683,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\vupdate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12;\n" +
 	"\vexpire_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x9a\x01\n" +
+	"expireTime\x120\n" +
+	"\x14renews_credential_id\x18\x19 \x01(\tR\x12renewsCredentialId\"\x9a\x01\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tR\tgivenName\x12\x18\n" +
@@ -2705,6 +2834,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"O\n" +
 	"\x17CancelEnrolmentResponse\x124\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x8e\x02\n" +
+	"\x14CreateRenewalRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
+	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12?\n" +
+	"\fvoucher_code\x18\x03 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9 -]{1,64}$R\vvoucherCode\x12J\n" +
+	"\n" +
+	"parameters\x18\x04 \x01(\v2\".ecsigner.v1.CertificateParametersB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"parameters\"M\n" +
+	"\x15CreateRenewalResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment*\xaa\x03\n" +
 	"\x0eEnrolmentState\x12\x1f\n" +
 	"\x1bENROLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
@@ -2745,7 +2884,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_NEGATIVE\x10\x02\x12\x1d\n" +
-	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x032\xb1\v\n" +
+	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x032\x90\f\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
@@ -2760,7 +2899,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12i\n" +
 	"\x11SendAgreementCode\x12%.ecsigner.v1.SendAgreementCodeRequest\x1a&.ecsigner.v1.SendAgreementCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fAcceptAgreement\x12#.ecsigner.v1.AcceptAgreementRequest\x1a$.ecsigner.v1.AcceptAgreementResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
-	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
+	"\rCreateRenewal\x12!.ecsigner.v1.CreateRenewalRequest\x1a\".ecsigner.v1.CreateRenewalResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_enrolment_proto_rawDescOnce sync.Once
@@ -2775,7 +2915,7 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 }
 
 var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
@@ -2816,7 +2956,9 @@ var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(*AcceptAgreementResponse)(nil),       // 36: ecsigner.v1.AcceptAgreementResponse
 	(*CancelEnrolmentRequest)(nil),        // 37: ecsigner.v1.CancelEnrolmentRequest
 	(*CancelEnrolmentResponse)(nil),       // 38: ecsigner.v1.CancelEnrolmentResponse
-	(*timestamppb.Timestamp)(nil),         // 39: google.protobuf.Timestamp
+	(*CreateRenewalRequest)(nil),          // 39: ecsigner.v1.CreateRenewalRequest
+	(*CreateRenewalResponse)(nil),         // 40: ecsigner.v1.CreateRenewalResponse
+	(*timestamppb.Timestamp)(nil),         // 41: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	0,  // 0: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
@@ -2824,12 +2966,12 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	7,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
 	6,  // 3: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
 	4,  // 4: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	39, // 5: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	39, // 6: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	39, // 7: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	41, // 5: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	41, // 6: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	41, // 7: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 8: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
 	3,  // 9: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	39, // 10: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	41, // 10: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
 	5,  // 11: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	5,  // 12: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	5,  // 13: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
@@ -2845,46 +2987,50 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	4,  // 23: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
 	8,  // 24: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
 	2,  // 25: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	39, // 26: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	41, // 26: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
 	0,  // 27: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
 	32, // 28: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
 	5,  // 29: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	9,  // 30: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
 	5,  // 31: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	5,  // 32: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 33: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	12, // 34: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	14, // 35: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	16, // 36: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	18, // 37: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	20, // 38: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	22, // 39: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	24, // 40: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	26, // 41: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	28, // 42: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	30, // 43: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	33, // 44: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	35, // 45: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	37, // 46: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	11, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	13, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	15, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	17, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	19, // 51: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	21, // 52: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	23, // 53: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	25, // 54: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	27, // 55: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	29, // 56: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	31, // 57: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	34, // 58: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	36, // 59: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	38, // 60: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	47, // [47:61] is the sub-list for method output_type
-	33, // [33:47] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	7,  // 33: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	5,  // 34: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 35: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	12, // 36: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	14, // 37: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	16, // 38: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	18, // 39: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	20, // 40: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	22, // 41: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	24, // 42: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	26, // 43: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	28, // 44: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	30, // 45: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	33, // 46: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	35, // 47: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	37, // 48: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	39, // 49: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
+	11, // 50: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	13, // 51: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	15, // 52: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	17, // 53: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	19, // 54: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	21, // 55: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	23, // 56: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	25, // 57: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	27, // 58: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	29, // 59: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	31, // 60: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	34, // 61: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	36, // 62: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	38, // 63: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	40, // 64: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
+	50, // [50:65] is the sub-list for method output_type
+	35, // [35:50] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -2903,7 +3049,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,7 @@ const (
 	EnrolmentService_SendAgreementCode_FullMethodName     = "/ecsigner.v1.EnrolmentService/SendAgreementCode"
 	EnrolmentService_AcceptAgreement_FullMethodName       = "/ecsigner.v1.EnrolmentService/AcceptAgreement"
 	EnrolmentService_CancelEnrolment_FullMethodName       = "/ecsigner.v1.EnrolmentService/CancelEnrolment"
+	EnrolmentService_CreateRenewal_FullMethodName         = "/ecsigner.v1.EnrolmentService/CreateRenewal"
 )
 
 // EnrolmentServiceClient is the client API for EnrolmentService service.
@@ -81,6 +82,11 @@ type EnrolmentServiceClient interface {
 	AcceptAgreement(ctx context.Context, in *AcceptAgreementRequest, opts ...grpc.CallOption) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(ctx context.Context, in *CancelEnrolmentRequest, opts ...grpc.CallOption) (*CancelEnrolmentResponse, error)
+	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
+	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
+	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
+	// within a window before the end, and once: a credential that is a renewal itself cannot be renewed.
+	CreateRenewal(ctx context.Context, in *CreateRenewalRequest, opts ...grpc.CallOption) (*CreateRenewalResponse, error)
 }
 
 type enrolmentServiceClient struct {
@@ -249,6 +255,16 @@ func (c *enrolmentServiceClient) CancelEnrolment(ctx context.Context, in *Cancel
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) CreateRenewal(ctx context.Context, in *CreateRenewalRequest, opts ...grpc.CallOption) (*CreateRenewalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRenewalResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_CreateRenewal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrolmentServiceServer is the server API for EnrolmentService service.
 // All implementations must embed UnimplementedEnrolmentServiceServer
 // for forward compatibility.
@@ -295,6 +311,11 @@ type EnrolmentServiceServer interface {
 	AcceptAgreement(context.Context, *AcceptAgreementRequest) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error)
+	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
+	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
+	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
+	// within a window before the end, and once: a credential that is a renewal itself cannot be renewed.
+	CreateRenewal(context.Context, *CreateRenewalRequest) (*CreateRenewalResponse, error)
 	mustEmbedUnimplementedEnrolmentServiceServer()
 }
 
@@ -346,6 +367,9 @@ func (UnimplementedEnrolmentServiceServer) AcceptAgreement(context.Context, *Acc
 }
 func (UnimplementedEnrolmentServiceServer) CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelEnrolment not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) CreateRenewal(context.Context, *CreateRenewalRequest) (*CreateRenewalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRenewal not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) mustEmbedUnimplementedEnrolmentServiceServer() {}
 func (UnimplementedEnrolmentServiceServer) testEmbeddedByValue()                          {}
@@ -606,6 +630,24 @@ func _EnrolmentService_CancelEnrolment_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_CreateRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRenewalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).CreateRenewal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_CreateRenewal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).CreateRenewal(ctx, req.(*CreateRenewalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrolmentService_ServiceDesc is the grpc.ServiceDesc for EnrolmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -660,6 +702,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelEnrolment",
 			Handler:    _EnrolmentService_CancelEnrolment_Handler,
+		},
+		{
+			MethodName: "CreateRenewal",
+			Handler:    _EnrolmentService_CreateRenewal_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
