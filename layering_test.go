@@ -24,23 +24,27 @@ var allowed = map[string][]string{
 	"signer/pdf/pdftest": {},
 	"enrol":              {"otp", "otp/sms", "ca", "audit", "sam", "credential", "enrol/agreement", "signer/pades", "signer/cades"},
 	"enrol/agreement":    {},
+	"enrol/proofing":     {"enrol"},
 
-	"store":      {"signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
-	"store/":     {"store", "signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
-	"proto/":     {"proto/"},
-	"server":     {"enrol", "signer", "audit", "ca", "credential", "sam", "proto/"},
-	"server/pki": {},
+	"store":          {"signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
+	"store/":         {"store", "signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
+	"proto/":         {"proto/"},
+	"server":         {"enrol", "signer", "audit", "ca", "credential", "sam", "proto/"},
+	"server/pki":     {},
+	"server/webhook": {},
 
-	"cmd/ecsigner":        {"*"},
-	"cmd/ecsigner/engine": {"*"},
-	"cmd/ecsigner/config": {},
-	"cmd/ecsigner/backup": {"audit", "store", "cmd/ecsigner/config"},
-	"cmd/ecsigner/client": {"proto/"},
-	"cmd/ecsigner/demo":   {"proto/", "cmd/ecsigner/client"},
-	"cmd/ecsigner/system": {"proto/", "cmd/ecsigner/client"},
-	"examples/go":         {"proto/"},
-	"cmd/ecsigner/bench":  {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
-	"cmd/ecsigner/verify": {"signer/pdf", "signer/pades", "signer/cades", "audit"},
+	"cmd/ecsigner":         {"*"},
+	"cmd/ecsigner/engine":  {"*"},
+	"cmd/ecsigner/config":  {},
+	"cmd/ecsigner/backup":  {"audit", "store", "cmd/ecsigner/config"},
+	"cmd/ecsigner/restore": {"audit", "audit/tiles", "ca", "credential", "enrol", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
+	"cmd/ecsigner/doctor":  {"audit", "audit/tiles", "ca", "credential", "enrol", "hsm", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
+	"cmd/ecsigner/client":  {"proto/"},
+	"cmd/ecsigner/demo":    {"proto/", "cmd/ecsigner/client"},
+	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
+	"examples/go":          {"proto/"},
+	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
+	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 }
 
 // only says which packages may import a library, directly.
@@ -57,7 +61,7 @@ var only = map[string][]string{
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
-	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup"},
+	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/doctor", "cmd/ecsigner/engine"},
 }
 
 func TestLayering(t *testing.T) {

@@ -165,6 +165,17 @@ func (c *codec) later(name string, s *string) {
 	c.id(name, s)
 }
 
+// laterNumber is a number that came to an event later; left out when 0.
+func (c *codec) laterNumber(name string, n *uint64) {
+	if c.reading && !bytes.HasPrefix(c.buf, []byte(`,"`+name+`":`)) || !c.reading && *n == 0 {
+		return
+	}
+	c.number(name, n)
+	if *n == 0 {
+		c.fail(name, "is 0, which is left out")
+	}
+}
+
 // suspect is an identifier that somebody may have tampered with: what is none enters as its SHA-256, so that the alarm
 // about it can always be written.
 func (c *codec) suspect(name string, s *string) {

@@ -43,7 +43,7 @@ func samples() []Event {
 		AccessWithdrawn{"cred-1", "documents-1", "operator-1"},
 		CodeRequested{"ch-3", "sign", "op-1", "documents-1", "cred-1", "5e1f"},
 		CodeResent{"ch-3", "sign", "op-1", "documents-1", "cred-1", 2, "5e1f"},
-		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1, "cred-2"},
+		CodeRefused{"ch-3", "sign", "op-1", "documents-1", "rejected", 1, "cred-2", 3},
 		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2, "cred-2"},
 		CodeLocked{"cred-1", "documents-1", "caller"},
 		CodeUnlocked{"cred-1", "documents-1", "caller"},
@@ -56,9 +56,13 @@ func samples() []Event {
 		IntegrityAlarm{"binding", "cred-1", "the seal does not fit"},
 		ServiceStarted{"v0.1.0+dirty", 1, 42},
 		ServiceStopped{},
-		ServiceRestored{40, 45, 2, fill(12, 32)},
 		NoticeSent{"cred-1", "signed"},
 		ClientAdded{"documents-1", "documents", "operator-1"},
+		ServiceRestored{40, 45, 2, fill(12, 32)},
+		IdentityNotified{"veriff", "session-1", "0ff1ce", "enr-1"},
+		VoucherRefused{"portal-1", "5ca1ab1e", "unknown"},
+		AgreementShown{"enr-1", fill(4, 32), "portal-1"},
+		ConsentsGiven{"enr-1", "data obligations device records", fill(12, 32)},
 	}
 }
 

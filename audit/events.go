@@ -9,6 +9,13 @@ type VoucherCreated struct {
 	Caller  string
 }
 
+// VoucherRefused says that somebody gave a voucher code that was not one, or no longer.
+type VoucherRefused struct {
+	Caller string
+	Person string // pseudonym of who typed it, as the caller told them apart; empty: it did not
+	Reason string // mistyped, unknown, used, expired
+}
+
 // EnrolmentCreated says that a voucher was redeemed.
 type EnrolmentCreated struct {
 	Enrolment string
@@ -52,7 +59,17 @@ type IdentityStarted struct {
 	Provider  string
 }
 
-// IdentityReported says that the identity provider gave its result.
+// IdentityNotified says that a provider called: there may be something new about a session.
+type IdentityNotified struct {
+	Provider  string
+	Session   string // the provider's name of it
+	Event     string // hex SHA-256 of the provider's name of the event
+	Enrolment string // that waits for this session, empty: none
+}
+
+// IdentityReported says that the identity provider gave its result. Beside the outcomes of a provider there are differs
+// (positive, but not on what the person gave), accepted (the person took what was proven instead, as the portal says),
+// too-old and ended (the session ended without a result).
 type IdentityReported struct {
 	Enrolment string
 	Outcome   string
@@ -74,6 +91,20 @@ type AgreementAccepted struct {
 	Challenge string
 	Document  []byte // SHA-256
 	Means     string
+}
+
+// AgreementShown says that the portal fetched the agreement for the person, the first time.
+type AgreementShown struct {
+	Enrolment string
+	Document  []byte // SHA-256
+	Caller    string
+}
+
+// ConsentsGiven says what the person consented to with the acceptance, and which record proves it.
+type ConsentsGiven struct {
+	Enrolment string
+	Consents  string // names, with a space between
+	Evidence  []byte // SHA-256 of the evidence record
 }
 
 // AgreementSealed says that the service sealed the accepted agreement.

@@ -39,6 +39,7 @@ type CodeRefused struct {
 	Result    string // wrong, expired, …
 	Attempt   uint64 // 1, 2, … over a challenge; 0: refused without counting, whatever the code was
 	Account   string // whom failures lock; empty in older entries
+	Failures  uint64 // of the account, over all callers and in the present window; 0: not counted, or an older entry
 }
 
 // CodeAccepted says that the right code came and is spent.
@@ -134,15 +135,6 @@ type ServiceStarted struct {
 // ServiceStopped says that the engine stopped as asked.
 type ServiceStopped struct{}
 
-// ServiceRestored says that the database was put back from a backup and brought up to what the log tells. Everything that
-// was open before it is void.
-type ServiceRestored struct {
-	Backup int64  // entries that the backup had
-	Size   int64  // entries of the log that were recovered, those of the backup included
-	Epoch  uint64 // raised
-	Report []byte // SHA-256 of the report
-}
-
 // NoticeSent says that a notice was put on its way to the signatory.
 type NoticeSent struct {
 	Subject string
@@ -154,4 +146,13 @@ type ClientAdded struct {
 	Client string
 	Role   string
 	Caller string
+}
+
+// ServiceRestored says that the database was put back from a backup and brought up to what the log tells. Everything that
+// was open before it is void.
+type ServiceRestored struct {
+	Backup int64  // entries that the backup had
+	Size   int64  // entries of the log that were recovered, those of the backup included
+	Epoch  uint64 // raised
+	Report []byte // SHA-256 of the report
 }

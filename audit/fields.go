@@ -37,9 +37,13 @@ func events() []Event {
 		IntegrityAlarm{},
 		ServiceStarted{},
 		ServiceStopped{},
-		ServiceRestored{},
 		NoticeSent{},
 		ClientAdded{},
+		ServiceRestored{},
+		IdentityNotified{},
+		VoucherRefused{},
+		AgreementShown{},
+		ConsentsGiven{},
 	}
 }
 
@@ -262,6 +266,7 @@ func (e CodeRefused) event(c *codec) Event {
 	c.id("result", &e.Result)
 	c.number("attempt", &e.Attempt)
 	c.later("account", &e.Account)
+	c.laterNumber("failures", &e.Failures)
 	return e
 }
 
@@ -381,16 +386,6 @@ func (ServiceStopped) kind() string { return "service.stopped" }
 
 func (e ServiceStopped) event(*codec) Event { return e }
 
-func (ServiceRestored) kind() string { return "service.restored" }
-
-func (e ServiceRestored) event(c *codec) Event {
-	c.size("backup", &e.Backup)
-	c.size("size", &e.Size)
-	c.number("epoch", &e.Epoch)
-	c.digest("report", &e.Report)
-	return e
-}
-
 func (NoticeSent) kind() string { return "notice.sent" }
 
 func (e NoticeSent) event(c *codec) Event {
@@ -405,5 +400,52 @@ func (e ClientAdded) event(c *codec) Event {
 	c.id("client", &e.Client)
 	c.id("role", &e.Role)
 	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (ServiceRestored) kind() string { return "service.restored" }
+
+func (e ServiceRestored) event(c *codec) Event {
+	c.size("backup", &e.Backup)
+	c.size("size", &e.Size)
+	c.number("epoch", &e.Epoch)
+	c.digest("report", &e.Report)
+	return e
+}
+
+func (IdentityNotified) kind() string { return "identity.notified" }
+
+func (e IdentityNotified) event(c *codec) Event {
+	c.id("provider", &e.Provider)
+	c.id("session", &e.Session)
+	c.id("event", &e.Event)
+	c.maybe("enrolment", &e.Enrolment)
+	return e
+}
+
+func (VoucherRefused) kind() string { return "voucher.refused" }
+
+func (e VoucherRefused) event(c *codec) Event {
+	c.id("caller", &e.Caller)
+	c.maybe("person", &e.Person)
+	c.id("reason", &e.Reason)
+	return e
+}
+
+func (AgreementShown) kind() string { return "agreement.shown" }
+
+func (e AgreementShown) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.digest("document", &e.Document)
+	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (ConsentsGiven) kind() string { return "consents.given" }
+
+func (e ConsentsGiven) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.text("consents", &e.Consents)
+	c.digest("evidence", &e.Evidence)
 	return e
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,4 +35,24 @@ func ReadHeadClaim(data []byte) (HeadClaim, error) {
 		return HeadClaim{}, fmt.Errorf("%w: its last line has no root", ErrHeadFile)
 	}
 	return HeadClaim{Size: size, Root: root, Whole: whole}, nil
+}
+
+// VerifyHeadFile reads the bytes of a head file as [OpenHeadFile] does, and changes nothing. Errors wrap [ErrHeadFile].
+func VerifyHeadFile(data []byte, mac func([]byte) []byte) (HeadClaim, error) {
+	claim, err := ReadHeadClaim(data)
+	if err != nil {
+		return HeadClaim{}, err
+	}
+	f := &HeadFile{mac: mac}
+	for line := range bytes.Lines(claim.Whole) {
+		l, err := f.parse(string(line))
+		if err == nil && f.last.mac != nil && l.size <= f.last.size {
+			err = errors.New("the size does not grow")
+		}
+		if err != nil {
+			return HeadClaim{}, fmt.Errorf("%w: %w", ErrHeadFile, err)
+		}
+		f.last = l
+	}
+	return claim, nil
 }

@@ -2,7 +2,6 @@ package enrol
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -23,20 +22,24 @@ type AgreementDocument struct {
 	Sealed bool
 }
 
-// Agreement returns the agreement, from the proof of the identity on.
+// Agreement returns the agreement, from the proof of the identity on. The first time is recorded: so it was shown.
 func (s *Service) Agreement(ctx context.Context, caller, id string) (AgreementDocument, error) {
 	r, err := s.read(ctx, caller, id)
 	if err != nil {
 		return AgreementDocument{}, err
 	}
 	if len(r.row.Agreement) == 0 {
-		return AgreementDocument{}, &StateError{State: r.sealed.State, Next: nextAction(r.sealed.State), Hint: "the agreement is made once the identity is proven"}
+		return AgreementDocument{}, &StateError{State: r.sealed.State, Next: r.next(), Hint: "the agreement is made once the identity is proven"}
 	}
+	return documentOf(r), s.shown(ctx, caller, r)
+}
+
+func documentOf(r record) AgreementDocument {
 	d := AgreementDocument{PDF: r.row.Agreement, SHA256: r.sealed.Agreement, Sealed: len(r.row.Sealing) > 0}
 	if d.Sealed {
 		d.PDF = append(append(make([]byte, 0, len(r.row.Agreement)+len(r.row.Sealing)), r.row.Agreement...), r.row.Sealing...)
 	}
-	return d, nil
+	return d
 }
 
 // qcSSCD is the DER of id-etsi-qcs-QcSSCD (EN 319 412-5 clause 4.2.2), with which a certificate says that its key is in
@@ -61,13 +64,12 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 		return nil, "", err
 	}
 	n := request.Natural
-	provider := s.Provider
-	provider.PDSURL = cmp.Or(s.PDS[row.Language], s.PDS["en"])
 	d := agreement.Data{
-		Number: e.ID, Language: row.Language, At: now, Provider: provider, Terms: s.Terms,
+		Number: e.ID, Language: row.Language, At: now, Provider: s.providerIn(row.Language), Terms: s.Terms,
 		Subject: agreement.Subject{
 			GivenName: n.GivenName, Surname: n.Surname, CommonName: n.CommonName(), LocalName: e.Person.LocalName,
 			Country: n.Country, SerialNumber: n.Identifier.String(),
+			Organisation: n.Organisation, OrganisationID: n.OrganisationID,
 		},
 		Phone: row.Phone, ValidityYears: request.Years, KeyAlgorithm: keyName(e.Algorithm),
 		QSCD: bytes.Contains(intent.Certificate().TBS, qcSSCD()), Test: s.TestMode,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,7 @@ type CodeSent struct {
 	Number      int       // of the code: 1 for the first of this step
 	MaskedPhone string
 	Sent        int // texts with this code so far: 1 for the first
+	Digits      int // of the code
 }
 
 // step is a step that a code completes.
@@ -108,11 +110,19 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		if err := from.in(now, st.state); err != nil {
 			return err
 		}
+		if st.state == StateProven && s.tooOld(from, now) {
+			return s.outdate(ctx, from, r.caller, now)
+		}
 		st, signing, err := s.toSign(ctx, from, st, now)
 		if err != nil {
 			return err
 		}
 		made, err := s.newChallenge(ctx, from, r.caller, st, now)
+		if err != nil {
+			return err
+		}
+		numbers := s.Trust.Recipients(from.row.Phone, now)
+		giveBack, err := s.Limits.Spend(s.Memory, numbers, r.caller, now)
 		if err != nil {
 			return err
 		}
@@ -122,7 +132,7 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			if err != nil {
 				return err
 			}
-			if ch, err = s.turn(tx, request, made, now); err != nil {
+			if ch, err = s.turn(tx, request, made, numbers[0], now); err != nil {
 				return err
 			}
 			if stored.Challenge != ch.ID {
@@ -134,6 +144,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 					return err
 				}
 			}
+			if err := noteSent(tx, from, st, now); err != nil {
+				return err
+			}
 			if err := tx.Enqueue(sms.Message{
 				ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: st.kind, Subject: id, Challenge: string(ch.ID), CreatedAt: now, NotBefore: now,
 			}); err != nil {
@@ -141,16 +154,19 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			}
 			return r.put(tx, string(ch.ID))
 		})
+		if err != nil && !errors.Is(err, ErrOutcomeUnknown) {
+			giveBack()
+		}
 		return s.integrity(ctx, "challenge", string(from.row.Challenge), err)
 	})
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
-	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent}, nil
+	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent, Digits: s.Limits.Digits}, nil
 }
 
 // turn records that a code goes out: the present one again, or that of the challenge made. It returns its challenge.
-func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) (otp.Challenge, error) {
+func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, recipient string, now time.Time) (otp.Challenge, error) {
 	turn, err := s.Limits.Send(tx, s.Memory, r, now)
 	if err != nil {
 		return otp.Challenge{}, err
@@ -158,13 +174,14 @@ func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, now time.Time) 
 	if ch := turn.Again; ch.ID != "" {
 		tx.Append(audit.CodeResent{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: keyOf(ch),
-			Sent: uint64(ch.Sent), //nolint:gosec // a small count
+			Sent: uint64(ch.Sent), Recipient: recipient, //nolint:gosec // a small count
 		})
 		return ch, nil
 	}
 	made.Number, made.Sent = turn.Number, turn.Sent
 	tx.Append(audit.CodeRequested{
 		Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Credential: keyOf(made),
+		Recipient: recipient,
 	})
 	return made, tx.PutChallenge(made)
 }
@@ -284,8 +301,11 @@ func (s *Service) answer(
 		if err := from.in(now, st.state); err != nil {
 			return err
 		}
+		if st.state == StateProven && s.tooOld(from, now) {
+			return s.outdate(ctx, from, r.caller, now)
+		}
 		if from.row.Challenge == "" {
-			return &StateError{State: from.sealed.State, Next: nextAction(from.sealed.State), Hint: "no code was sent yet"}
+			return &StateError{State: from.sealed.State, Next: from.next(), Hint: "no code was sent yet"}
 		}
 		ch, err := s.checked(ctx, from, from.row.Challenge, st)
 		if err != nil {
@@ -347,13 +367,13 @@ func (s *Service) count(tx Tx, ch otp.Challenge, match bool, now time.Time) (otp
 	attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
 	if out.Result == otp.Accepted {
 		tx.Append(audit.CodeAccepted{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt,
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt, Account: ch.Account,
 		})
 		return out, nil
 	}
 	tx.Append(audit.CodeRefused{
 		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-		Result: string(out.Result), Attempt: attempt,
+		Result: string(out.Result), Attempt: attempt, Account: ch.Account, Failures: uint64(max(0, out.Failures)), //nolint:gosec // not negative
 	})
 	if out.NowLocked {
 		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})

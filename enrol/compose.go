@@ -28,6 +28,9 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 	if m.Kind == sms.KindIssued {
 		return s.issuedText(ctx, r)
 	}
+	if m.Kind == sms.KindDeferred || m.Kind == sms.KindExpired {
+		return s.waitText(m.Kind, r)
+	}
 	st, open := stepOf(r.sealed.State)
 	if !open || st.kind != m.Kind || r.row.Challenge != otp.ID(m.Challenge) {
 		return sms.Text{}, sms.ErrObsolete
@@ -77,4 +80,17 @@ func (s *Service) issuedText(ctx context.Context, r record) (sms.Text, error) {
 	return sms.Text{To: r.row.Phone, Body: s.textOf(sms.KindIssued, r.row.Language, map[string]string{
 		"serial": serial[max(0, len(serial)-8):], "until": h.row.NotAfter.Format(time.DateOnly),
 	})}, nil
+}
+
+// waitText tells the person that the proof of their identity takes longer, and until when it is waited for; or that the
+// enrolment has ended without a certificate.
+func (s *Service) waitText(kind sms.Kind, r record) (sms.Text, error) {
+	if r.sealed.State != map[sms.Kind]State{sms.KindDeferred: StateDeferred, sms.KindExpired: StateExpired}[kind] {
+		return sms.Text{}, sms.ErrObsolete
+	}
+	at := r.until
+	if kind == sms.KindExpired {
+		at = r.sealed.At
+	}
+	return sms.Text{To: r.row.Phone, Body: s.textOf(kind, r.row.Language, map[string]string{"until": at.Format(time.DateOnly)})}, nil
 }

@@ -51,6 +51,7 @@ type Enrolment struct {
 	PublicKey []byte // DER SubjectPublicKeyInfo while issuing; its SHA-256 is sealed
 	Agreement []byte // PDF; its SHA-256 is sealed
 	Sealing   []byte // PDF tail with the service's seal, from acceptance on
+	Proofing  Proofing
 	Created   time.Time
 	Updated   time.Time
 	Expires   time.Time
@@ -133,6 +134,24 @@ type Renewals interface {
 	PutRenewal(r Renewal) error
 }
 
+// Waiting finds enrolments that something is to be done about, in order of their ids.
+type Waiting interface {
+	// EnrolmentsIn returns those in a state with id > after, at most limit.
+	EnrolmentsIn(state State, after string, limit int) ([]Enrolment, error)
+	// Overdue returns those in a state before issuing whose time is over, with id > after, at most limit.
+	Overdue(now time.Time, after string, limit int) ([]Enrolment, error)
+}
+
+// Callbacks remembers what identity providers called about.
+type Callbacks interface {
+	// EnrolmentOf returns the id of the enrolment that waits for a session; ErrNotFound.
+	EnrolmentOf(provider, session string) (string, error)
+	// Called tells whether an event was noted before.
+	Called(provider, event string) (bool, error)
+	// PutCallback notes an event; ErrConflict when it was noted before.
+	PutCallback(provider string, c Callback, received time.Time) error
+}
+
 // Tx is the unit of work of enrolment.
 type Tx interface {
 	otp.Tx
@@ -141,16 +160,19 @@ type Tx interface {
 	Requests
 	Outbox
 	Vouchers
+	Dossiers
 	Credentials
 	Lists
 	Lifecycle
 	Reminders
 	Renewals
+	Waiting
+	Callbacks
 	// Enrolment returns ErrNotFound for an unknown id. It is locked until commit.
 	Enrolment(id string) (Enrolment, error)
 	// PutEnrolment inserts or replaces; ErrConflict unless e.Version is one more than the stored one (1 for a new one).
 	PutEnrolment(e Enrolment) error
-	// TouchEnrolment replaces what is not sealed (challenge, wrapped key, sealing) without raising the version.
+	// TouchEnrolment replaces what is not sealed (challenge, wrapped key, sealing; not Proofing) without raising the version.
 	TouchEnrolment(e Enrolment) error
 }
 

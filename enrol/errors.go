@@ -25,14 +25,20 @@ var (
 	ErrLocked = otp.ErrLocked
 	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
 	ErrIntegrity = errors.New("enrol: stored record was tampered with")
-	// ErrIdentityDiffers: identity proofing proved other data than the form holds; the DifferenceError names the fields.
-	ErrIdentityDiffers = errors.New("enrol: proven identity differs from the data given")
+	// ErrIdentityDiffers: other data are to be accepted than identity proofing proved.
+	ErrIdentityDiffers = errors.New("enrol: these are not the proven data")
+	// ErrProofingTooOld: the identity was proven too long ago. The enrolment went back to the proofing.
+	ErrProofingTooOld = errors.New("enrol: proof of the identity is too old")
 	// ErrVoucher: no such voucher; check the code.
 	ErrVoucher = errors.New("enrol: voucher is unknown")
 	// ErrVoucherUsed: the voucher was redeemed before.
 	ErrVoucherUsed = errors.New("enrol: voucher is used")
 	// ErrVoucherExpired: the voucher was not redeemed in time.
 	ErrVoucherExpired = errors.New("enrol: voucher has expired")
+	// ErrProduct: no such product in the catalogue, or no longer.
+	ErrProduct = errors.New("enrol: product is not in the catalogue")
+	// ErrVoucherRate: too many wrong voucher codes; the GuessError around it says how long to wait.
+	ErrVoucherRate = errors.New("enrol: too many wrong voucher codes")
 	// ErrShownOnce: the vouchers of this request were made and shown; only their hashes are kept.
 	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
 	// ErrNotRenewable: the credential cannot be renewed now; the RenewalError around it says why.
@@ -63,11 +69,20 @@ var (
 	ErrYears = errors.New("enrol: validity is not offered")
 	// ErrAlgorithm: no keys of this algorithm.
 	ErrAlgorithm = errors.New("enrol: algorithm is not offered")
+	// ErrNotInProduct: the voucher's product does not include this choice.
+	ErrNotInProduct = errors.New("enrol: not included in the product")
+	// ErrOrganisation: not the name or the identifier of an organisation, or given without need.
+	ErrOrganisation = errors.New("enrol: organisation is wrong")
+	// ErrConsent: a required consent is missing; the ConsentError around it names it.
+	ErrConsent = errors.New("enrol: a required consent is missing")
 	// ErrAgreementDiffers: another document is to be accepted than the one that was made.
 	ErrAgreementDiffers = errors.New("enrol: this is not the agreement")
 	// ErrVoucherCode: mistyped voucher code.
 	ErrVoucherCode = errors.New("enrol: voucher code is mistyped")
 )
+
+// BudgetError: the budget of texts of the number, or of the client, is used up for a time that it names.
+type BudgetError = otp.BudgetError
 
 // FieldError says which field of a request is wrong; Err wraps one of the sentinels above and says what to do.
 type FieldError struct {
@@ -116,17 +131,6 @@ func (e *StateError) Error() string {
 
 // Unwrap returns ErrState.
 func (e *StateError) Unwrap() error { return ErrState }
-
-// DifferenceError names the fields in which the proven identity differs. It never holds their values.
-type DifferenceError struct{ Fields []string }
-
-func (e *DifferenceError) Error() string { return fmt.Sprintf("%v: %v", ErrIdentityDiffers, e.Fields) }
-
-// Unwrap returns ErrIdentityDiffers.
-func (e *DifferenceError) Unwrap() error { return ErrIdentityDiffers }
-
-// FieldName returns the first differing field.
-func (e *DifferenceError) FieldName() string { return e.Fields[0] }
 
 // Why a credential cannot be renewed.
 const (

@@ -37,6 +37,7 @@ type answered struct {
 // tables is everything a database would hold. Byte slices in it are never changed in place.
 type tables struct {
 	vouchers     map[string]enrol.Voucher
+	dossiers     map[string]enrol.Dossier
 	enrolments   map[string]enrol.Enrolment
 	credentials  map[credential.ID]credential.Record
 	grants       map[[2]string]credential.Grant
@@ -48,13 +49,15 @@ type tables struct {
 	reminders    map[credential.ID]time.Time
 	renewals     map[string]enrol.Renewal
 	outbox       []sms.Message
+	callbacks    map[[2]string]enrol.Callback
 }
 
 func (t tables) clone() tables {
 	return tables{
-		maps.Clone(t.vouchers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
+		maps.Clone(t.vouchers), maps.Clone(t.dossiers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
 		maps.Clone(t.challenges), maps.Clone(t.locks), maps.Clone(t.certificates), maps.Clone(t.requests),
-		maps.Clone(t.revocations), maps.Clone(t.reminders), maps.Clone(t.renewals), slices.Clone(t.outbox),
+		maps.Clone(t.revocations), maps.Clone(t.reminders), maps.Clone(t.renewals),
+		slices.Clone(t.outbox), maps.Clone(t.callbacks),
 	}
 }
 
@@ -72,6 +75,7 @@ type fakeStore struct {
 func newStore(t testing.TB, now func() time.Time) *fakeStore {
 	return &fakeStore{t: t, now: now, data: tables{
 		map[string]enrol.Voucher{},
+		map[string]enrol.Dossier{},
 		map[string]enrol.Enrolment{},
 		map[credential.ID]credential.Record{},
 		map[[2]string]credential.Grant{},
@@ -83,6 +87,7 @@ func newStore(t testing.TB, now func() time.Time) *fakeStore {
 		map[credential.ID]time.Time{},
 		map[string]enrol.Renewal{},
 		nil,
+		map[[2]string]enrol.Callback{},
 	}}
 }
 
@@ -221,6 +226,10 @@ func (t *fakeTx) Voucher(hash []byte) (enrol.Voucher, error) { return get(t.vouc
 
 func (t *fakeTx) PutVoucher(v enrol.Voucher) error { return put(t, t.vouchers, string(v.Hash), v) }
 
+func (t *fakeTx) Dossier(enrolment string) (enrol.Dossier, error) { return get(t.dossiers, enrolment) }
+
+func (t *fakeTx) PutDossier(d enrol.Dossier) error { return put(t, t.dossiers, d.Enrolment, d) }
+
 func (t *fakeTx) Credential(id credential.ID) (credential.Record, error) {
 	return get(t.credentials, id)
 }
@@ -267,6 +276,40 @@ func (t *fakeTx) TouchEnrolment(e enrol.Enrolment) error {
 func (t *fakeTx) Enrolments(caller, after string, limit int) ([]enrol.Enrolment, error) {
 	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool { return e.Caller == caller && e.ID > after },
 		func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) EnrolmentsIn(state enrol.State, after string, limit int) ([]enrol.Enrolment, error) {
+	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool { return e.State == string(state) && e.ID > after },
+		func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) Overdue(now time.Time, after string, limit int) ([]enrol.Enrolment, error) {
+	over := []string{"issuing", "issued", "rejected", "cancelled", "expired"}
+	return pick(t.enrolments, limit, func(e enrol.Enrolment) bool {
+		return !slices.Contains(over, e.State) && !e.Expires.After(now) && e.ID > after
+	}, func(e enrol.Enrolment) string { return e.ID }), nil
+}
+
+func (t *fakeTx) EnrolmentOf(provider, session string) (string, error) {
+	for _, e := range t.enrolments {
+		if e.Proofing.Provider == provider && e.Proofing.Session == session && session != "" {
+			return e.ID, nil
+		}
+	}
+	return "", errAbsent{}
+}
+
+func (t *fakeTx) Called(provider, event string) (bool, error) {
+	_, ok := t.callbacks[[2]string{provider, event}]
+	return ok, nil
+}
+
+func (t *fakeTx) PutCallback(provider string, c enrol.Callback, _ time.Time) error {
+	k := [2]string{provider, c.Event}
+	if _, ok := t.callbacks[k]; ok {
+		return enrol.ErrConflict
+	}
+	return put(t, t.callbacks, k, c)
 }
 
 func (t *fakeTx) Unfinished(limit int) ([]enrol.Enrolment, error) {

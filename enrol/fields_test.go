@@ -85,8 +85,9 @@ func TestPersonalDataFields(t *testing.T) {
 		t.Errorf("normal form C: %+q, %v", v.Person.GivenName, err)
 	}
 	restore()
-	w.time = time.Date(1998, 5, 13, 0, 0, 0, 0, time.UTC)
-	if err := set(data()); !errors.Is(err, enrol.ErrAge) {
+	young := data()
+	young.BirthDate, young.Identifier = "2008-11-25", "3977600019" // 39776 days after 1899-12-31
+	if err := set(young); !errors.Is(err, enrol.ErrAge) {
 		t.Errorf("one day before the 18th birthday: %v", err)
 	}
 }
@@ -95,7 +96,7 @@ func TestPolishIdentifiers(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
-	v, err := w.Create(ctx, portal, w.request(), w.voucher(), "pl")
+	v, err := w.Create(ctx, portal, w.request(), w.voucher(), "pl", "")
 	w.must(err)
 	_, err = w.SetParameters(ctx, portal, v.ID, w.request(), enrol.Parameters{Years: 2, IdentifierType: "PNO", Algorithm: parameters().Algorithm})
 	w.must(err)
@@ -117,7 +118,7 @@ func TestParameterFields(t *testing.T) {
 	p := newWorld(t).reach(enrol.StateCreated)
 	for field, change := range map[string]func(*enrol.Parameters){
 		"years":           func(q *enrol.Parameters) { q.Years = 0 },
-		"identifier_type": func(q *enrol.Parameters) { q.IdentifierType = "PAS" },
+		"identifier_type": func(q *enrol.Parameters) { q.IdentifierType = "EID" },
 		"algorithm":       func(q *enrol.Parameters) { q.Algorithm = "rsa-1024" },
 	} {
 		q := parameters()
@@ -152,6 +153,8 @@ func TestVouchers(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
+	w.config.Guesses.Person, w.config.Guesses.Caller = 1000, 1000
+	w.start()
 	request := enrol.VoucherRequest{Product: "qes-1y", Years: 1, Count: 50, Expires: w.now().AddDate(1, 0, 0)}
 	codes, err := w.CreateVouchers(ctx, operator, "vouchers", request)
 	w.must(err)
@@ -186,14 +189,14 @@ func TestVouchers(t *testing.T) {
 	}
 
 	redeem := func(code string) error {
-		_, err := w.Create(ctx, portal, w.request(), code, "uk")
+		_, err := w.Create(ctx, portal, w.request(), code, "uk", "")
 		return err
 	}
 	w.must(redeem(" " + strings.ToLower(strings.ReplaceAll(codes[0], "-", " "))))
 	if err := redeem(codes[0]); !errors.Is(err, enrol.ErrVoucherUsed) {
 		t.Error(err)
 	}
-	if _, err := w.Create(ctx, portal, w.request(), codes[1], "de"); !errors.Is(err, enrol.ErrLanguage) {
+	if _, err := w.Create(ctx, portal, w.request(), codes[1], "de", ""); !errors.Is(err, enrol.ErrLanguage) {
 		t.Error(err)
 	}
 	// Every single wrong symbol is noticed before the database is asked.

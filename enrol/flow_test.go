@@ -106,8 +106,8 @@ func TestFromVoucherToCredential(t *testing.T) {
 	want := []string{
 		"voucher.created", "enrolment.created", "enrolment.changed", "enrolment.changed", "enrolment.changed",
 		"code.requested", "code.accepted", "phone.confirmed", "enrolment.changed", "identity.started", "enrolment.changed",
-		"identity.reported", "agreement.prepared", "enrolment.changed", "code.requested", "code.accepted",
-		"agreement.accepted", "enrolment.changed", "agreement.sealed", "key.generated", "certificate.intended",
+		"identity.reported", "agreement.prepared", "enrolment.changed", "agreement.shown", "code.requested", "code.accepted",
+		"agreement.accepted", "consents.given", "enrolment.changed", "agreement.sealed", "key.generated", "certificate.intended",
 		"enrolment.changed", "certificate.issued", "binding.changed", "enrolment.changed", "notice.sent",
 	}
 	var got []string
@@ -136,104 +136,6 @@ func TestLogHoldsNoPersonalData(t *testing.T) {
 	}
 }
 
-// call is one call of the interface on an enrolment, with contents that are right in themselves.
-type call struct {
-	name string
-	do   func(p *person, requestID string) error
-	in   []enrol.State // where it is allowed
-}
-
-func calls() []call {
-	ctx := context.Background()
-	return []call{
-		{"SetParameters", func(p *person, r string) error {
-			_, err := p.SetParameters(ctx, portal, p.id, r, parameters())
-			return err
-		}, []enrol.State{enrol.StateCreated, enrol.StateParameters}},
-		{"SetPersonalData", func(p *person, r string) error {
-			_, err := p.SetPersonalData(ctx, portal, p.id, r, data())
-			return err
-		}, []enrol.State{
-			enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
-		}},
-		{"SendPhoneCode", func(p *person, r string) error {
-			_, _, err := p.SendPhoneCode(ctx, portal, p.id, r)
-			return err
-		}, []enrol.State{enrol.StateData}},
-		{"ConfirmPhone", func(p *person, r string) error {
-			_, err := p.ConfirmPhone(ctx, portal, p.id, r, "000000")
-			return err
-		}, nil},
-		{"StartIdentityProofing", func(p *person, r string) error {
-			_, err := p.StartIdentityProofing(ctx, portal, p.id, r, provider)
-			return err
-		}, []enrol.State{enrol.StatePhone}},
-		{"ReportIdentityResult", func(p *person, r string) error {
-			_, err := p.ReportIdentityResult(ctx, provider, r, p.result())
-			if errors.Is(err, enrol.ErrNotFound) && p.view.ProofingReference == "" {
-				return enrol.ErrState // no proofing was started: nothing is told to the provider
-			}
-			return err
-		}, []enrol.State{enrol.StateProofing, enrol.StateDeferred}},
-		{"SendAgreementCode", func(p *person, r string) error {
-			_, _, err := p.SendAgreementCode(ctx, portal, p.id, r)
-			return err
-		}, []enrol.State{enrol.StateProven}},
-		{"AcceptAgreement", func(p *person, r string) error {
-			_, err := p.AcceptAgreement(ctx, portal, p.id, r, p.view.AgreementSHA256, "000000")
-			return err
-		}, nil},
-		{"Cancel", func(p *person, r string) error {
-			_, err := p.Cancel(ctx, portal, p.id, r)
-			return err
-		}, []enrol.State{
-			enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
-			enrol.StateProven,
-		}},
-	}
-}
-
-func TestEveryCallOutOfOrderIsRefused(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	states := []enrol.State{
-		enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateProven,
-		enrol.StateIssued, enrol.StateCancelled, enrol.StateRejected,
-	}
-	for _, state := range states {
-		var p *person
-		ended := state == enrol.StateCancelled || state == enrol.StateRejected
-		if !ended {
-			p = w.reach(state)
-		}
-		for _, c := range calls() {
-			if slices.Contains(c.in, state) {
-				continue
-			}
-			if ended {
-				p = w.reach(enrol.StateProofing)
-				if state == enrol.StateCancelled {
-					p.got(w.Cancel(context.Background(), portal, p.id, w.request()))
-				} else {
-					r := p.result()
-					r.Outcome = enrol.Negative
-					p.got(w.ReportIdentityResult(context.Background(), provider, w.request(), r))
-				}
-				ended = false
-			}
-			before, events := p.view.Version, len(w.store.events)
-			err := c.do(p, w.request())
-			var wrong *enrol.StateError
-			if !errors.Is(err, enrol.ErrState) || errors.As(err, &wrong) && wrong.State != state {
-				t.Errorf("%s in state %s: %v", c.name, state, err)
-			}
-			if now, err := w.Get(context.Background(), portal, p.id); err != nil || now.Version != before || len(w.store.events) != events {
-				t.Errorf("%s in state %s changed something: %v", c.name, state, err)
-			}
-		}
-	}
-}
-
 func TestStateErrorNamesWhatComesNext(t *testing.T) {
 	t.Parallel()
 	p := newWorld(t).reach(enrol.StateData)
@@ -255,7 +157,7 @@ func TestForeignAndUnknownAnswerAlike(t *testing.T) {
 		_, _, send := w.SendPhoneCode(ctx, "portal-2", id, w.request())
 		_, confirm := w.ConfirmPhone(ctx, "portal-2", id, w.request(), "123456")
 		_, agreement := w.Agreement(ctx, "portal-2", id)
-		_, accept := w.AcceptAgreement(ctx, "portal-2", id, w.request(), []byte("x"), "123456")
+		_, accept := w.AcceptAgreement(ctx, "portal-2", id, w.request(), enrol.Acceptance{SHA256: []byte("x"), Code: "123456"})
 		_, cancel := w.Cancel(ctx, "portal-2", id, w.request())
 		r := p.result()
 		r.Enrolment = id
@@ -285,16 +187,16 @@ func TestSameRequestHasNoSecondEffect(t *testing.T) {
 		Product: "qes", Years: 1, Count: 2, Expires: w.now().AddDate(1, 0, 0),
 	})
 	w.must(err)
-	first, err := w.Create(ctx, portal, "create", codes[0], "uk")
+	first, err := w.Create(ctx, portal, "create", codes[0], "uk", "")
 	w.must(err)
-	second, err := w.Create(ctx, portal, "create", codes[0], "uk")
+	second, err := w.Create(ctx, portal, "create", codes[0], "uk", "")
 	if err != nil || second.ID != first.ID {
 		t.Errorf("%v, %v", second, err)
 	}
-	if _, err := w.Create(ctx, portal, "create", codes[1], "uk"); !errors.Is(err, enrol.ErrRequestReused) {
+	if _, err := w.Create(ctx, portal, "create", codes[1], "uk", ""); !errors.Is(err, enrol.ErrRequestReused) {
 		t.Errorf("other voucher: %v", err)
 	}
-	if other, err := w.Create(ctx, "portal-2", "create", codes[1], "uk"); err != nil || other.ID == first.ID {
+	if other, err := w.Create(ctx, "portal-2", "create", codes[1], "uk", ""); err != nil || other.ID == first.ID {
 		t.Errorf("another caller's request ids are its own: %v", err)
 	}
 
@@ -596,30 +498,6 @@ func TestIdentityResult(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateProofing)
-	for field, change := range map[string]func(*enrol.IdentityResult){
-		"given_name":      func(r *enrol.IdentityResult) { r.Person.GivenName = "Tarasi" },
-		"surname":         func(r *enrol.IdentityResult) { r.Person.Surname = "Ševčenko" },
-		"local_name":      func(r *enrol.IdentityResult) { r.Person.LocalName = "" },
-		"country":         func(r *enrol.IdentityResult) { r.Person.Country = "PL" },
-		"identifier_type": func(r *enrol.IdentityResult) { r.Person.IdentifierType = "PNO" },
-		"identifier":      func(r *enrol.IdentityResult) { r.Person.Identifier = "3184710691" },
-		"birth_date":      func(r *enrol.IdentityResult) { r.BirthDate = "1980-05-15" },
-		"phone":           func(r *enrol.IdentityResult) { r.Phone = "+380501234568" },
-	} {
-		r := p.result()
-		change(&r)
-		_, err := w.ReportIdentityResult(ctx, provider, w.request(), r)
-		var d *enrol.DifferenceError
-		if !errors.As(err, &d) || !errors.Is(err, enrol.ErrIdentityDiffers) || !slices.Equal(d.Fields, []string{field}) {
-			t.Errorf("%s: %v", field, err)
-		}
-		if v, err := w.Get(ctx, portal, p.id); err != nil || v.State != enrol.StateProofing {
-			t.Errorf("%s: %v, %v", field, v.State, err)
-		}
-	}
-	if got := w.store.count("identity.reported"); got != 8 {
-		t.Errorf("%d refusals in the log", got)
-	}
 	for name, r := range map[string]func(*enrol.IdentityResult){
 		"other reference": func(r *enrol.IdentityResult) { r.Reference = "idp-other" },
 		"no reference":    func(r *enrol.IdentityResult) { r.Reference = "" },
@@ -657,10 +535,12 @@ func TestIdentityResult(t *testing.T) {
 	if v, err := w.ReportIdentityResult(ctx, provider, "positive", decomposed); err != nil || v.Version != p.view.Version || len(w.store.events) != events {
 		t.Errorf("the same report again: %v", err)
 	}
-	negative := p.result()
-	negative.Outcome = enrol.Negative
-	if _, err := w.ReportIdentityResult(ctx, provider, w.request(), negative); !errors.Is(err, enrol.ErrState) {
-		t.Errorf("negative after positive: %v", err)
+	for _, o := range []enrol.Outcome{enrol.Positive, enrol.Deferred} {
+		r := p.result()
+		r.Outcome = o
+		if _, err := w.ReportIdentityResult(ctx, provider, w.request(), r); !errors.Is(err, enrol.ErrState) {
+			t.Errorf("%s after positive: %v", o, err)
+		}
 	}
 }
 
@@ -707,7 +587,9 @@ func TestAcceptOnlyThisAgreement(t *testing.T) {
 	p.sendAgreement()
 	code := p.code()
 	other := sha256.Sum256([]byte("another document"))
-	_, err := p.AcceptAgreement(ctx, portal, p.id, p.request(), other[:], code)
+	a := p.acceptance(code)
+	a.SHA256 = other[:]
+	_, err := p.AcceptAgreement(ctx, portal, p.id, p.request(), a)
 	if !errors.Is(err, enrol.ErrAgreementDiffers) {
 		t.Error(err)
 	}
@@ -737,7 +619,7 @@ func TestParallelRedemption(t *testing.T) {
 	errs := make([]error, 100)
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = w.Create(context.Background(), portal, fmt.Sprint("redeem-", i), code, "uk") })
+		wg.Go(func() { _, errs[i] = w.Create(context.Background(), portal, fmt.Sprint("redeem-", i), code, "uk", "") })
 	}
 	wg.Wait()
 	won := 0

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -22,12 +23,17 @@ import (
 const issueTimeout = time.Minute
 
 // AcceptAgreement takes the person's wilful act (EN 319 411-1 REG-6.3.4-08): the digest of the document that was shown,
-// and the code. Key and certificate are made at once; when something interrupts that, the answer is the enrolment in
+// the consents, and the code. Key and certificate are made at once; when something interrupts that, the answer is the enrolment in
 // state issuing, Alarm is told, and Resume or the same request again completes it without asking the person.
 //
 // This file is one sequence. Each numbered step says what a crash right after it leaves behind.
-func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (View, error) {
-	r, err := newRequest(caller, requestID, "AcceptAgreement", id, string(sha256))
+func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID string, a Acceptance) (View, error) {
+	if err := a.Context.check(); err != nil {
+		return View{}, err
+	}
+	r, err := newRequest(caller, requestID, "AcceptAgreement", append([]string{
+		id, string(a.SHA256), a.Context.Address, a.Context.UserAgent, a.Context.Session,
+	}, a.Consents...)...)
 	if err != nil {
 		return View{}, err
 	}
@@ -36,24 +42,15 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 		return View{}, err
 	}
 	taken := false
-	// step 1: one commit counts the try, spends the code, records the acceptance and chooses the credential's id. After
-	// a crash the person is not asked again: the enrolment is in state issuing, which Resume finds.
-	accepted, err := s.answer(ctx, r, id, agreementStep(), code, func(from record, ch otp.Challenge, now time.Time) (change, error) {
-		if !hmac.Equal(sha256, from.sealed.Agreement) {
-			return change{}, &FieldError{"agreement_sha256", fmt.Errorf("%w: show the person the present one", ErrAgreementDiffers)}
-		}
-		to, err := s.next(ctx, from, now, StateIssuing, func(e *sam.Enrolment, row *Enrolment) {
-			e.AcceptedBy, e.AcceptedAt, e.Credential = string(ch.ID), now, credential.ID(chosen)
-			row.Challenge = ""
-		})
-		event := audit.AgreementAccepted{
-			Enrolment: id, Challenge: string(ch.ID), Document: from.sealed.Agreement, Means: credential.FactorSMSCode,
-		}
+	// step 1: one commit counts the try, spends the code, records the acceptance with its evidence and chooses the
+	// credential's id. After a crash the person is not asked again: the enrolment is in state issuing, which Resume finds.
+	accepted, err := s.answer(ctx, r, id, agreementStep(), a.Code, func(from record, ch otp.Challenge, now time.Time) (change, error) {
+		c, err := s.accept(ctx, r, from, ch, a, credential.ID(chosen), now)
 		if err != nil {
 			return change{}, err
 		}
 		taken = true
-		return s.accepting(ctx, change{to: to, events: []audit.Event{event}}, from, ch, code, now)
+		return s.accepting(ctx, c, from, ch, a.Code, now)
 	})
 	if err != nil {
 		return View{}, err
@@ -67,13 +64,49 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 	}
 	done, err := s.finish(ctx, id)
 	switch {
-	case errors.Is(err, ErrIntegrity):
+	case errors.Is(err, ErrIntegrity), errors.Is(err, ErrProofingTooOld):
 		return View{}, err
 	case err != nil:
 		s.Alarm(ctx, "issuing", id, err)
 		return view(accepted), nil
 	}
 	return view(done), nil
+}
+
+// accept decides what the right code of an agreement leads to.
+func (s *Service) accept(ctx context.Context, r request, from record, ch otp.Challenge, a Acceptance, chosen credential.ID, now time.Time) (change, error) {
+	e := from.sealed
+	if !hmac.Equal(a.SHA256, e.Agreement) {
+		return change{}, &FieldError{"agreement_sha256", fmt.Errorf("%w: show the person the present one", ErrAgreementDiffers)}
+	}
+	consents, err := consent(consentsOf(from), a.Consents)
+	if err != nil {
+		return change{}, err
+	}
+	var d Dossier
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		d, err = dossier(tx, from)
+		return err
+	})
+	if err != nil {
+		return change{}, err
+	}
+	if d.Shown.IsZero() {
+		return change{}, &StateError{State: e.State, Next: nextAction(e.State), Hint: "the agreement was not downloaded, so nobody can have read it"}
+	}
+	if d.Evidence, err = s.evidenceOf(r, from, d, ch, a, consents, now); err != nil {
+		return change{}, err
+	}
+	to, err := s.next(ctx, from, now, StateIssuing, func(e *sam.Enrolment, row *Enrolment) {
+		e.AcceptedBy, e.AcceptedAt, e.Credential = string(ch.ID), now, chosen
+		e.Consents, e.Evidence = consents, digest(d.Evidence)
+		row.Challenge = ""
+	})
+	events := []audit.Event{
+		audit.AgreementAccepted{Enrolment: e.ID, Challenge: string(ch.ID), Document: e.Agreement, Means: credential.FactorSMSCode},
+		audit.ConsentsGiven{Enrolment: e.ID, Consents: strings.Join(consents, " "), Evidence: digest(d.Evidence)},
+	}
+	return change{to: to, events: events, also: func(tx Tx) error { return kept(tx, d, ch) }}, err
 }
 
 // finish issues, once in this process at a time. Processes that share a store exclude each other in the transactions:
@@ -106,6 +139,15 @@ func (s *Service) issue(ctx context.Context, id string) (record, error) {
 	}
 	if err := r.sealed.MayIssue(); err != nil {
 		return record{}, err
+	}
+	if len(r.sealed.TBS) == 0 { // no key is made on a proof that is too old, however long the device was away
+		now, err := s.clock()
+		if err != nil {
+			return record{}, err
+		}
+		if s.tooOld(r, now) {
+			return record{}, s.outdate(ctx, r, "", now)
+		}
 	}
 	if len(r.row.Sealing) == 0 {
 		now := s.now()
@@ -195,7 +237,7 @@ func (s *Service) recordSealing(ctx context.Context, r record, tail []byte, now 
 		tx.Append(event)
 		return tx.TouchEnrolment(row)
 	})
-	return record{row: row, sealed: r.sealed}, err
+	return record{row: row, sealed: r.sealed, until: r.until}, err
 }
 
 // recordKey has the certificate prepared and stores it with the key that it is for.
@@ -206,7 +248,7 @@ func (s *Service) recordKey(ctx context.Context, r record, key sam.GeneratedKey)
 	}
 	now := s.now()
 	request := certificateOf(r.sealed, now)
-	request.PublicKey = key.Public
+	request.PublicKey, request.Person = key.Public, personOf(r)
 	intent, err := s.Authority.Prepare(request)
 	if err != nil {
 		return record{}, err

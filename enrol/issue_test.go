@@ -158,7 +158,7 @@ func TestDeviceAway(t *testing.T) {
 			return nil, nil
 		}
 		request := w.request()
-		v, err := w.AcceptAgreement(ctx, portal, p.id, request, p.view.AgreementSHA256, code)
+		v, err := w.AcceptAgreement(ctx, portal, p.id, request, p.acceptance(code))
 		if err != nil || v.State != enrol.StateIssuing || v.NextAction != enrol.ActionAwaitCredential || len(w.alarmed()) != 1 {
 			t.Errorf("%s: %v, %v, %v", name, v.State, err, w.alarmed())
 		}
@@ -166,7 +166,7 @@ func TestDeviceAway(t *testing.T) {
 			t.Errorf("%s: an accepted agreement was cancelled: %v", name, err)
 		}
 		w.repair()
-		v, err = w.AcceptAgreement(ctx, portal, p.id, request, p.view.AgreementSHA256, "000000")
+		v, err = w.AcceptAgreement(ctx, portal, p.id, request, p.acceptance("000000"))
 		if err != nil || v.State != enrol.StateIssued {
 			t.Errorf("%s: the same request again: %v, %v", name, v.State, err)
 		}
@@ -187,7 +187,7 @@ func TestCallerGone(t *testing.T) {
 		}
 		return nil, nil
 	}
-	v, err := w.AcceptAgreement(ctx, portal, p.id, w.request(), p.view.AgreementSHA256, code)
+	v, err := w.AcceptAgreement(ctx, portal, p.id, w.request(), p.acceptance(code))
 	if err != nil || v.State != enrol.StateIssued {
 		t.Errorf("%v, %v", v.State, err)
 	}

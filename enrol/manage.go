@@ -226,7 +226,8 @@ func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client
 		scope = otp.ScopeCaller
 	}
 	now := s.now()
-	return s.once(ctx, r, account, func(tx Tx) error {
+	var lock *otp.Change
+	err = s.once(ctx, r, account, func(tx Tx) error {
 		if _, err := tx.Credential(credential.ID(account)); isNotFound(err) {
 			if err := reopen(tx, account, now); err != nil {
 				return err
@@ -236,12 +237,16 @@ func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client
 		} else if err := reopenRevocation(tx, credential.ID(account), now); err != nil {
 			return err
 		}
-		if err := otp.Unlock(tx, account, client); err != nil {
+		if lock, err = s.Memory.Unlock(tx, account, client); err != nil {
 			return err
 		}
 		tx.Append(audit.CodeUnlocked{Credential: account, Caller: client, Scope: scope})
 		return nil
 	})
+	if err == nil {
+		s.Memory.NoteLocks(lock, now)
+	}
+	return err
 }
 
 // reopen forgets the current code of an enrolment, so that the next one counts as the first.

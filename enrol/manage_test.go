@@ -224,7 +224,7 @@ func TestTexts(t *testing.T) {
 	ctx := context.Background()
 	for language, begins := range map[string]string{"uk": "Код ", "pl": "Kod ", "en": "Code "} {
 		w := newWorld(t)
-		v, err := w.Create(ctx, portal, w.request(), w.voucher(), language)
+		v, err := w.Create(ctx, portal, w.request(), w.voucher(), language, "")
 		w.must(err)
 		p := &person{world: w, id: v.ID}
 		p.got(w.SetParameters(ctx, portal, p.id, w.request(), parameters()))

@@ -19,6 +19,7 @@ import (
 type record struct {
 	row    Enrolment
 	sealed sam.Enrolment
+	until  time.Time // the enrolment may go on
 }
 
 // begin reads the caller's enrolment and whether the request was answered before. Foreign and unknown enrolments are
@@ -32,6 +33,9 @@ func (s *Service) begin(ctx context.Context, r request, id string) (rec record, 
 		row, err = own(tx, r.caller, id)
 		return err
 	})
+	if err == nil && !done {
+		_, err = s.clock()
+	}
 	if err != nil {
 		return record{}, "", false, err
 	}
@@ -61,7 +65,9 @@ func (s *Service) open(ctx context.Context, row Enrolment) (record, error) {
 	if fault := mismatch(row, sealed); fault != "" {
 		return record{}, s.integrity(ctx, "enrolment", row.ID, fmt.Errorf("%w: %s differs from the sealed record", sam.ErrSeal, fault))
 	}
-	return record{row: row, sealed: sealed}, nil
+	r := record{row: row, sealed: sealed}
+	r.until = s.deadline(r)
+	return r, nil
 }
 
 // mismatch names the first column that does not agree with the sealed record, or returns "".
@@ -80,6 +86,7 @@ func mismatch(row Enrolment, e sam.Enrolment) string {
 		{"state", row.State == string(e.State)},
 		{"phone", phone},
 		{"agreement", matches(row.Agreement, e.Agreement)},
+		{"identity report", matches(row.Proofing.Report, e.Identity.Report)},
 		{"wrapped key", matchesOrGone(row.Wrapped, e.Wrapped)},
 		{"public key", matchesOrGone(row.PublicKey, e.SPKI)},
 	} {
@@ -95,6 +102,10 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, sam.ErrStale) &&
 		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, otp.ErrBehind) {
 		return err
+	}
+	var lock *otp.BehindError
+	if errors.As(err, &lock) {
+		kind, subject = "lock", lock.Account
 	}
 	s.Alarm(ctx, kind, subject, err)
 	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: plain(err.Error())}
@@ -115,18 +126,25 @@ func plain(text string) string {
 	return text[:min(len(text), audit.MaxID)]
 }
 
-// in returns a StateError unless the enrolment is in one of the states, and ErrExpired when its time is over.
+// in returns a StateError unless the enrolment is in one of the states, ErrExpired when its time is over, and ErrClock
+// when the clock stands before its last change.
 func (r record) in(now time.Time, states ...State) error {
+	if r.sealed.State == StateExpired {
+		return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
+	}
 	for _, state := range states {
 		if r.sealed.State != state {
 			continue
 		}
-		if !now.Before(r.row.Expires) {
+		if !now.Before(r.until) {
 			return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
+		}
+		if now.Before(r.sealed.At.Add(-maxBack)) {
+			return fmt.Errorf("%w; this enrolment was changed at %s", ErrClock, r.sealed.At.Format(time.RFC3339))
 		}
 		return nil
 	}
-	return &StateError{State: r.sealed.State, Next: nextAction(r.sealed.State)}
+	return &StateError{State: r.sealed.State, Next: r.next()}
 }
 
 // next makes and seals the record that follows r. edit must only set fields.
@@ -140,6 +158,7 @@ func (s *Service) next(ctx context.Context, r record, now time.Time, to State, e
 	if err != nil {
 		return record{}, err
 	}
+	n.until = s.deadline(n)
 	n.row.Version, n.row.State, n.row.Sealed, n.row.Updated = n.sealed.Version, string(to), sealed, now
 	return n, nil
 }
@@ -163,7 +182,10 @@ func (n record) put(tx Tx, r record, by string) error {
 		return err
 	}
 	row := n.row
-	row.Sealing = stored.Sealing // stored on its own, so possibly after r was read
+	row.Sealing = nil
+	if n.sealed.AcceptedBy != "" {
+		row.Sealing = stored.Sealing // stored on its own, so possibly after r was read
+	}
 	if err := tx.PutEnrolment(row); err != nil {
 		return err
 	}
@@ -181,23 +203,29 @@ type change struct {
 	after  []audit.Event
 }
 
-// record writes the change within a transaction.
+// record writes the change within a transaction, and that it answers the request.
 func (c change) record(tx Tx, from record, r request) error {
+	if err := c.apply(tx, from, r.caller); err != nil {
+		return err
+	}
+	return r.put(tx, c.to.row.ID)
+}
+
+// apply writes the change within a transaction. by is the client that asked, empty for the engine itself.
+func (c change) apply(tx Tx, from record, by string) error {
 	for _, e := range c.events {
 		tx.Append(e)
 	}
-	if err := c.to.put(tx, from, r.caller); err != nil {
+	if err := c.to.put(tx, from, by); err != nil {
 		return err
 	}
 	for _, e := range c.after {
 		tx.Append(e)
 	}
 	if c.also != nil {
-		if err := c.also(tx); err != nil {
-			return err
-		}
+		return c.also(tx)
 	}
-	return r.put(tx, c.to.row.ID)
+	return nil
 }
 
 // transit brings an enrolment of the caller one step further: decide, then record what was decided in one transaction.

@@ -26,13 +26,13 @@ type RenewalRequest struct {
 // and unknown credentials are both ErrNotFound. RenewalError says why a credential cannot be renewed; errors of vouchers
 // and parameters are those of Create and SetParameters.
 func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q RenewalRequest) (View, error) {
-	code, err := normalVoucher(q.Voucher)
-	if err != nil {
-		return View{}, err
-	}
 	p := q.Parameters
 	if err := p.check(); err != nil {
 		return View{}, err
+	}
+	code, err := normalVoucher(q.Voucher)
+	if err != nil {
+		return View{}, s.guarded(ctx, caller, "", func() error { return err })
 	}
 	hash := digest([]byte(code))
 	r, err := newRequest(caller, requestID, "CreateRenewal", string(q.Credential), hex.EncodeToString(hash),
@@ -50,8 +50,10 @@ func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q
 			v, err = s.Get(ctx, caller, e.result)
 			return err
 		}
-		v, err = s.createRenewal(ctx, r, e, hash, p)
-		return err
+		return s.guarded(ctx, caller, "", func() (err error) {
+			v, err = s.createRenewal(ctx, r, e, hash, p)
+			return err
+		})
 	})
 	return v, err
 }
@@ -64,7 +66,15 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 	if p.IdentifierType != e.origin.sealed.Type {
 		return View{}, &FieldError{"identifier_type", fmt.Errorf("%w: the renewed certificate names %s", ErrIdentifier, e.origin.sealed.Type)}
 	}
-	first, err := s.renewalOf(ctx, r.caller, e, hash, p, now)
+	voucher, product, err := s.payment(ctx, hash)
+	if err != nil {
+		return View{}, err
+	}
+	p.ForOrganisation = e.origin.sealed.ForOrg
+	if err := product.allows(p); err != nil {
+		return View{}, err
+	}
+	first, err := s.renewalOf(r.caller, e, hash, product.Name, p, now)
 	if err != nil {
 		return View{}, err
 	}
@@ -81,17 +91,21 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 	if err := n.sealed.MayRenew(e.origin.sealed, e.binding); err != nil {
 		return View{}, err
 	}
+	opened, err := s.opened(n.row.ID, language, document)
+	if err != nil {
+		return View{}, err
+	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if err := e.unchanged(tx); err != nil {
 			return err
 		}
-		if err := redeem(tx, hash, n.row.ID, now); err != nil {
-			return err
-		}
-		if err := paidFor(tx, hash, p.Years); err != nil {
+		if err := redeem(tx, voucher, n.row.ID, now); err != nil {
 			return err
 		}
 		if err := tx.PutEnrolment(n.row); err != nil {
+			return err
+		}
+		if err := opened(tx); err != nil {
 			return err
 		}
 		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
@@ -109,18 +123,30 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 	return view(n), err
 }
 
-// renewalOf makes the record of a renewal before its agreement: everything about the person is the original's.
-func (s *Service) renewalOf(ctx context.Context, caller string, e enrolled, voucher []byte, p Parameters, now time.Time) (record, error) {
-	id, err := s.newID("enr-")
-	if err != nil {
-		return record{}, err
-	}
-	var paid Voucher
-	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		paid, err = tx.Voucher(voucher)
+// payment reads a voucher and the product that it pays for.
+func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, error) {
+	var v Voucher
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		v, err = tx.Voucher(hash)
 		return err
 	})
-	if err != nil && !isNotFound(err) { // an unknown one is refused when it is redeemed
+	if isNotFound(err) {
+		return Voucher{}, Product{}, &FieldError{"voucher", ErrVoucher}
+	}
+	if err != nil {
+		return Voucher{}, Product{}, err
+	}
+	p, err := s.product(v.Product, v.Years)
+	if err != nil {
+		return Voucher{}, Product{}, &FieldError{"voucher", err}
+	}
+	return v, p, nil
+}
+
+// renewalOf makes the record of a renewal before its agreement: everything about the person is the original's.
+func (s *Service) renewalOf(caller string, e enrolled, voucher []byte, product string, p Parameters, now time.Time) (record, error) {
+	id, err := s.newID("enr-")
+	if err != nil {
 		return record{}, err
 	}
 	expires := now.Add(s.Life)
@@ -131,10 +157,10 @@ func (s *Service) renewalOf(ctx context.Context, caller string, e enrolled, vouc
 	return record{
 		row: Enrolment{
 			ID: id, Caller: caller, Language: e.row.Language, Phone: e.row.Phone, PhoneSalt: e.row.PhoneSalt,
-			BirthDate: e.origin.row.BirthDate, Created: now, Expires: expires,
+			BirthDate: e.origin.row.BirthDate, Proofing: Proofing{Report: e.origin.row.Proofing.Report}, Created: now, Expires: expires,
 		},
 		sealed: sam.Enrolment{
-			ID: id, Caller: caller, Voucher: voucher, Product: paid.Product, Signatory: origin.Signatory,
+			ID: id, Caller: caller, Voucher: voucher, Product: product, Signatory: origin.Signatory,
 			Years: p.Years, Algorithm: p.Algorithm, Type: p.IdentifierType, ForOrg: origin.ForOrg,
 			Person: origin.Identity.Person, Phone: origin.Phone, Confirmed: origin.Confirmed, Identity: origin.Identity,
 			Renews: e.row.ID, ProofEnds: origin.Identity.At.Add(s.Renewal.ProofAge),
@@ -181,6 +207,17 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// first is in for what a renewal takes from its original and cannot change.
+func (r record) first(now time.Time, states ...State) error {
+	if err := r.in(now, states...); err != nil {
+		return err
+	}
+	if r.sealed.Renews != "" {
+		return &StateError{State: r.sealed.State, Next: r.next(), Hint: "a renewal has the data of the credential that it renews"}
+	}
+	return nil
 }
 
 // renewed reads the credential that an enrolment renews, and the enrolment that led to it, both checked.

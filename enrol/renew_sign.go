@@ -27,14 +27,18 @@ const renewalLife = 2 * time.Minute
 
 // signing is what a renewal's code will authorise; nil for other codes.
 type signing struct {
-	renewal Renewal
-	event   audit.SigningRequested
+	renewal  Renewal
+	event    audit.SigningRequested
+	replaced string // operation that waited for the code before, empty for none
 }
 
 // request stores it with the code that is sent.
 func (g *signing) request(tx Tx) error {
 	if g == nil {
 		return nil
+	}
+	if g.replaced != "" {
+		tx.Append(audit.SigningClosed{Operation: g.replaced, Outcome: audit.OutcomeCancelled})
 	}
 	tx.Append(g.event)
 	return tx.PutRenewal(g.renewal)
@@ -82,7 +86,28 @@ func (s *Service) toSign(ctx context.Context, r record, st step, now time.Time) 
 		Operation: id, Credential: string(h.row.ID), Caller: r.row.Caller, BindingVersion: h.binding.Version,
 		Algorithm: string(scheme), DTBSR: [][]byte{prepared.DTBSR()}, Documents: [][]byte{r.sealed.Agreement}, Enrolment: r.row.ID,
 	}
+	if err != nil {
+		return step{}, nil, err
+	}
+	g.replaced, err = s.replaced(ctx, r)
 	return st.signs(g.renewal, h.row.ID), g, err
+}
+
+// replaced names the operation of the code before, if nobody has answered it: one that was activated is closed already.
+func (s *Service) replaced(ctx context.Context, r record) (string, error) {
+	var n Renewal
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		n, err = tx.Renewal(r.row.ID)
+		return err
+	})
+	if isNotFound(err) || err == nil && len(n.Activation.Seal) > 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the signature of the renewal: %w", err)
+	}
+	_, o, err := s.operationOf(ctx, r)
+	return o.ID, err
 }
 
 // signs makes a step one whose code authorises a signature. Failures lock the credential, as those of signing do.
@@ -261,7 +286,7 @@ func (s *Service) unsigned(ctx context.Context, r record, o sam.Operation, err e
 // lapse brings an accepted renewal back to its acceptance.
 func (s *Service) lapse(ctx context.Context, r record, o sam.Operation) (record, error) {
 	back, err := s.next(ctx, r, s.now(), StateProven, func(e *sam.Enrolment, _ *Enrolment) {
-		e.AcceptedBy, e.AcceptedAt, e.Consents, e.Credential = "", time.Time{}, nil, ""
+		e.AcceptedBy, e.AcceptedAt, e.Consents, e.Evidence, e.Credential = "", time.Time{}, nil, nil, ""
 	})
 	if err != nil {
 		return record{}, err

@@ -168,7 +168,7 @@ func TestRenewalRefused(t *testing.T) {
 		if got := because(err); !strings.Contains(got, c.want) || (err == nil) != (v.ID != "") {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
-		if _, used := w.Create(ctx, portal, w.request(), voucher, "uk"); (used == nil) != (err != nil) {
+		if _, used := w.Create(ctx, portal, w.request(), voucher, "uk", ""); (used == nil) != (err != nil) {
 			t.Errorf("%s: afterwards the voucher says %v", name, used)
 		}
 		w.config.Renewal = rules

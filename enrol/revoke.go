@@ -212,7 +212,7 @@ func (s *Service) SendRevocationCode(ctx context.Context, caller, requestID stri
 	if err != nil {
 		return CodeSent{}, err
 	}
-	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: phone, Sent: ch.Sent}, nil
+	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: phone, Sent: ch.Sent, Digits: s.Limits.Digits}, nil
 }
 
 // RevokeWithCode revokes a credential with the code that the person got, for good. The reason is one of the person's;

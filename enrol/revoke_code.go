@@ -3,6 +3,7 @@ package enrol
 import (
 	"context"
 	"crypto/hmac"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,6 +66,11 @@ func (s *Service) sendRevocation(ctx context.Context, r request, e enrolled, fre
 	if err != nil {
 		return otp.Challenge{}, err
 	}
+	numbers := s.Trust.Recipients(e.row.Phone, now)
+	giveBack, err := s.Limits.Spend(s.Memory, numbers, r.caller, now)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
 	var ch otp.Challenge
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if err := e.unchanged(tx); err != nil {
@@ -75,7 +81,7 @@ func (s *Service) sendRevocation(ctx context.Context, r request, e enrolled, fre
 			return err
 		}
 		request := otp.Request{Previous: previous, Account: made.Account, Caller: made.Caller, Fresh: fresh}
-		if ch, err = s.turn(tx, request, made, now); err != nil {
+		if ch, err = s.turn(tx, request, made, numbers[0], now); err != nil {
 			return err
 		}
 		if ch.ID != previous {
@@ -91,6 +97,9 @@ func (s *Service) sendRevocation(ctx context.Context, r request, e enrolled, fre
 		}
 		return r.put(tx, string(ch.ID))
 	})
+	if err != nil && !errors.Is(err, ErrOutcomeUnknown) {
+		giveBack()
+	}
 	return ch, s.integrity(ctx, "challenge", string(e.challenge), err)
 }
 

@@ -29,6 +29,8 @@ type Trust interface {
 	Generate(ctx context.Context, enrolment credential.Sealed) (sam.GeneratedKey, error)
 	// Raise makes bindings of id below version stale.
 	Raise(id credential.ID, version uint64)
+	// Recipients returns the pseudonyms of a phone number on the day of now and on the one before.
+	Recipients(phone string, now time.Time) []string
 	Graves
 	Operations
 	Door
@@ -102,7 +104,7 @@ type RenewalRules struct {
 	Notice   time.Duration // before the end of the certificate: when the person is told, once
 }
 
-// Config wires a Service. All fields but TestMode, Parts and Renewal are required.
+// Config wires a Service. All fields but TestMode, Parts, Proofers and Renewal are required.
 type Config struct {
 	Store     Store
 	Trust     Trust
@@ -110,15 +112,22 @@ type Config struct {
 	Seal      SealKey
 	Memory    *otp.Memory
 	Limits    otp.Limits
-	Provider  agreement.Provider // who issues, as the agreement names it; its PDSURL is taken from PDS
+	Products  []Product          // the catalogue
+	Guesses   GuessLimits        // of wrong voucher codes
+	Provider  agreement.Provider // who issues, as the agreement names it; its PDSURL, PDSSHA256 and Issuer are filled in
 	PDS       map[string]string  // URL of the PKI disclosure statement by language; en stands for those that are missing
+	PDSSHA256 map[string][]byte  // SHA-256 of each, where it is pinned; may be nil
 	Terms     agreement.Terms    // what the person accepts
 	TestMode  bool               // the agreement says that the certificate is a test and worth nothing
 	Life      time.Duration      // of an enrolment, from voucher to acceptance
-	Renewal   RenewalRules
-	Parts     int // of the phone network that a text may take; 0: sms.DefaultParts
-	Now       func() time.Time
-	Rand      io.Reader
+	Parts     int                // of the phone network that a text may take; 0: sms.DefaultParts
+	// Proofers are the identity providers that are asked over the network, by name. All others report by themselves.
+	Proofers     map[string]Provider
+	ProofAge     time.Duration // longest time from the proof of the identity to the making of the key
+	DeferredLife time.Duration // how long a deferred result is waited for
+	Now          func() time.Time
+	Rand         io.Reader
+	Renewal      RenewalRules
 	// Alarm is told what the operator has to look at: a broken seal, an issuing that stopped. It must not block.
 	Alarm func(ctx context.Context, kind, subject string, err error)
 }
@@ -126,12 +135,16 @@ type Config struct {
 // Service is the use case. It is safe for concurrent use; several processes may share one Store.
 type Service struct {
 	Config
-	flight singleflight.Group // of issuing, by enrolment: one process makes one key
-	first  sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
+	flight  singleflight.Group // of issuing, by enrolment: one process makes one key
+	guesses *guesses           // wrong voucher codes of the last minutes
+	first   sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
 
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made
 	revoked map[string]bool // serial numbers that every list must hold
+	latest  time.Time       // that was seen on the clock or in the log
+
+	lookout lookout
 }
 
 // New checks the wiring.
@@ -141,13 +154,18 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("enrol: store, trust core, authority and memory of codes are required")
 	case c.Now == nil || c.Rand == nil || c.Alarm == nil:
 		return nil, errors.New("enrol: clock, randomness and alarm are required")
+	case c.ProofAge <= 0 || c.DeferredLife <= 0:
+		return nil, errors.New("enrol: age of a proof and life of a deferred result must be positive")
 	case c.Life <= 0 || c.Limits.Life <= 0 || c.Limits.Tries <= 0 || c.Limits.Codes <= 0:
 		return nil, errors.New("enrol: life of an enrolment and limits of codes must be positive")
+	}
+	if err := errors.Join(checkCatalogue(c.Products), c.Guesses.check()); err != nil {
+		return nil, err
 	}
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, revoked: map[string]bool{}}, nil
+	return &Service{Config: c, revoked: map[string]bool{}, guesses: newGuesses(c.Guesses), lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.

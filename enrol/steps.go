@@ -16,54 +16,81 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 )
 
-// Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. Errors:
-// ErrVoucherCode (mistyped), ErrVoucher, ErrVoucherUsed, ErrVoucherExpired, ErrLanguage.
-func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language string) (View, error) {
-	code, err := normalVoucher(voucherCode)
+// Create redeems a voucher: of many who try the same one at the same time exactly one gets the enrolment. person is the
+// portal's key of the person, for which wrong codes are counted, or empty. Errors: ErrVoucherCode (mistyped), ErrVoucher,
+// ErrVoucherUsed, ErrVoucherExpired, ErrVoucherRate, ErrProduct, ErrLanguage.
+func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language, person string) (View, error) {
+	if languages := agreement.Languages(); !slices.Contains(languages, language) {
+		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
+	}
+	person, err := guesser(caller, person)
 	if err != nil {
 		return View{}, err
 	}
-	if languages := agreement.Languages(); !slices.Contains(languages, language) {
-		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
+	code, err := normalVoucher(voucherCode)
+	if err != nil {
+		return View{}, s.guarded(ctx, caller, person, func() error { return err })
 	}
 	hash := digest([]byte(code))
 	r, err := newRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)
 	if err != nil {
 		return View{}, err
 	}
-	n, err := s.created(ctx, caller, hash, language)
+	var earlier string
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		earlier, _, err = r.answered(tx)
+		return err
+	})
 	if err != nil {
 		return View{}, err
 	}
-	var earlier string
+	var v View
+	if earlier == "" {
+		err = s.guarded(ctx, caller, person, func() error {
+			return again(ctx, func() (err error) {
+				v, earlier, err = s.redeemed(ctx, r, hash, language)
+				return err
+			})
+		})
+	}
+	if earlier != "" && err == nil {
+		return s.Get(ctx, caller, earlier)
+	}
+	return v, err
+}
+
+// redeemed makes the enrolment that a voucher pays for; earlier is the one of the same request, made meanwhile.
+func (s *Service) redeemed(ctx context.Context, r request, hash []byte, language string) (v View, earlier string, err error) {
+	voucher, product, err := s.payment(ctx, hash)
+	if err != nil {
+		return View{}, "", err
+	}
+	n, err := s.created(ctx, r.caller, hash, product.Name, language)
+	if err != nil {
+		return View{}, "", err
+	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		var done bool
 		if earlier, done, err = r.answered(tx); err != nil || done {
 			return err
 		}
-		if err := redeem(tx, hash, n.row.ID, n.sealed.At); err != nil {
+		if err := redeem(tx, voucher, n.row.ID, n.sealed.At); err != nil {
 			return err
 		}
 		if err := tx.PutEnrolment(n.row); err != nil {
 			return err
 		}
-		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: caller})
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
 		tx.Append(audit.EnrolmentChanged{
-			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: caller, Record: digest(n.row.Sealed.Record),
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.caller, Record: digest(n.row.Sealed.Record),
 		})
 		return r.put(tx, n.row.ID)
 	})
-	if err != nil {
-		return View{}, err
-	}
-	if earlier != "" {
-		return s.Get(ctx, caller, earlier)
-	}
-	return view(n), nil
+	return view(n), earlier, err
 }
 
 // created makes the first sealed record of an enrolment.
-func (s *Service) created(ctx context.Context, caller string, voucher []byte, language string) (record, error) {
+func (s *Service) created(ctx context.Context, caller string, voucher []byte, product, language string) (record, error) {
 	id, err := s.newID("enr-")
 	if err != nil {
 		return record{}, err
@@ -75,14 +102,14 @@ func (s *Service) created(ctx context.Context, caller string, voucher []byte, la
 	now := s.now()
 	first := record{
 		row:    Enrolment{ID: id, Caller: caller, Language: language, Created: now, Expires: now.Add(s.Life)},
-		sealed: sam.Enrolment{ID: id, Caller: caller, Voucher: voucher, Signatory: signatory},
+		sealed: sam.Enrolment{ID: id, Caller: caller, Voucher: voucher, Product: product, Signatory: signatory},
 	}
 	return s.next(ctx, first, now, StateCreated, func(*sam.Enrolment, *Enrolment) {})
 }
 
-// redeem spends a voucher for an enrolment.
-func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
-	v, err := tx.Voucher(hash)
+// redeem spends a voucher, as it was read before, for an enrolment.
+func redeem(tx Tx, read Voucher, enrolment string, now time.Time) error {
+	v, err := tx.Voucher(read.Hash)
 	switch {
 	case isNotFound(err):
 		return &FieldError{"voucher", ErrVoucher}
@@ -92,6 +119,8 @@ func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
 		return &FieldError{"voucher", ErrVoucherUsed}
 	case !now.Before(v.Expires):
 		return &FieldError{"voucher", ErrVoucherExpired}
+	case v.Product != read.Product || v.Years != read.Years:
+		return ErrConflict
 	}
 	v.Enrolment = enrolment
 	return tx.PutVoucher(v)
@@ -99,28 +128,52 @@ func redeem(tx Tx, hash []byte, enrolment string, now time.Time) error {
 
 // Parameters of the certificate.
 type Parameters struct {
-	Years          uint8  // validity, at most what the voucher pays for
-	IdentifierType string // PNO (personal number) or TIN (tax number), EN 319 412-1 clause 5.1.3
-	Algorithm      credential.Algorithm
+	Years           uint8  // validity, at most what the voucher pays for
+	IdentifierType  string // PNO (personal number), TIN (tax number), PAS (passport), IDC (identity card), EN 319 412-1 clause 5.1.3
+	Algorithm       credential.Algorithm
+	ForOrganisation bool // the certificate names the organisation that the person acts for
 }
 
-// SetParameters chooses what kind of certificate it will be. It can be called again until personal data are given.
+// SetParameters chooses what kind of certificate it will be. It can be called again until the agreement is accepted; what
+// was done on the former parameters is then void, and the person gives their data again.
 func (s *Service) SetParameters(ctx context.Context, caller, id, requestID string, p Parameters) (View, error) {
 	if err := p.check(); err != nil {
 		return View{}, err
 	}
-	r, err := newRequest(caller, requestID, "SetParameters", id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm))
+	body := []string{id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm)}
+	if p.ForOrganisation {
+		body = append(body, "for an organisation")
+	}
+	r, err := newRequest(caller, requestID, "SetParameters", body...)
 	if err != nil {
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		if err := from.in(now, StateCreated, StateParameters); err != nil {
+		if err := from.first(now, append(correctable(), StateCreated)...); err != nil {
 			return change{}, err
 		}
-		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, _ *Enrolment) {
-			e.Years, e.Type, e.Algorithm = p.Years, p.IdentifierType, p.Algorithm
+		product, paid := unnamed(), func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }
+		if from.sealed.Product != "" {
+			paid = func(Tx) error { return nil }
+			var err error
+			if product, err = s.product(from.sealed.Product, 0); err != nil {
+				return change{}, &FieldError{"enrolment_id", err}
+			}
+		}
+		if err := product.allows(p); err != nil {
+			return change{}, err
+		}
+		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, row *Enrolment) {
+			unprove(from, e, row)
+			e.Confirmed = ""
+			e.Years, e.Type, e.Algorithm, e.ForOrg = p.Years, p.IdentifierType, p.Algorithm, p.ForOrganisation
 		})
-		return change{to: to, also: func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }}, err
+		return change{to: to, also: func(tx Tx) error {
+			if err := void(tx, from.row.Challenge, now); err != nil {
+				return err
+			}
+			return paid(tx)
+		}}, err
 	})
 }
 
@@ -128,14 +181,15 @@ func (p Parameters) check() error {
 	switch {
 	case p.Years < 1 || p.Years > maxYears:
 		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
-	case p.IdentifierType != "PNO" && p.IdentifierType != "TIN":
-		return &FieldError{"identifier_type", fmt.Errorf("%w: choose PNO or TIN", ErrIdentifier)}
+	case !slices.Contains(identifierTypes(), p.IdentifierType):
+		return &FieldError{"identifier_type", fmt.Errorf("%w: choose one of %v", ErrIdentifier, identifierTypes())}
 	case len(p.Algorithm.Schemes()) == 0:
 		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072)}
 	}
 	return nil
 }
 
+// paidFor holds the years against the voucher of an enrolment that began before there was a catalogue.
 func paidFor(tx Tx, voucher []byte, years uint8) error {
 	v, err := tx.Voucher(voucher)
 	if err != nil {
@@ -149,27 +203,35 @@ func paidFor(tx Tx, voucher []byte, years uint8) error {
 
 // PersonalData as the person types them.
 type PersonalData struct {
-	GivenName  string // Latin letters, as in the travel document (ICAO Doc 9303)
-	Surname    string
-	LocalName  string // full name in the person's own script
-	Country    string // ISO 3166-1 alpha-2, of the identifier
-	Identifier string // of the type chosen by SetParameters
-	BirthDate  string // YYYY-MM-DD
-	Phone      string // E.164
+	GivenName      string // Latin letters, as in the travel document (ICAO Doc 9303)
+	Surname        string
+	LocalName      string // full name in the person's own script
+	Country        string // ISO 3166-1 alpha-2, of the identifier
+	Identifier     string // of the type chosen by SetParameters
+	BirthDate      string // YYYY-MM-DD
+	Phone          string // E.164
+	Organisation   string // registered name; exactly when the parameters say ForOrganisation
+	OrganisationID string // EN 319 412-1 clause 5.1.4, e.g. VATPL-5260250274
 }
 
-// SetPersonalData takes the data that identity proofing will have to prove. Until it has, the person can correct them:
-// a phone confirmed before is then to be confirmed again, and a proofing under way is void.
+// SetPersonalData takes the data that identity proofing will have to prove. Until the agreement is accepted the person can
+// correct them: a phone confirmed before is then to be confirmed again; proofing, agreement and its code are void.
 func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID string, d PersonalData) (View, error) {
 	d = d.normal()
-	r, err := newRequest(caller, requestID, "SetPersonalData", id,
-		d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone)
+	body := []string{id, d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone}
+	if d.Organisation != "" || d.OrganisationID != "" {
+		body = append(body, d.Organisation, d.OrganisationID)
+	}
+	r, err := newRequest(caller, requestID, "SetPersonalData", body...)
 	if err != nil {
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		err := from.in(now, StateParameters, StateData, StatePhone, StateProofing, StateDeferred)
+		err := from.first(now, correctable()...)
 		if err != nil {
+			return change{}, err
+		}
+		if err := d.organisation(from.sealed.ForOrg); err != nil {
 			return change{}, err
 		}
 		person, err := d.check(from.sealed.Type, now)
@@ -186,12 +248,29 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 			return change{}, err
 		}
 		to, err := s.next(ctx, from, now, StateData, func(e *sam.Enrolment, row *Enrolment) {
-			e.Person, e.Phone = person, sam.PhoneCommitment(salt, d.Phone)
-			e.Confirmed, e.Identity = "", sam.Identity{}
+			unprove(from, e, row)
+			e.Person, e.Phone, e.Confirmed = person, sam.PhoneCommitment(salt, d.Phone), ""
 			row.Phone, row.PhoneSalt, row.BirthDate = d.Phone, salt, d.BirthDate
 		})
 		return change{to: to, also: func(tx Tx) error { return void(tx, from.row.Challenge, now) }}, err
 	})
+}
+
+// correctable are the states in which the person may still change what they said: all from the parameters to the
+// acceptance of the agreement.
+func correctable() []State {
+	return []State{StateParameters, StateData, StatePhone, StateProofing, StateDeferred, StateReview, StateProven}
+}
+
+// unprove takes back what identity proofing proved and everything that rests on it. A code of the agreement is no longer
+// the current one; a phone's stays, so that corrections do not buy more codes.
+func unprove(from record, e *sam.Enrolment, row *Enrolment) {
+	e.Identity, e.Agreement = sam.Identity{}, nil
+	e.AcceptedBy, e.AcceptedAt, e.Consents, e.Credential = "", time.Time{}, nil, ""
+	row.Agreement, row.Proofing = nil, Proofing{}
+	if from.sealed.State == StateProven {
+		row.Challenge = ""
+	}
 }
 
 // void ends a challenge whose subject is gone. It stays the enrolment's current one, so that the next code counts as
@@ -219,10 +298,7 @@ func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (Vie
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		states := []State{
-			StateCreated, StateParameters, StateData, StatePhone, StateProofing, StateDeferred, StateProven,
-		}
-		if !slices.Contains(states, from.sealed.State) {
+		if !slices.Contains(append(correctable(), StateCreated), from.sealed.State) {
 			return change{}, from.in(now)
 		}
 		to, err := s.next(ctx, from, now, StateCancelled, func(*sam.Enrolment, *Enrolment) {})

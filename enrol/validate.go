@@ -20,7 +20,7 @@ const (
 
 // normal brings texts into Unicode normal form C: how a keyboard composes a letter must not make another name.
 func (d PersonalData) normal() PersonalData {
-	for _, s := range []*string{&d.GivenName, &d.Surname, &d.LocalName} {
+	for _, s := range []*string{&d.GivenName, &d.Surname, &d.LocalName, &d.Organisation} {
 		*s = norm.NFC.String(*s)
 	}
 	return d
@@ -47,14 +47,17 @@ func (d PersonalData) check(identifierType string, now time.Time) (Person, error
 	return Person{
 		GivenName: d.GivenName, Surname: d.Surname, LocalName: d.LocalName,
 		Country: d.Country, IdentifierType: identifierType, Identifier: d.Identifier,
+		Organisation: d.Organisation, OrganisationID: d.OrganisationID,
 	}, nil
 }
 
-// latinName accepts a name as a travel document prints it: Latin letters, single blanks, hyphens and apostrophes.
-// Look-alikes that only compatibility maps to a letter, such as full-width forms, are no letters of a document.
+// latinName accepts a name as a travel document prints it: Latin letters, single blanks, hyphens and apostrophes. It is
+// taken as it is, never transliterated (EN 319 412-2 NAT-4.2.4-12). Look-alikes that only compatibility maps to a letter,
+// such as full-width forms, and signs of phonetics are no letters of a document.
 func latinName(s string) error {
 	if err := name(s, maxName, func(r rune) bool {
-		return unicode.Is(unicode.Latin, r) && (unicode.IsUpper(r) || unicode.IsLower(r))
+		ofNames := r <= 0x024f || r >= 0x1e00 && r <= 0x1eff // Basic Latin to Extended-B, Extended Additional
+		return ofNames && unicode.Is(unicode.Latin, r) && (unicode.IsUpper(r) || unicode.IsLower(r))
 	}, " -'’"); err != nil {
 		return err
 	}
@@ -64,24 +67,15 @@ func latinName(s string) error {
 	return nil
 }
 
-// localName accepts a full name in any one script.
+// localName accepts a full name in any one script. Accents are part of their letter, as normal form C writes them; those
+// that stay loose could be stacked, and no reader would see the same name.
 func localName(s string) error {
 	var script *unicode.RangeTable
 	err := name(s, maxLocal, func(r rune) bool {
-		if unicode.IsMark(r) {
-			return true
+		if script == nil && unicode.IsLetter(r) {
+			script = scriptOf(r)
 		}
-		if !unicode.IsLetter(r) {
-			return false
-		}
-		if script == nil {
-			for _, t := range unicode.Scripts {
-				if unicode.Is(t, r) {
-					script = t
-				}
-			}
-		}
-		return script != nil && unicode.Is(script, r)
+		return unicode.IsLetter(r) && script != nil && unicode.Is(script, r)
 	}, " -'’ʼ.")
 	if err == nil && !norm.NFKC.IsNormalString(s) {
 		return fmt.Errorf("%w: use plain letters of one script", ErrName)
@@ -103,7 +97,7 @@ func name(s string, longest int, letter func(rune) bool, marks string) error {
 		case isMark && between && r != ' ': // "O.-K" has two marks, "A. B" a blank after one
 			return fmt.Errorf("%w: a mark must follow a letter", ErrName)
 		case isMark:
-		case unicode.IsMark(r) && between, !letter(r):
+		case !letter(r):
 			return fmt.Errorf("%w: letters as in the document, blank, hyphen and apostrophe only", ErrName)
 		}
 		between = isMark

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -17,6 +18,8 @@ type (
 	State = sam.State
 	// Outcome of identity proofing.
 	Outcome = sam.Outcome
+	// Consent is one thing that the agreement asks the person to agree to.
+	Consent = agreement.Consent
 )
 
 // States of an enrolment, in order; rejected, cancelled and expired are ends as issued is.
@@ -92,15 +95,21 @@ type View struct {
 	State             State
 	NextAction        Action
 	Language          string // ISO 639-1
+	Product           string // that the voucher paid for
 	Years             uint8
-	IdentifierType    string // PNO or TIN
+	IdentifierType    string // PNO, TIN, PAS or IDC
 	Algorithm         credential.Algorithm
+	ForOrganisation   bool
 	Person            Person
 	MaskedPhone       string
 	ProofingReference string // by which the identity provider reports its result
 	Outcome           Outcome
 	AgreementSHA256   []byte
 	Renews            credential.ID // the credential that this one renews, empty for a first one
+	Proofing          ProofingView
+	NextText          string        // what happens next, for the person, in Language
+	Consents          []Consent     // that the agreement asks for; none before it is made
+	Given             []string      // names of the consents given, from the acceptance on
 	Credential        credential.ID // once issued
 	Serial            string        // of the certificate, lower-case hex; once issued
 	Expires           time.Time     // until when the agreement must be accepted
@@ -108,13 +117,49 @@ type View struct {
 	Updated           time.Time
 }
 
+// ProofingView is what identity proofing wants of the person, and what it came to where they have to look at it.
+type ProofingView struct {
+	Provider     string
+	URL          string    // where the person proves who they are, while a session waits
+	Expires      time.Time // of the session; zero where the provider does not say
+	Reason       Reason    // why there is no agreement; empty otherwise
+	Fields       []string  // that the reason is about
+	Proven       Person    // the data of a positive result, in state review and after
+	BirthDate    string    // the same, YYYY-MM-DD
+	ReportSHA256 []byte    // of everything that was reported: what AcceptProvenData takes
+}
+
+// next says what the enrolment waits for. Whoever was sent back to the data has to change them first.
+func (r record) next() Action {
+	if r.sealed.State == StateData && r.row.Proofing.Reason != "" {
+		return ActionSetPersonalData
+	}
+	return nextAction(r.sealed.State)
+}
+
+func (r record) proofing() ProofingView {
+	p := r.row.Proofing
+	v := ProofingView{Provider: r.sealed.Identity.Provider, Reason: p.Reason, Fields: p.fields()}
+	switch r.sealed.State {
+	case StateProofing:
+		v.URL, v.Expires = p.URL, p.Expires
+	case StateReview, StateProven, StateIssuing, StateIssued:
+		v.Proven, v.BirthDate, v.ReportSHA256 = r.sealed.Identity.Person, provenBirthDate(p.Report), r.sealed.Identity.Report
+	}
+	return v
+}
+
 func view(r record) View {
 	e := r.sealed
 	v := View{
-		ID: e.ID, Version: e.Version, State: e.State, NextAction: nextAction(e.State), Language: r.row.Language, Years: e.Years,
-		IdentifierType: e.Type, Algorithm: e.Algorithm, Person: e.Person, MaskedPhone: mask(r.row.Phone),
+		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
+		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement, Renews: e.Renews,
-		Expires: r.row.Expires, Created: r.row.Created, Updated: e.At,
+		NextText: r.nextText(), Given: e.Consents,
+		Expires: r.until, Created: r.row.Created, Updated: e.At,
+	}
+	if len(e.Agreement) > 0 {
+		v.Consents = consentsOf(r)
 	}
 	if e.State == StateIssued {
 		v.Credential, v.Serial = e.Credential, e.Serial

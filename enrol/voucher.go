@@ -14,8 +14,8 @@ import (
 
 // VoucherRequest says what vouchers are to be made.
 type VoucherRequest struct {
-	Product string // identifier of what was sold, e.g. "qes-1y"
-	Years   uint8  // longest validity they pay for, 1 to 3
+	Product string // of the catalogue, e.g. "qes-1y"; with Years its name without the ending, e.g. "qes"
+	Years   uint8  // longest validity, as the product has it; 0: whatever it has
 	Count   int    // 1 to 1000
 	Expires time.Time
 }
@@ -36,6 +36,13 @@ func (s *Service) CreateVouchers(ctx context.Context, caller, requestID string, 
 	if err := v.check(now); err != nil {
 		return nil, err
 	}
+	product, err := s.product(v.Product, v.Years)
+	if err != nil {
+		return nil, &FieldError{"product", err}
+	}
+	if v.Years != 0 && v.Years != product.Years {
+		return nil, &FieldError{"years", fmt.Errorf("%w: %s is for %d", ErrYears, product.Name, product.Years)}
+	}
 	r, err := newRequest(caller, requestID, "CreateVouchers", v.Product, strconv.Itoa(int(v.Years)), strconv.Itoa(v.Count), v.Expires.UTC().String())
 	if err != nil {
 		return nil, err
@@ -50,7 +57,7 @@ func (s *Service) CreateVouchers(ctx context.Context, caller, requestID string, 
 		code := voucherCode(b)
 		codes[i] = groups(code)
 		vouchers[i] = Voucher{
-			Hash: digest([]byte(code)), Product: v.Product, Years: v.Years,
+			Hash: digest([]byte(code)), Product: product.Name, Years: product.Years,
 			Expires: v.Expires.UTC().Truncate(time.Microsecond), Created: now, Caller: caller,
 		}
 	}
@@ -83,7 +90,7 @@ func (v VoucherRequest) check(now time.Time) error {
 	switch {
 	case !audit.ValidID(v.Product):
 		return &FieldError{"product", fmt.Errorf("%w: give an identifier such as qes-1y", ErrField)}
-	case v.Years < 1 || v.Years > maxYears:
+	case v.Years > maxYears:
 		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
 	case v.Count < 1 || v.Count > maxVouchers:
 		return &FieldError{"count", fmt.Errorf("%w: 1 to %d at a time", ErrField, maxVouchers)}

@@ -146,9 +146,10 @@ func newWorld(t testing.TB) *world {
 	w.store = newStore(t, w.now)
 	w.config = enrol.Config{
 		Store: w.store, Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
-		PDS:     map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
+		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
+		Life: 30 * 24 * time.Hour, ProofAge: 10 * 24 * time.Hour, DeferredLife: 5 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
+		Products: catalogue(), Guesses: enrol.DefaultGuessLimits(),
 		Renewal: enrol.RenewalRules{Window: 60 * 24 * time.Hour, ProofAge: 400 * 24 * time.Hour, Notice: 30 * 24 * time.Hour},
-		Life:    30 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Alarm: func(_ context.Context, kind, subject string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -220,6 +221,18 @@ func (w *world) authorities() {
 	w.config.Seal = enrol.SealKey{Signer: sealKey, Chain: [][]byte{seal.DER, made.DER, der}}
 }
 
+// catalogue has a private product for each number of years, one that must name an organisation and one that may.
+func catalogue() []enrol.Product {
+	algorithms, kinds := []credential.Algorithm{credential.ECDSAP256, credential.RSA3072}, []string{"PNO", "TIN", "PAS", "IDC"}
+	return []enrol.Product{
+		{Name: "qes-1y", Years: 1, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationNone},
+		{Name: "qes-2y", Years: 2, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationNone},
+		{Name: "qes-3y", Years: 3, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationNone},
+		{Name: "org-3y", Years: 3, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationRequired},
+		{Name: "narrow", Years: 1, Algorithms: algorithms[:1], Identifiers: kinds[2:3], Organisation: enrol.OrganisationOptional},
+	}
+}
+
 func testProvider() agreement.Provider {
 	return agreement.Provider{
 		Name: "Example QTSP", RegistrationID: "VATPL-5260250274", Address: "ul. Przykładowa 1, 00-001 Warszawa",
@@ -276,7 +289,7 @@ func (p *person) got(v enrol.View, err error) {
 func (w *world) reach(state enrol.State) *person {
 	w.Helper()
 	ctx := context.Background()
-	v, err := w.Create(ctx, portal, w.request(), w.voucher(), cmp.Or(w.language, "uk"))
+	v, err := w.Create(ctx, portal, w.request(), w.voucher(), cmp.Or(w.language, "uk"), "")
 	w.must(err)
 	p := &person{world: w, id: v.ID, view: v}
 	for _, step := range []func(){
@@ -312,16 +325,26 @@ func (p *person) newPhone() enrol.CodeSent {
 	return sent
 }
 
+// sendAgreement shows the agreement, as nobody can accept what they have not seen, and sends its code.
 func (p *person) sendAgreement() enrol.CodeSent {
 	p.Helper()
+	_, err := p.Agreement(context.Background(), portal, p.id)
+	p.must(err)
 	_, sent, err := p.SendAgreementCode(context.Background(), portal, p.id, p.request())
 	p.must(err)
 	return sent
 }
 
 func (p *person) accept(code string) (enrol.View, error) {
-	return p.AcceptAgreement(context.Background(), portal, p.id, p.request(), p.view.AgreementSHA256, code)
+	return p.AcceptAgreement(context.Background(), portal, p.id, p.request(), p.acceptance(code))
 }
+
+// acceptance is what a portal hands on of a person who agrees to everything that must be agreed to.
+func (p *person) acceptance(code string) enrol.Acceptance {
+	return enrol.Acceptance{SHA256: p.view.AgreementSHA256, Consents: required(), Code: code}
+}
+
+func required() []string { return []string{"data", "obligations", "device", "records"} }
 
 func (p *person) result() enrol.IdentityResult {
 	d := data()
@@ -362,4 +385,14 @@ func (p *person) code() string {
 func wrong(code string) string {
 	last := code[len(code)-1]
 	return code[:len(code)-1] + string('0'+(last-'0'+1)%10)
+}
+
+// newest composes the newest message, or says that there is none that could be sent.
+func (w *world) newest() (text sms.Text, err error) {
+	var all []sms.Message
+	w.store.write(func(t *tables) { all = t.outbox })
+	if len(all) == 0 {
+		return sms.Text{}, errors.New("no message")
+	}
+	return w.text()
 }

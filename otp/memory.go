@@ -5,11 +5,16 @@ import (
 	"time"
 )
 
-// Memory remembers the attempts and the spending of living challenges beside the database: one that is put back while
-// the process runs, as a whole or by a row, cannot revive a code. It is safe for concurrent use.
+// Memory remembers the attempts and the spending of living challenges, failures and locks beside the database: one that is
+// put back while the process runs, as a whole or by a row, can neither revive a code nor open a lock. It is safe for
+// concurrent use.
 type Memory struct {
-	mu   sync.Mutex
-	seen map[ID]memory
+	mu     sync.Mutex
+	seen   map[ID]memory
+	locks  map[lockKey]*lockMemory
+	number uint64 // of the last change of a lock
+	texts  map[spender][]time.Time
+	swept  uint
 }
 
 type memory struct {
@@ -19,13 +24,16 @@ type memory struct {
 }
 
 // NewMemory returns an empty memory, as at the start of a process.
-func NewMemory() *Memory { return &Memory{seen: map[ID]memory{}} }
+func NewMemory() *Memory {
+	return &Memory{seen: map[ID]memory{}, locks: map[lockKey]*lockMemory{}, texts: map[spender][]time.Time{}}
+}
 
 // Note records an outcome after it was committed. Challenges that expired before now are forgotten.
 func (m *Memory) Note(id ID, o Outcome, expires, now time.Time) {
 	if o.Attempt == 0 {
 		return
 	}
+	m.NoteLocks(o.locks, now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.seen[id]

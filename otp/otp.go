@@ -65,13 +65,19 @@ type Limits struct {
 	CallerLock    int           // failures that lock (account, caller)
 	AccountLock   int           // failures over all callers within AccountWindow that lock the account
 	AccountWindow time.Duration
+	NumberBudget  int // texts with codes to one number within BudgetWindow; 0: not limited
+	CallerBudget  int // the same for one caller
+	Digits        int // of a code
+	HighDigits    int // of a code for something of high value
 }
 
 // DefaultLimits are 5 minutes, 3 tries a code, 3 codes a subject, each sent again twice at most; 5 failures lock the account for one caller, 10 within
-// 24 hours over all callers lock it until an operator unlocks it.
+// 24 hours over all callers lock it until an operator unlocks it; 100 texts a day to one number, 20,000 of one caller; 6
+// digits, 8 for what is of high value.
 func DefaultLimits() Limits {
 	return Limits{
 		Life: 5 * time.Minute, Tries: 3, Codes: 3, Resends: 2, CallerLock: 5, AccountLock: 10, AccountWindow: 24 * time.Hour,
+		NumberBudget: 100, CallerBudget: 20_000, Digits: 6, HighDigits: 8,
 	}
 }
 
@@ -96,6 +102,8 @@ type Outcome struct {
 	Attempt   int  // number of this try, 0 when it was not counted
 	NowLocked bool // this try locked the account
 	Scope     string
+	Failures  int     // of the account, in its window and over all callers, after a wrong code
+	locks     *Change // what Note notes
 }
 
 // Scopes of a lock.
@@ -105,7 +113,8 @@ const (
 )
 
 // Try counts one attempt and spends the challenge on a match. It must run in one transaction with what the code
-// authorises. A refusal is an outcome, not an error: the count has to be committed. Errors: ErrNotFound, ErrBehind.
+// authorises. A refusal is an outcome, not an error: the count has to be committed. Errors: ErrNotFound, ErrBehind, and
+// BehindError of a lock.
 func (l Limits) Try(tx Tx, memory *Memory, id ID, match bool, now time.Time) (Outcome, error) {
 	c, err := tx.Challenge(id)
 	if err != nil {
@@ -114,7 +123,7 @@ func (l Limits) Try(tx Tx, memory *Memory, id ID, match bool, now time.Time) (Ou
 	if memory.ahead(c) {
 		return Outcome{}, ErrBehind
 	}
-	lock, err := l.lock(tx, c, now)
+	lock, err := l.lock(tx, memory, c.Account, c.Caller, now)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -137,13 +146,14 @@ func (l Limits) Try(tx Tx, memory *Memory, id ID, match bool, now time.Time) (Ou
 		if err := tx.PutChallenge(c); err != nil {
 			return Outcome{}, fmt.Errorf("spending the challenge: %w", err)
 		}
-		return Outcome{Result: Accepted, TriesLeft: left - 1, Attempt: c.Attempts}, l.forgive(tx, c)
+		changes, err := l.forgive(tx, memory, c, now)
+		return Outcome{Result: Accepted, TriesLeft: left - 1, Attempt: c.Attempts, locks: changes}, err
 	}
 	if err := tx.PutChallenge(c); err != nil {
 		return Outcome{}, fmt.Errorf("counting the attempt: %w", err)
 	}
 	o := Outcome{Result: Rejected, TriesLeft: left - 1, Attempt: c.Attempts}
-	o.Scope, err = l.fail(tx, c, now)
+	o.Scope, o.Failures, o.locks, err = l.fail(tx, memory, c, now)
 	o.NowLocked = o.Scope != ""
 	return o, err
 }
@@ -176,7 +186,7 @@ type Turn struct {
 // which voids the one before. It must run in one transaction with the message. Errors: ErrLocked, ErrTooMany,
 // ErrResent, ErrNotFound, ErrBehind.
 func (l Limits) Send(tx Tx, memory *Memory, r Request, now time.Time) (Turn, error) {
-	scope, err := l.lock(tx, Challenge{Account: r.Account, Caller: r.Caller}, now)
+	scope, err := l.lock(tx, memory, r.Account, r.Caller, now)
 	if err != nil {
 		return Turn{}, err
 	}
@@ -218,64 +228,4 @@ func (l Limits) Send(tx Tx, memory *Memory, r Request, now time.Time) (Turn, err
 // Unlock opens the account for every caller, as an operator asks.
 func Unlock(tx Tx, account, caller string) error {
 	return tx.PutLock(Lock{Account: account, Caller: caller})
-}
-
-// lock returns the scope that is locked, or "".
-func (l Limits) lock(tx Tx, c Challenge, _ time.Time) (string, error) {
-	for _, caller := range []string{"", c.Caller} {
-		k, err := tx.Lock(c.Account, caller)
-		if err != nil {
-			return "", fmt.Errorf("reading the lock: %w", err)
-		}
-		if !k.Locked.IsZero() {
-			if caller == "" {
-				return ScopeAccount, nil
-			}
-			return ScopeCaller, nil
-		}
-	}
-	return "", nil
-}
-
-// fail counts a failure for the caller and for the account, and returns the widest scope that it locked.
-func (l Limits) fail(tx Tx, c Challenge, now time.Time) (string, error) {
-	scope := ""
-	for _, k := range []struct {
-		caller, scope string
-		limit         int
-		window        time.Duration
-	}{
-		{c.Caller, ScopeCaller, l.CallerLock, 0},
-		{"", ScopeAccount, l.AccountLock, l.AccountWindow},
-	} {
-		lock, err := tx.Lock(c.Account, k.caller)
-		if err != nil {
-			return "", fmt.Errorf("reading the lock: %w", err)
-		}
-		if lock.Since.IsZero() || k.window > 0 && now.Sub(lock.Since) >= k.window {
-			lock.Since, lock.Failures = now, 0
-		}
-		lock.Account, lock.Caller = c.Account, k.caller
-		lock.Failures++
-		if lock.Failures >= k.limit {
-			lock.Locked = now
-			scope = k.scope
-		}
-		if err := tx.PutLock(lock); err != nil {
-			return "", fmt.Errorf("counting the failure: %w", err)
-		}
-	}
-	return scope, nil
-}
-
-// forgive ends the caller's row of failures after a right code; the account's window keeps its count.
-func (l Limits) forgive(tx Tx, c Challenge) error {
-	lock, err := tx.Lock(c.Account, c.Caller)
-	if err != nil {
-		return fmt.Errorf("reading the lock: %w", err)
-	}
-	if lock.Failures == 0 {
-		return nil
-	}
-	return tx.PutLock(Lock{Account: c.Account, Caller: c.Caller})
 }

@@ -120,9 +120,11 @@ func TestLocks(t *testing.T) {
 	if _, err := DefaultLimits().Send(tx, m, Request{Account: "cred", Caller: "docs"}, start); !errors.Is(err, ErrLocked) {
 		t.Errorf("a new code for a locked caller: %v", err)
 	}
-	if err := Unlock(tx, "cred", "docs"); err != nil {
+	lock, err := m.Unlock(tx, "cred", "docs")
+	if err != nil {
 		t.Fatal(err)
 	}
+	m.NoteLocks(lock, start)
 	if _, err := DefaultLimits().Send(tx, m, Request{Account: "cred", Caller: "docs"}, start); err != nil {
 		t.Errorf("still locked after unlock: %v", err)
 	}
@@ -233,10 +235,9 @@ func TestSentAgain(t *testing.T) {
 
 // TestTrustOldDatabaseRevivesNothing puts back the rows from before a try, and before the spending.
 func TestTrustOldDatabaseRevivesNothing(t *testing.T) {
-	m := NewMemory()
 	for _, first := range []bool{false, true} {
 		id := ID(fmt.Sprint(first))
-		tx := newTx(challenge(id))
+		tx, m := newTx(challenge(id)), NewMemory()
 		try(t, tx, m, id, first, start)
 		after := tx.challenges[id]
 		for _, match := range []bool{false, true} {

@@ -7,8 +7,9 @@ import "time"
 func (l Limits) Replay(tx Tx, account, caller string, r Result, at time.Time) error {
 	c := Challenge{Account: account, Caller: caller}
 	if r == Accepted {
-		return l.forgive(tx, c)
+		_, err := l.forgive(tx, nil, c, at)
+		return err
 	}
-	_, err := l.fail(tx, c, at)
+	_, _, _, err := l.fail(tx, nil, c, at)
 	return err
 }

@@ -47,6 +47,7 @@ type Operation struct {
 	Documents      [][]byte // SHA-256 of each document or the given hash, shown; same order as Digests
 	Details        []byte   // SHA-256 over how the results are assembled (formats, prepared states)
 	Expires        time.Time
+	Digits         uint8 // that its codes have at least; 0: as many as those of the installation
 }
 
 // Challenge is the record that one code answers.
@@ -57,6 +58,7 @@ type Challenge struct {
 	Nonce   []byte
 	Phone   []byte // commitment to the number the code goes to
 	Expires time.Time
+	Digits  uint8 // of the code, 6 to 9; 0: as many as those of the installation
 }
 
 // Activation is the signature activation data: proof that the signatory authorised this operation.
@@ -144,6 +146,7 @@ type Enrolment struct {
 	AcceptedBy string // challenge that accepted it, empty before
 	AcceptedAt time.Time
 	Consents   []string      // names of the consents that were given with the acceptance, in the order of the agreement
+	Evidence   []byte        // SHA-256 of the record of how the agreement was accepted, empty before
 	Renews     credential.ID // the credential that this one renews, empty for a first one
 	ProofEnds  time.Time     // of a renewal: until when the identity proofing counts
 	Signed     []byte        // of a renewal: SHA-256 of the agreement as the renewed credential signed it, empty before
@@ -178,10 +181,19 @@ func (e Enrolment) MayIssue() error {
 	return e.renewed()
 }
 
-// MarshalBinary returns the canonical encoding.
-func (o *Operation) MarshalBinary() ([]byte, error) {
+// Formats of the records of operations and challenges. The first ones are read and checked, so that what was open under
+// them can be finished; they had no digits.
+const (
+	operationV1, operationV2 = "ecsigner operation v1", "ecsigner operation v2"
+	challengeV1, challengeV2 = "ecsigner challenge v1", "ecsigner challenge v2"
+)
+
+// MarshalBinary returns the canonical encoding, in the newest format.
+func (o *Operation) MarshalBinary() ([]byte, error) { return o.encode(operationV2), nil }
+
+func (o *Operation) encode(format string) []byte {
 	var e credential.Encoder
-	e.String("ecsigner operation v1")
+	e.String(format)
 	e.String(o.ID)
 	e.String(o.Caller)
 	e.String(string(o.Credential))
@@ -194,10 +206,13 @@ func (o *Operation) MarshalBinary() ([]byte, error) {
 	e.List(o.Documents)
 	e.Bytes(o.Details)
 	e.Time(o.Expires)
-	return e.Data(), nil
+	if format != operationV1 {
+		e.Uint64(uint64(o.Digits))
+	}
+	return e.Data()
 }
 
-// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+// UnmarshalBinary accepts exactly what MarshalBinary makes, or made in the first format, else ErrEncoding.
 func (o *Operation) UnmarshalBinary(data []byte) error {
 	d := credential.NewDecoder(data)
 	format := d.String()
@@ -206,30 +221,41 @@ func (o *Operation) UnmarshalBinary(data []byte) error {
 		Algorithm: credential.Scheme(d.String()), Digests: d.List(), Title: d.String(), CallerName: d.String(),
 		Language: d.String(), Documents: d.List(), Details: d.Bytes(), Expires: d.Time(),
 	}
-	return finish(d, o, data, format, "ecsigner operation v1")
+	if format != operationV1 {
+		o.Digits = d.Uint8()
+	}
+	return canonical(d, o.encode(format), data, format, operationV1, operationV2)
 }
 
-// MarshalBinary returns the canonical encoding.
-func (c *Challenge) MarshalBinary() ([]byte, error) {
+// MarshalBinary returns the canonical encoding, in the newest format.
+func (c *Challenge) MarshalBinary() ([]byte, error) { return c.encode(challengeV2), nil }
+
+func (c *Challenge) encode(format string) []byte {
 	var e credential.Encoder
-	e.String("ecsigner challenge v1")
+	e.String(format)
 	e.String(c.ID)
 	e.String(string(c.Purpose))
 	e.Bytes(c.Subject)
 	e.Bytes(c.Nonce)
 	e.Bytes(c.Phone)
 	e.Time(c.Expires)
-	return e.Data(), nil
+	if format != challengeV1 {
+		e.Uint64(uint64(c.Digits))
+	}
+	return e.Data()
 }
 
-// UnmarshalBinary accepts exactly what MarshalBinary makes, else ErrEncoding.
+// UnmarshalBinary accepts exactly what MarshalBinary makes, or made in the first format, else ErrEncoding.
 func (c *Challenge) UnmarshalBinary(data []byte) error {
 	d := credential.NewDecoder(data)
 	format := d.String()
 	*c = Challenge{
 		ID: d.String(), Purpose: Purpose(d.String()), Subject: d.Bytes(), Nonce: d.Bytes(), Phone: d.Bytes(), Expires: d.Time(),
 	}
-	return finish(d, c, data, format, "ecsigner challenge v1")
+	if format != challengeV1 {
+		c.Digits = d.Uint8()
+	}
+	return canonical(d, c.encode(format), data, format, challengeV1, challengeV2)
 }
 
 // MarshalBinary returns the canonical encoding.
@@ -256,13 +282,13 @@ func (a *Activation) UnmarshalBinary(data []byte) error {
 const (
 	enrolmentV1 = "ecsigner enrolment v1"
 	enrolmentV2 = "ecsigner enrolment v2"
-	renewalV1   = "ecsigner renewal v1"
+	renewalV2   = "ecsigner renewal v2"
 )
 
 // MarshalBinary returns the canonical encoding, in the newest format.
 func (e *Enrolment) MarshalBinary() ([]byte, error) {
 	if e.Renews != "" {
-		return e.encode(renewalV1), nil
+		return e.encode(renewalV2), nil
 	}
 	return e.encode(enrolmentV2), nil
 }
@@ -309,7 +335,8 @@ func (e *Enrolment) encode(format string) []byte {
 	w.Bytes(e.Identity.Report)
 	w.Strings(e.Consents)
 	w.String(string(e.Renews))
-	if format == renewalV1 {
+	w.Bytes(e.Evidence)
+	if format == renewalV2 {
 		w.Time(e.ProofEnds)
 		w.Bytes(e.Signed)
 		w.String(e.SignedAs)
@@ -335,15 +362,15 @@ func (e *Enrolment) UnmarshalBinary(data []byte) error {
 	if format != enrolmentV1 {
 		e.Product, e.ForOrg = d.String(), d.Bool()
 		e.Identity.Session, e.Identity.Method, e.Identity.Report = d.String(), d.String(), d.Bytes()
-		e.Consents, e.Renews = d.Strings(), credential.ID(d.String())
+		e.Consents, e.Renews, e.Evidence = d.Strings(), credential.ID(d.String()), d.Bytes()
 	}
-	if format == renewalV1 {
+	if format == renewalV2 {
 		e.ProofEnds, e.Signed, e.SignedAs = d.Time(), d.Bytes(), d.String()
 	}
-	if (format == renewalV1) != (e.Renews != "") {
+	if (format == renewalV2) != (e.Renews != "") {
 		return fmt.Errorf("%w: only a renewal renews", ErrEncoding)
 	}
-	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2, renewalV1)
+	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2, renewalV2)
 }
 
 func (p Person) encode(w *credential.Encoder, format string) {

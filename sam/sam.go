@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -84,6 +85,7 @@ const (
 	kindCode       kind = "code"
 	kindHead       kind = "head"
 	kindSpool      kind = "spool"
+	kindRecipient  kind = "recipient"
 	kindSubkey     kind = "subkey"
 )
 
@@ -97,9 +99,9 @@ func Open(ctx context.Context, device Device, config Config) (*Module, error) {
 		buried: map[string]bool{},
 		macs:   map[[sha256.Size]byte][]byte{},
 	}
-	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool} {
+	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool, kindRecipient} {
 		epoch := config.Epoch
-		if k == kindHead || k == kindSpool {
+		if k == kindHead || k == kindSpool || k == kindRecipient {
 			epoch = 0 // what they guard outlives an epoch
 		}
 		var e credential.Encoder
@@ -300,11 +302,32 @@ func (m *Module) Code(ctx context.Context, s credential.Sealed) (string, error) 
 	h.Write([]byte{0})
 	h.Write(s.Seal)
 	code, err := hotp.GenerateCodeCustom(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)), 0,
-		hotp.ValidateOpts{Digits: otp.Digits(m.config.Digits), Algorithm: otp.AlgorithmSHA256})
+		hotp.ValidateOpts{Digits: otp.Digits(m.digits(c.Digits)), Algorithm: otp.AlgorithmSHA256})
 	if err != nil {
 		return "", errors.New("sam: the code could not be derived")
 	}
 	return code, nil
+}
+
+// digits is how long a code is: as its record says, as configured where it does not say.
+func (m *Module) digits(sealed uint8) int {
+	if sealed == 0 {
+		return m.config.Digits
+	}
+	return int(sealed)
+}
+
+// Recipient is a pseudonym of a phone number for one day (UTC): the same for the same number, so that texts to it can be
+// counted, useless without the key, and another on the next day, so that the log links nothing for longer.
+func (m *Module) Recipient(phone string, day time.Time) string {
+	h := hmac.New(sha256.New, m.keys[kindRecipient])
+	h.Write(m.message(kindRecipient, []byte(day.UTC().Format(time.DateOnly)+" "+phone)))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Recipients returns the pseudonyms of a number on the day of now and on the one before.
+func (m *Module) Recipients(phone string, now time.Time) []string {
+	return []string{m.Recipient(phone, now), m.Recipient(phone, now.AddDate(0, 0, -1))}
 }
 
 // Match compares a code with the expected one in constant time.
@@ -452,6 +475,7 @@ func (m *Module) check(ctx context.Context, b credential.Binding, o Operation, r
 		{hmac.Equal(wrapped[:], b.WrappedKey), "wrapped key is not the bound one"},
 		{c.Purpose == PurposeSign && hmac.Equal(c.Subject, r.Operation.Seal), "challenge is for another operation"},
 		{hmac.Equal(c.Phone, b.Phone), "challenge went to another phone"},
+		{m.digits(c.Digits) >= m.digits(o.Digits), "code is shorter than the operation asks for"},
 		{hmac.Equal(a.Operation, r.Operation.Seal), "activation is for another operation"},
 		{hmac.Equal(a.Challenge, r.Challenge.Seal), "activation answers another challenge"},
 		{len(b.Factors) > 0 && !slices.ContainsFunc(b.Factors, func(f string) bool { return !slices.Contains(a.Means, f) }), "a factor is missing"},

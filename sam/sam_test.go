@@ -11,6 +11,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -545,9 +547,11 @@ func FuzzRecords(f *testing.F) {
 	e := issuing()
 	f.Add(e.encode(enrolmentV1))
 	e.Renews, e.ProofEnds = "cred-1", testTime
-	f.Add(e.encode(renewalV1))
+	f.Add(e.encode(renewalV2))
 	e.Renews = ""
 	o := Operation{ID: "o", Digests: [][]byte{{1}}}
+	f.Add(o.encode(operationV1))
+	f.Add((&Challenge{ID: "c"}).encode(challengeV1))
 	for _, r := range []interface{ MarshalBinary() ([]byte, error) }{&e, &o, &Challenge{ID: "c"}, &Activation{Means: []string{"m"}}} {
 		b, err := r.MarshalBinary()
 		if err != nil {
@@ -564,14 +568,92 @@ func FuzzRecords(f *testing.F) {
 				continue
 			}
 			again, err := r.MarshalBinary()
-			if e, ok := r.(*Enrolment); ok && bytes.Contains(data[:32], []byte(enrolmentV1)) {
-				again = e.encode(enrolmentV1)
+			if first := data[:min(len(data), 32)]; bytes.Contains(first, []byte(" v1")) {
+				switch r := r.(type) {
+				case *Enrolment:
+					again = r.encode(enrolmentV1)
+				case *Operation:
+					again = r.encode(operationV1)
+				case *Challenge:
+					again = r.encode(challengeV1)
+				}
 			}
 			if err != nil || !bytes.Equal(again, data) {
 				t.Fatalf("%T accepts two encodings of one record", r)
 			}
 		}
 	})
+}
+
+// TestFirstOperationsAreRead: what was open before records had digits can be finished. The digests are of bytes that the
+// program made which knew only the first formats.
+func TestFirstOperationsAreRead(t *testing.T) {
+	o := Operation{
+		ID: "op-1", Caller: "docs", Credential: "cred-1", BindingVersion: 3, Algorithm: "ecdsa-p256", Digests: [][]byte{{1}}, Title: "t",
+		CallerName: "n", Language: "uk", Documents: [][]byte{{2}}, Details: []byte{3}, Expires: time.Unix(1, 0).UTC(),
+	}
+	c := Challenge{ID: "ch-1", Purpose: PurposeSign, Subject: []byte{1}, Nonce: []byte{2}, Phone: []byte{3}, Expires: time.Unix(1, 0).UTC()}
+	for _, r := range []struct {
+		first, made string
+		second      interface{ UnmarshalBinary([]byte) error }
+		want        any
+	}{
+		{string(o.encode(operationV1)), "bc6f87ae0effb83f4492c278d6fa21de7800b060b08738f8a7de84de760fe914", &Operation{}, &o},
+		{string(c.encode(challengeV1)), "da6f86d68a191e69a535bc89b71bee3a5f36ff3212745d96875e84ddc21f8ab5", &Challenge{}, &c},
+	} {
+		if got := fmt.Sprintf("%x", sha256.Sum256([]byte(r.first))); got != r.made {
+			t.Errorf("the first format changed: %s", got)
+		}
+		must(t, r.second.UnmarshalBinary([]byte(r.first)))
+		if !reflect.DeepEqual(r.second, r.want) {
+			t.Errorf("read as %+v, want %+v", r.second, r.want)
+		}
+		if err := r.second.UnmarshalBinary([]byte(strings.Replace(r.first, " v1", " v2", 1))); !errors.Is(err, ErrEncoding) {
+			t.Errorf("a record of the first format under the name of the second: %v", err)
+		}
+	}
+}
+
+// TestDigitsAreSealed: a code is as long as its challenge says, and one that is shorter than its operation asks for
+// releases nothing, whatever the installation is configured to.
+func TestDigitsAreSealed(t *testing.T) {
+	w := newWorld(t)
+	for digits, want := range map[uint8]int{0: 6, 6: 6, 8: 8, 9: 9} {
+		s, err := w.module.SealChallenge(context.Background(), Challenge{ID: "c", Purpose: PurposeSign, Subject: []byte("s"), Digits: digits})
+		must(t, err)
+		if code, err := w.module.Code(context.Background(), s); err != nil || len(code) != want {
+			t.Errorf("%d digits: %q, %v", digits, code, err)
+		}
+	}
+	o := w.op
+	o.Digits = 8
+	for digits, want := range map[uint8]error{0: ErrNotAuthorised, 7: ErrNotAuthorised, 8: nil} {
+		w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		c := Challenge{ID: "c", Purpose: PurposeSign, Subject: w.release.Operation.Seal, Phone: w.binding.Phone, Digits: digits}
+		w.seal(w.binding, o, c, w.now.Add(time.Minute))
+		if _, err := w.module.Sign(context.Background(), w.release); !errors.Is(err, want) {
+			t.Errorf("a code of %d digits for an operation that asks for 8: %v", digits, err)
+		}
+	}
+}
+
+// A number has one pseudonym a day, which says nothing to who lacks the key.
+func TestRecipient(t *testing.T) {
+	w := newWorld(t)
+	day := time.Date(2026, 11, 25, 23, 59, 59, 0, time.UTC)
+	name := w.module.Recipient("+380501234567", day)
+	if again := w.open("test installation", 2).Recipient("+380501234567", day.Add(-23*time.Hour)); again != name || len(name) != 32 {
+		t.Errorf("%s, and after a restart in another epoch %s", name, again)
+	}
+	for what, other := range map[string]string{
+		"another day":          w.module.Recipient("+380501234567", day.Add(time.Second)),
+		"another number":       w.module.Recipient("+380501234568", day),
+		"another installation": w.open("other", 1).Recipient("+380501234567", day),
+	} {
+		if other == name {
+			t.Errorf("%s has the same pseudonym", what)
+		}
+	}
 }
 
 // TestFirstFormatIsRead: enrolments that began before the second format can be finished.

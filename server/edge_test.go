@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecsigner/ecsigner/audit"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
 	"go.uber.org/goleak"
@@ -148,7 +149,7 @@ func (e *edge) config() Config {
 func newEdge(t *testing.T) *edge {
 	t.Helper()
 	empty := signer.Artifact{ReaderAt: bytes.NewReader(nil), Close: func() error { return nil }}
-	return &edge{t: t, ca: newCA(t), log: &lockedBuffer{}, fakes: &fakes{limit: 1 << 20, result: empty}, ended: make(chan error, 1)}
+	return &edge{t: t, ca: newCA(t), log: &lockedBuffer{}, fakes: &fakes{selection: audit.Selection{Next: 1, Size: 1}, operation: signer.View{State: signer.StateSigned}, limit: 1 << 20, result: empty}, ended: make(chan error, 1)}
 }
 
 // serve starts on loopback; the server ends with the test.

@@ -23,7 +23,7 @@ type enrolments struct {
 var _ pb.EnrolmentServiceServer = (*enrolments)(nil)
 
 func (s *enrolments) CreateEnrolment(ctx context.Context, r *pb.CreateEnrolmentRequest) (*pb.CreateEnrolmentResponse, error) {
-	v, err := s.Enrolments.Create(ctx, client(ctx).Name, r.GetRequestId(), r.GetVoucherCode(), r.GetLanguage())
+	v, err := s.Enrolments.Create(ctx, client(ctx).Name, r.GetRequestId(), r.GetVoucherCode(), r.GetLanguage(), r.GetPersonKey())
 	return &pb.CreateEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
 }
 
@@ -81,6 +81,7 @@ func (s *enrolments) SetParameters(ctx context.Context, r *pb.SetParametersReque
 	p := r.GetParameters()
 	v, err := s.Enrolments.SetParameters(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.Parameters{
 		Years: uint8(p.GetYears()), IdentifierType: identifierType(p.GetIdentifierType()), Algorithm: algorithm(p.GetAlgorithm()), //nolint:gosec // at most 5 by the proto
+		ForOrganisation: p.GetForOrganisation(),
 	})
 	return &pb.SetParametersResponse{Enrolment: enrolmentOf(v)}, err
 }
@@ -90,6 +91,7 @@ func (s *enrolments) SetPersonalData(ctx context.Context, r *pb.SetPersonalDataR
 	v, err := s.Enrolments.SetPersonalData(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.PersonalData{
 		GivenName: d.GetGivenName(), Surname: d.GetSurname(), LocalName: d.GetLocalName(), Country: d.GetCountry(),
 		Identifier: d.GetIdentifier(), BirthDate: d.GetBirthDate(), Phone: d.GetPhone(),
+		Organisation: d.GetOrganisation(), OrganisationID: d.GetOrganisationId(),
 	})
 	return &pb.SetPersonalDataResponse{Enrolment: enrolmentOf(v)}, err
 }
@@ -120,10 +122,16 @@ func (s *enrolments) ReportIdentityResult(ctx context.Context, r *pb.ReportIdent
 		Person: enrol.Person{
 			GivenName: d.GetGivenName(), Surname: d.GetSurname(), LocalName: d.GetLocalName(), Country: d.GetCountry(),
 			IdentifierType: identifierType(r.GetIdentifierType()), Identifier: d.GetIdentifier(),
+			Organisation: d.GetOrganisation(), OrganisationID: d.GetOrganisationId(),
 		},
 		BirthDate: d.GetBirthDate(), Phone: d.GetPhone(), Evidence: r.GetEvidence(), CompletedAt: r.GetCompleteTime().AsTime(),
 	})
 	return &pb.ReportIdentityResultResponse{State: stateOf(v.State)}, err
+}
+
+func (s *enrolments) AcceptProvenData(ctx context.Context, r *pb.AcceptProvenDataRequest) (*pb.AcceptProvenDataResponse, error) {
+	v, err := s.Enrolments.AcceptProvenData(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetReportSha256())
+	return &pb.AcceptProvenDataResponse{Enrolment: enrolmentOf(v)}, err
 }
 
 func (s *enrolments) DownloadAgreement(r *pb.DownloadAgreementRequest, stream grpc.ServerStreamingServer[pb.DownloadAgreementResponse]) error {
@@ -155,7 +163,12 @@ func (s *enrolments) SendAgreementCode(ctx context.Context, r *pb.SendAgreementC
 }
 
 func (s *enrolments) AcceptAgreement(ctx context.Context, r *pb.AcceptAgreementRequest) (*pb.AcceptAgreementResponse, error) {
-	v, err := s.Enrolments.AcceptAgreement(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), r.GetAgreementSha256(), r.GetCode())
+	v, err := s.Enrolments.AcceptAgreement(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId(), enrol.Acceptance{
+		SHA256: r.GetAgreementSha256(), Consents: r.GetConsents(), Code: r.GetCode(),
+		Context: enrol.AcceptanceContext{
+			Address: r.GetContext().GetAddress(), UserAgent: r.GetContext().GetUserAgent(), Session: r.GetContext().GetSession(),
+		},
+	})
 	return &pb.AcceptAgreementResponse{Enrolment: enrolmentOf(v)}, err
 }
 
@@ -180,27 +193,46 @@ func enrolmentOf(v enrol.View) *pb.Enrolment {
 		Id: v.ID, Revision: v.Version, State: stateOf(v.State), NextAction: actionOf(v.NextAction), Language: v.Language,
 		MaskedPhone: v.MaskedPhone, ProofingReference: v.ProofingReference, IdentityOutcome: outcomeOf(v.Outcome),
 		AgreementSha256: v.AgreementSHA256, CredentialId: string(v.Credential), Serial: v.Serial,
-		RenewsCredentialId: string(v.Renews),
-		CreateTime:         timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
+		RenewsCredentialId: string(v.Renews), NextText: v.NextText, Product: v.Product, Consents: consentsOf(v.Consents), GivenConsents: v.Given, CreateTime: timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
 	}
 	if v.Years != 0 {
 		out.Parameters = &pb.CertificateParameters{
 			Years: uint32(v.Years), IdentifierType: identifierTypeOf(v.IdentifierType), Algorithm: algorithmOf(v.Algorithm),
+			ForOrganisation: v.ForOrganisation,
 		}
 	}
-	if p := v.Person; p != (enrol.Person{}) {
-		out.Person = &pb.Person{
-			GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country, Identifier: p.Identifier,
-		}
-	}
+	out.Person, out.Proofing = personOf(v.Person), proofingOf(v.Proofing)
 	return out
+}
+
+// personOf leaves out a person of whom nothing is known.
+func personOf(p enrol.Person) *pb.Person {
+	if p == (enrol.Person{}) {
+		return nil
+	}
+	return &pb.Person{
+		GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country, Identifier: p.Identifier,
+		Organisation: p.Organisation, OrganisationId: p.OrganisationID,
+	}
+}
+
+// proofingOf leaves out a proofing that was not started and says nothing.
+func proofingOf(p enrol.ProofingView) *pb.IdentityProofing {
+	if p.Provider == "" && p.Reason == "" {
+		return nil
+	}
+	return &pb.IdentityProofing{
+		Provider: p.Provider, Url: p.URL, ExpireTime: timestamp(p.Expires), Reason: proofingReasonOf(p.Reason), Fields: p.Fields,
+		Proven: personOf(p.Proven), IdentifierType: identifierTypeOf(p.Proven.IdentifierType), BirthDate: p.BirthDate,
+		ReportSha256: p.ReportSHA256,
+	}
 }
 
 // sentCode turns what is known of a code on its way into its message; both use cases say the same of it.
 func sentCode(c signer.CodeSent) *pb.SentCode {
 	return &pb.SentCode{
 		ExpireTime: timestamp(c.Expires), MaskedPhone: c.MaskedPhone,
-		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), //nolint:gosec // a few codes, a few texts
+		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), Digits: uint32(max(c.Digits, 0)), //nolint:gosec // a few codes, a few texts
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -112,8 +113,13 @@ func (a answer) status(err error, req any) error {
 	if v := violations(err, a, message); len(v) > 0 {
 		details = append(details, &errdetails.BadRequest{FieldViolations: v})
 	}
-	if a.retry > 0 {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(a.retry)})
+	retry := a.retry
+	var known interface{ RetryAfter() time.Duration }
+	if errors.As(err, &known) {
+		retry = known.RetryAfter()
+	}
+	if retry > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
 	}
 	s, detailErr := status.New(a.code, a.sentence).WithDetails(details...)
 	if detailErr != nil { // only with code OK, which no answer has
@@ -128,7 +134,10 @@ func metadata(err error) map[string]string {
 	var signCode *signer.CodeError
 	var state *enrol.StateError
 	var renewal *enrol.RenewalError
+	var consent *enrol.ConsentError
 	switch {
+	case errors.As(err, &consent):
+		return map[string]string{"missing": strings.Join(consent.Missing, " ")}
 	case errors.As(err, &enrolCode):
 		return map[string]string{"tries_left": strconv.Itoa(enrolCode.TriesLeft)}
 	case errors.As(err, &signCode):
@@ -155,12 +164,8 @@ func violations(err error, a answer, req proto.Message) []*errdetails.BadRequest
 		return all
 	}
 	names := []string{}
-	var difference *enrol.DifferenceError
 	var field interface{ FieldName() string }
-	switch {
-	case errors.As(err, &difference):
-		names = difference.Fields
-	case errors.As(err, &field) && field.FieldName() != "":
+	if errors.As(err, &field) && field.FieldName() != "" {
 		names = []string{field.FieldName()}
 	}
 	description := a.sentence + " " + a.remedy
@@ -193,6 +198,7 @@ func (t translator) reason(err error) Reason {
 	var rules *protovalidate.ValidationError
 	var signCode *signer.CodeError
 	var enrolCode *enrol.CodeError
+	var budget *enrol.BudgetError
 	switch {
 	case errors.As(err, &own):
 		return own.reason
@@ -208,6 +214,8 @@ func (t translator) reason(err error) Reason {
 		return codeReason(string(enrolCode.Result))
 	case is(enrol.ErrTooManyCodes):
 		return ReasonTooManyCodes
+	case errors.As(err, &budget):
+		return ReasonBudget
 	case is(enrol.ErrResent):
 		return ReasonResent
 	case is(enrol.ErrLocked):
@@ -252,6 +260,14 @@ func (t translator) reason(err error) Reason {
 		return ReasonVoucherUsed
 	case is(enrol.ErrVoucherExpired):
 		return ReasonVoucherExpired
+	case is(enrol.ErrVoucherRate):
+		return ReasonVoucherRate
+	case is(enrol.ErrProduct):
+		return ReasonProduct
+	case is(enrol.ErrNotInProduct):
+		return ReasonNotInProduct
+	case is(enrol.ErrOrganisation):
+		return ReasonOrganisation
 	case is(enrol.ErrShownOnce):
 		return ReasonVouchersShown
 	case is(enrol.ErrName):
@@ -274,6 +290,14 @@ func (t translator) reason(err error) Reason {
 		return ReasonAlgorithm
 	case is(enrol.ErrIdentityDiffers):
 		return ReasonIdentityDiffers
+	case is(enrol.ErrProofingTooOld):
+		return ReasonProofingTooOld
+	case is(enrol.ErrProvider):
+		return ReasonProvider
+	case is(enrol.ErrClock):
+		return ReasonClock
+	case is(enrol.ErrConsent):
+		return ReasonConsent
 	case is(enrol.ErrAgreementDiffers):
 		return ReasonAgreementDiffers
 	case is(enrol.ErrNotRenewable):

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
@@ -12,6 +13,12 @@ import (
 
 // fakes stand for all use cases. before runs first in every method and may fail, block or panic.
 type fakes struct {
+	selection  audit.Selection
+	operation  signer.View // what Get answers
+	operations []signer.View
+	cursor     signer.Cursor
+	query      signer.Query // what List was asked
+
 	mu     sync.Mutex
 	before func(ctx context.Context, method string) error
 	calls  []string // "method caller"
@@ -74,7 +81,7 @@ var (
 	_ Credentials = fakeEnrol{}
 )
 
-func (f fakeEnrol) Create(ctx context.Context, caller, _, _, _ string) (enrol.View, error) {
+func (f fakeEnrol) Create(ctx context.Context, caller, _, _, _, _ string) (enrol.View, error) {
 	return f.shown(ctx, "Create", caller)
 }
 
@@ -106,6 +113,10 @@ func (f fakeEnrol) ReportIdentityResult(ctx context.Context, caller, _ string, r
 	return f.shown(ctx, "ReportIdentityResult", caller)
 }
 
+func (f fakeEnrol) AcceptProvenData(ctx context.Context, caller, _, _ string, _ []byte) (enrol.View, error) {
+	return f.shown(ctx, "AcceptProvenData", caller)
+}
+
 func (f fakeEnrol) Agreement(ctx context.Context, caller, _ string) (enrol.AgreementDocument, error) {
 	return enrol.AgreementDocument{PDF: make([]byte, 3*chunkSize+1), SHA256: make([]byte, 32)}, f.enter(ctx, "Agreement", caller)
 }
@@ -125,8 +136,19 @@ func (f fakeEnrol) SendAgreementCode(ctx context.Context, caller, _, _ string) (
 	return v, enrol.CodeSent{Number: 1}, err
 }
 
-func (f fakeEnrol) AcceptAgreement(ctx context.Context, caller, _, _ string, _ []byte, _ string) (enrol.View, error) {
+func (f fakeEnrol) AcceptAgreement(ctx context.Context, caller, _, _ string, _ enrol.Acceptance) (enrol.View, error) {
 	return f.shown(ctx, "AcceptAgreement", caller)
+}
+
+func (f fakeEnrol) Evidence(ctx context.Context, caller, _ string) (enrol.Evidence, error) {
+	return enrol.Evidence{Record: []byte("of " + caller), SHA256: make([]byte, 32)}, f.enter(ctx, "Evidence", caller)
+}
+
+func (f fakeEnrol) Catalogue() []enrol.Product {
+	return []enrol.Product{{
+		Name: "qes-2y", Years: 2, Algorithms: []credential.Algorithm{credential.ECDSAP256, credential.RSA3072},
+		Identifiers: []string{"PNO", "TIN", "PAS", "IDC"}, Organisation: enrol.OrganisationOptional,
+	}}
 }
 
 func (f fakeEnrol) Cancel(ctx context.Context, caller, _, _ string) (enrol.View, error) {
@@ -226,8 +248,19 @@ func (f fakeSigner) Artifact(ctx context.Context, caller signer.Caller, _ signer
 	return f.result, f.enter(ctx, "Artifact", caller.Name)
 }
 
+func (f fakeSigner) List(ctx context.Context, caller signer.Caller, q signer.Query) ([]signer.View, signer.Cursor, error) {
+	f.mu.Lock()
+	f.query = q
+	views, next := f.operations, f.cursor
+	f.mu.Unlock()
+	return views, next, f.enter(ctx, "List", caller.Name)
+}
+
 func (f fakeSigner) Get(ctx context.Context, caller signer.Caller, _ signer.OperationID) (signer.View, error) {
-	return signer.View{}, f.enter(ctx, "Get", caller.Name+"/"+caller.Registered)
+	f.mu.Lock()
+	v := f.operation
+	f.mu.Unlock()
+	return v, f.enter(ctx, "Get", caller.Name+"/"+caller.Registered)
 }
 
 func (f fakeSigner) Create(ctx context.Context, caller signer.Caller, _ string, c signer.CreateRequest) (signer.View, error) {
@@ -284,6 +317,24 @@ func (f fakeLog) Entries(ctx context.Context, start int64, limit int) ([][]byte,
 		all[i] = make([]byte, 65535)
 	}
 	return all, f.enter(ctx, "Entries", "")
+}
+
+// Select finds nothing under a head of one entry.
+func (f fakeLog) Select(ctx context.Context, start int64, _ audit.Filter, _ int, _ bool) (audit.Selection, error) {
+	f.mu.Lock()
+	found := f.selection
+	f.mu.Unlock()
+	if start >= found.Size {
+		found.Entries, found.Next = nil, start
+	}
+	return found, f.enter(ctx, "Select", "")
+}
+
+func (f fakeLog) Consistency(ctx context.Context, oldSize int64) ([]byte, [][]byte, error) {
+	if oldSize > 3 {
+		return nil, nil, signer.ErrNotFound
+	}
+	return []byte("checkpoint"), nil, f.enter(ctx, "Consistency", "")
 }
 
 // fakeIssuer issues a chain of two empty certificates.

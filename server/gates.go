@@ -13,6 +13,7 @@ import (
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -86,7 +87,8 @@ func (g *gates) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo
 
 // enter checks deadline and role, and puts the client into the context. No call may take longer than limit.
 func (g *gates) enter(ctx context.Context, call *call, limit time.Duration) (context.Context, context.CancelFunc, error) {
-	if _, ok := ctx.Deadline(); !ok {
+	// Libraries that watch the health of a server by themselves set no deadline; the limit below ends them.
+	if _, ok := ctx.Deadline(); !ok && call.method != healthpb.Health_Watch_FullMethodName {
 		return nil, nil, refuse(ReasonDeadlineRequired)
 	}
 	c, err := identify(ctx, g.now())

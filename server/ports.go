@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
@@ -24,7 +25,7 @@ type Enrolments interface {
 
 // EnrolmentForm takes what the person says.
 type EnrolmentForm interface {
-	Create(ctx context.Context, caller, requestID, voucherCode, language string) (enrol.View, error)
+	Create(ctx context.Context, caller, requestID, voucherCode, language, person string) (enrol.View, error)
 	SetParameters(ctx context.Context, caller, id, requestID string, p enrol.Parameters) (enrol.View, error)
 	SetPersonalData(ctx context.Context, caller, id, requestID string, d enrol.PersonalData) (enrol.View, error)
 	Cancel(ctx context.Context, caller, id, requestID string) (enrol.View, error)
@@ -41,6 +42,7 @@ type PhoneProof interface {
 type IdentityProofing interface {
 	StartIdentityProofing(ctx context.Context, caller, id, requestID, provider string) (enrol.View, error)
 	ReportIdentityResult(ctx context.Context, caller, requestID string, r enrol.IdentityResult) (enrol.View, error)
+	AcceptProvenData(ctx context.Context, caller, id, requestID string, sha256 []byte) (enrol.View, error)
 }
 
 // Agreements shows the agreement and takes its acceptance.
@@ -48,7 +50,9 @@ type Agreements interface {
 	Agreement(ctx context.Context, caller, id string) (enrol.AgreementDocument, error)
 	SendAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
 	NewAgreementCode(ctx context.Context, caller, id, requestID string) (enrol.View, enrol.CodeSent, error)
-	AcceptAgreement(ctx context.Context, caller, id, requestID string, sha256 []byte, code string) (enrol.View, error)
+	AcceptAgreement(ctx context.Context, caller, id, requestID string, a enrol.Acceptance) (enrol.View, error)
+	// Evidence proves the acceptance; caller "" gets that of any client's enrolment.
+	Evidence(ctx context.Context, caller, id string) (enrol.Evidence, error)
 }
 
 // Renewals begins enrolments that renew a credential.
@@ -56,9 +60,10 @@ type Renewals interface {
 	CreateRenewal(ctx context.Context, caller, requestID string, q enrol.RenewalRequest) (enrol.View, error)
 }
 
-// Vouchers makes vouchers.
+// Vouchers makes vouchers, and says for what.
 type Vouchers interface {
 	CreateVouchers(ctx context.Context, caller, requestID string, v enrol.VoucherRequest) ([]string, error)
+	Catalogue() []enrol.Product
 }
 
 // Credentials shows credentials and governs their use; *enrol.Service is one. A client sees those it was granted, the
@@ -91,6 +96,7 @@ type Access interface {
 type Signing interface {
 	Documents
 	Get(ctx context.Context, caller signer.Caller, id signer.OperationID) (signer.View, error)
+	List(ctx context.Context, caller signer.Caller, q signer.Query) ([]signer.View, signer.Cursor, error)
 	Create(ctx context.Context, caller signer.Caller, requestID string, c signer.CreateRequest) (signer.View, error)
 	Authorize(ctx context.Context, caller signer.Caller, id signer.OperationID, code string) (signer.View, error)
 	SigningCodes
@@ -125,6 +131,11 @@ type Log interface {
 	Receipt(ctx context.Context, index int64) ([]byte, error)
 	// Entries returns the entries from start on, at most limit; none behind the end.
 	Entries(ctx context.Context, start int64, limit int) ([][]byte, error)
+	// Select returns what f chooses from start on, under the newest signed head, at most limit.
+	Select(ctx context.Context, start int64, f audit.Filter, limit int, proofs bool) (audit.Selection, error)
+	// Consistency proves that the newest signed head only added to the first oldSize entries. signer.ErrNotFound when it
+	// has fewer.
+	Consistency(ctx context.Context, oldSize int64) (head []byte, proof [][]byte, err error)
 }
 
 // ClientIssuer makes client certificates. It appends the event of the operation log, and answers the same request id

@@ -43,6 +43,7 @@ const (
 	ReasonCodeLocked     Reason = "CODES_LOCKED"
 	ReasonTooManyCodes   Reason = "TOO_MANY_CODES"
 	ReasonResent         Reason = "CODE_SENT_OFTEN"
+	ReasonBudget         Reason = "TEXTS_EXHAUSTED"
 )
 
 // Reasons of enrolment.
@@ -52,18 +53,25 @@ const (
 	ReasonVoucherUnknown    Reason = "VOUCHER_UNKNOWN"
 	ReasonVoucherUsed       Reason = "VOUCHER_USED"
 	ReasonVoucherExpired    Reason = "VOUCHER_EXPIRED"
+	ReasonVoucherRate       Reason = "VOUCHER_RATE_LIMITED"
 	ReasonVouchersShown     Reason = "VOUCHERS_SHOWN_ONCE"
+	ReasonProduct           Reason = "PRODUCT_NOT_OFFERED"
+	ReasonNotInProduct      Reason = "NOT_IN_PRODUCT"
 	ReasonName              Reason = "NAME_INVALID"
 	ReasonIdentifier        Reason = "IDENTIFIER_INVALID"
 	ReasonCheckDigit        Reason = "CHECK_DIGIT_WRONG"
 	ReasonBirthDate         Reason = "BIRTH_DATE_INVALID"
 	ReasonAge               Reason = "PERSON_UNDER_AGE"
 	ReasonPhone             Reason = "PHONE_INVALID"
+	ReasonOrganisation      Reason = "ORGANISATION_INVALID"
 	ReasonLanguage          Reason = "LANGUAGE_NOT_OFFERED"
 	ReasonYears             Reason = "VALIDITY_NOT_OFFERED"
 	ReasonAlgorithm         Reason = "ALGORITHM_NOT_OFFERED"
 	ReasonIdentityDiffers   Reason = "IDENTITY_DIFFERS"
+	ReasonProofingTooOld    Reason = "PROOFING_TOO_OLD"
+	ReasonProvider          Reason = "PROVIDER_UNAVAILABLE"
 	ReasonAgreementDiffers  Reason = "AGREEMENT_DIFFERS"
+	ReasonConsent           Reason = "CONSENT_MISSING"
 	ReasonCertificateRules  Reason = "CERTIFICATE_REFUSED"
 	ReasonCredentialRevoked Reason = "CREDENTIAL_REVOKED"
 	ReasonCSR               Reason = "CSR_INVALID"
@@ -93,6 +101,7 @@ const (
 	ReasonStore       Reason = "STORE_UNAVAILABLE"
 	ReasonClock       Reason = "CLOCK_BEHIND_LOG"
 	ReasonHeadPending Reason = "LOG_HEAD_PENDING"
+	ReasonLost        Reason = "RECORD_LOST"
 )
 
 // Fault gives an error that the edge does not know its reason.
@@ -141,24 +150,32 @@ var answers = [...]answer{
 	{ReasonCodeLocked, codes.FailedPrecondition, "Codes are locked after too many wrong ones.", "An operator can unlock them after speaking with the person.", 0},
 	{ReasonTooManyCodes, codes.FailedPrecondition, "All codes for this request were sent.", "Begin a new operation; an enrolment can be unlocked by an operator.", 0},
 	{ReasonResent, codes.FailedPrecondition, "This code was sent as often as is allowed; it is still good.", "Use the code of an earlier text, or ask for a new one.", 0},
+	{ReasonBudget, codes.ResourceExhausted, "As many texts as are allowed in a day went to this number, or for this client.", "Try again after the time given; an operator can look into it.", 0},
 
 	{ReasonEnrolmentExpired, codes.FailedPrecondition, "The enrolment was not finished in time.", "Begin again with a new voucher.", 0},
 	{ReasonVoucherMistyped, codes.InvalidArgument, "The voucher code is mistyped.", "Compare it with the voucher.", 0},
 	{ReasonVoucherUnknown, codes.NotFound, "There is no such voucher.", "Check where the voucher was bought.", 0},
 	{ReasonVoucherUsed, codes.FailedPrecondition, "The voucher was redeemed before.", "Continue the enrolment that it began, or use another voucher.", 0},
 	{ReasonVoucherExpired, codes.FailedPrecondition, "The voucher was not redeemed in time.", "Use another voucher.", 0},
+	{ReasonVoucherRate, codes.ResourceExhausted, "Too many wrong voucher codes; none is looked at for a while, right ones neither.", "Wait as long as RetryInfo says, then compare the code with the voucher.", 10 * time.Minute},
 	{ReasonVouchersShown, codes.AlreadyExists, "The vouchers of this request were made and shown.", "Make new ones under a new request id; only hashes are kept.", 0},
-	{ReasonName, codes.InvalidArgument, "The name is not one as in a travel document.", "Type it as it stands there, in the letters asked for.", 0},
+	{ReasonProduct, codes.FailedPrecondition, "The product is not in the catalogue, or no longer.", "Take one that ListProducts names; of a voucher ask whoever sold it.", 0},
+	{ReasonNotInProduct, codes.InvalidArgument, "The product that the voucher pays for does not include this choice.", "Choose from what ListProducts says of the product.", 0},
+	{ReasonName, codes.InvalidArgument, "The name is not one as in a travel document.", "Type it as it stands there, in letters of one script, with single blanks, hyphens and apostrophes; no digits, pictures, invisible signs or loose accents.", 0},
 	{ReasonIdentifier, codes.InvalidArgument, "The identifier is not one of this type and country.", "Compare it with the document.", 0},
 	{ReasonCheckDigit, codes.InvalidArgument, "The identifier's check digit is wrong.", "It is mistyped: compare it with the document.", 0},
 	{ReasonBirthDate, codes.InvalidArgument, "The date of birth is not a date, or not the one in the identifier.", "Give it as YYYY-MM-DD and compare it with the document.", 0},
 	{ReasonAge, codes.FailedPrecondition, "The person is not of age.", "Only persons of 18 years and more get a certificate.", 0},
 	{ReasonPhone, codes.InvalidArgument, "The phone number is not one.", "Give it with + and the country's code, such as +380501234567.", 0},
+	{ReasonOrganisation, codes.InvalidArgument, "The organisation is not one, or is given or missing against the parameters.", "Give registered name and identifier, such as VATPL-5260250274, exactly when the certificate is for an organisation.", 0},
 	{ReasonLanguage, codes.InvalidArgument, "There are no texts in this language.", "Use uk, pl or en.", 0},
 	{ReasonYears, codes.InvalidArgument, "The voucher does not pay for this validity.", "Choose fewer years.", 0},
 	{ReasonAlgorithm, codes.InvalidArgument, "There are no keys of this algorithm.", "Choose one that the interface offers.", 0},
-	{ReasonIdentityDiffers, codes.FailedPrecondition, "Identity proofing proved other data than the person gave.", "Have the person correct the named fields and prove the identity again.", 0},
+	{ReasonIdentityDiffers, codes.InvalidArgument, "This is not the digest of the proven data.", "Read the enrolment again, show the proven data, and send their report's digest.", 0},
+	{ReasonProofingTooOld, codes.FailedPrecondition, "The identity was proven too long ago to issue a certificate on it.", "Have the person prove the identity again.", 0},
+	{ReasonProvider, codes.Unavailable, "The identity provider does not answer.", "Try again, or choose another provider; the operator sees the cause.", 5 * time.Second},
 	{ReasonAgreementDiffers, codes.InvalidArgument, "This is not the digest of the agreement.", "Download the agreement again, show it, and send its digest.", 0},
+	{ReasonConsent, codes.FailedPrecondition, "The person did not give a consent without which the agreement cannot be accepted.", "Ask for each consent on its own; metadata missing names those that are left. No try was counted.", 0},
 	{ReasonCertificateRules, codes.FailedPrecondition, "No certificate of these data would follow the rules.", "Correct the data; the operation's log says which rule.", 0},
 	{ReasonCredentialRevoked, codes.FailedPrecondition, "The credential is revoked, which is final.", "Enrol the person anew.", 0},
 	{ReasonNotRenewable, codes.FailedPrecondition, "The credential cannot be renewed with its own signature now.", "Metadata because says why: too_early, ended, not_active, renewed_before, proof_too_old or not_offered; enrol the person anew where waiting does not help.", 0},
@@ -182,6 +199,7 @@ var answers = [...]answer{
 	{ReasonStore, codes.Unavailable, "The service cannot write to its database or disk.", "Try again; the operator sees the cause.", 5 * time.Second},
 	{ReasonClock, codes.Unavailable, "The service's clock stands before its last log entry.", "Try again; the operator has to set the clock right.", 5 * time.Second},
 	{ReasonHeadPending, codes.Unavailable, "No signed head covers this entry yet.", "Try again shortly.", time.Second},
+	{ReasonLost, codes.NotFound, "The record was made after the backup from which the service was restored, and is gone.", "Begin anew with new request ids; what was signed is proven by its receipt.", 0},
 }
 
 // answer returns what a caller is told.

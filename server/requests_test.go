@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -49,10 +50,16 @@ func largest() []proto.Message {
 	soon := timestamppb.Now()
 	parameters := &pb.CertificateParameters{
 		Years: 5, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
+		ForOrganisation: true,
 	}
 	data := &pb.PersonalData{
 		GivenName: strings.Repeat("Ї", 64), Surname: strings.Repeat("Ż", 64), LocalName: strings.Repeat("Ґ", 128), Country: "UA",
 		Identifier: strings.Repeat("9", 32), BirthDate: "1990-02-28", Phone: "+" + strings.Repeat("9", 15),
+		Organisation: strings.Repeat("Є", 150), OrganisationId: "NTRDE-" + strings.Repeat("9", 50),
+	}
+	var consents []string
+	for i := range 16 {
+		consents = append(consents, strings.Repeat("c", 31)+string(rune('a'+i)))
 	}
 	items := make([]*pb.SigningItemRequest, 100)
 	for i := range items {
@@ -60,9 +67,15 @@ func largest() []proto.Message {
 			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
 		}
 	}
+	filter := &pb.EntryFilter{
+		Kinds: slices.Repeat([]string{"signing.signed"}, 64), OperationId: id, EnrolmentId: id, CredentialId: id, Client: client,
+		FromTime: soon, BeforeTime: soon,
+	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
 	return []proto.Message{
-		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk"},
+		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk", PersonKey: strings.Repeat("p", 128)},
+		&pb.ListProductsRequest{},
+		&pb.GetEnrolmentEvidenceRequest{EnrolmentId: id},
 		&pb.GetEnrolmentRequest{EnrolmentId: id},
 		&pb.ListEnrolmentsRequest{PageSize: 100, PageToken: id},
 		&pb.WatchEnrolmentRequest{EnrolmentId: id, AfterRevision: 1 << 63},
@@ -76,9 +89,12 @@ func largest() []proto.Message {
 			Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: data,
 			IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: make([]byte, 512<<10), CompleteTime: soon,
 		},
+		&pb.AcceptProvenDataRequest{RequestId: requestID, EnrolmentId: id, ReportSha256: hash},
 		&pb.DownloadAgreementRequest{EnrolmentId: id},
 		&pb.SendAgreementCodeRequest{RequestId: requestID, EnrolmentId: id},
-		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999"},
+		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999", Consents: consents, Context: &pb.AcceptanceContext{
+			Address: "2001:db8:ffff:ffff:ffff:ffff:255.255.255.255", UserAgent: strings.Repeat("Щ", 256), Session: strings.Repeat("s", 128),
+		}},
 		&pb.CreateRenewalRequest{RequestId: requestID, CredentialId: id, VoucherCode: strings.Repeat("Z", 64), Parameters: parameters},
 		&pb.CancelEnrolmentRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.GetCredentialRequest{CredentialId: id},
@@ -107,11 +123,18 @@ func largest() []proto.Message {
 		&pb.GetSigningOperationRequest{OperationId: id},
 		&pb.CancelSigningOperationRequest{RequestId: requestID, OperationId: id},
 		&pb.CompleteSigningOperationRequest{RequestId: requestID, OperationId: id},
+		&pb.ListSigningOperationsRequest{
+			PageSize: 100, PageToken: strings.Repeat("9", 18) + "." + id, State: pb.SigningState_SIGNING_STATE_CLOSED, CredentialId: id,
+			CreatedFromTime: soon, CreatedBeforeTime: soon,
+		},
+		&pb.WatchSigningOperationRequest{OperationId: id, AfterRevision: 1 << 63},
 		&pb.GetChainRequest{},
 		&pb.GetCrlRequest{},
 		&pb.GetCheckpointRequest{},
 		&pb.GetReceiptRequest{Index: 1<<63 - 1},
-		&pb.ListEntriesRequest{StartIndex: 1<<63 - 1, PageSize: 1000},
+		&pb.ListEntriesRequest{StartIndex: 1<<63 - 1, PageSize: 1000, Filter: filter, WithProofs: true},
+		&pb.FollowEntriesRequest{StartIndex: 1<<63 - 1, Filter: filter, WithProofs: true},
+		&pb.GetConsistencyProofRequest{OldSize: 1<<63 - 1},
 		&pb.CreateVouchersRequest{RequestId: requestID, Product: strings.Repeat("q", 32), Years: 5, Count: 500, ExpireTime: soon},
 		&pb.CreateClientRequest{
 			RequestId: requestID, Name: client, DisplayName: strings.Repeat("Ж", 64), Role: pb.Role_ROLE_AUDITOR,

@@ -46,6 +46,8 @@ type Config struct {
 	CRL         func(ctx context.Context) ([]byte, error) // newest revocation list of the issuing CA
 
 	Health []Check
+	// Needs says which checks the health of a service, by its full name, depends on.
+	Needs map[string][]string
 	// Faults names errors of packages that the edge does not know, such as a lost device.
 	Faults []Fault
 	Logger *slog.Logger
@@ -130,11 +132,11 @@ func New(c Config) (*Server, error) {
 	pb.RegisterEnrolmentServiceServer(s.grpc, &enrolments{Enrolments: c.Enrolments, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCredentialServiceServer(s.grpc, &credentialsService{Credentials: c.Credentials})
 	pb.RegisterDocumentServiceServer(s.grpc, &documents{Signing: c.Signing})
-	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing})
+	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCaServiceServer(s.grpc, &authority{chain: c.Chain, crl: c.CRL})
-	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log})
+	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterAdminServiceServer(s.grpc, &admin{Vouchers: c.Enrolments, Credentials: c.Credentials, ClientIssuer: c.Issuer})
-	healthpb.RegisterHealthServer(s.grpc, &health{checks: c.Health, logger: c.Logger, stopping: s.stopping})
+	healthpb.RegisterHealthServer(s.grpc, newHealth(c, s.stopping))
 	if s.gates.roles, err = declaredRoles(s.grpc.GetServiceInfo()); err != nil {
 		return nil, err
 	}

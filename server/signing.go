@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
@@ -11,7 +12,9 @@ import (
 // signing answers SigningService.
 type signing struct {
 	pb.UnsafeSigningServiceServer
-	Signing Signing
+	Signing  Signing
+	watch    time.Duration
+	stopping <-chan struct{}
 }
 
 var _ pb.SigningServiceServer = (*signing)(nil)
@@ -23,7 +26,7 @@ func documentSystem(ctx context.Context) signer.Caller {
 }
 
 func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSigningOperationRequest) (*pb.CreateSigningOperationResponse, error) {
-	c := signer.CreateRequest{Credential: credential.ID(r.GetCredentialId()), Title: r.GetTitle(), Language: r.GetLanguage(), Algorithm: scheme(r.GetAlgorithm())}
+	c := signer.CreateRequest{Credential: credential.ID(r.GetCredentialId()), Title: r.GetTitle(), Language: r.GetLanguage(), Algorithm: scheme(r.GetAlgorithm()), HighValue: r.GetHighValue()}
 	for _, it := range r.GetItems() {
 		item := signer.ItemRequest{Document: it.GetDocumentId(), Format: format(it.GetFormat())}
 		if h := it.GetSha256(); len(h) > 0 {
@@ -71,7 +74,7 @@ func operationOf(v signer.View) *pb.SigningOperation {
 	out := &pb.SigningOperation{
 		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
-		Algorithm: schemeOf(v.Algorithm), DocumentsSha256: v.Documents,
+		Algorithm: schemeOf(v.Algorithm), Revision: v.Version, DocumentsSha256: v.Documents, HighValue: v.HighValue,
 	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{

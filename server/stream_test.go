@@ -226,9 +226,22 @@ func TestWatch(t *testing.T) {
 	next(3, pb.EnrolmentState_ENROLMENT_STATE_DATA)
 	e.setView(enrol.View{ID: "enr-1", Version: 4, State: enrol.StateProofing, NextAction: enrol.ActionAwaitProofing})
 	next(4, pb.EnrolmentState_ENROLMENT_STATE_PROOFING)
+	for n, c := range []struct {
+		state  enrol.State
+		action enrol.Action
+		want   pb.EnrolmentState
+	}{
+		{enrol.StateDeferred, enrol.ActionAwaitDeferred, pb.EnrolmentState_ENROLMENT_STATE_DEFERRED},
+		{enrol.StateReview, enrol.ActionReviewProven, pb.EnrolmentState_ENROLMENT_STATE_REVIEW},
+	} {
+		e.setView(enrol.View{ID: "enr-1", Version: uint64(5 + n), State: c.state, NextAction: c.action})
+		next(uint64(5+n), c.want)
+	}
+	e.setView(enrol.View{ID: "enr-1", Version: 7, State: enrol.StateProofing, NextAction: enrol.ActionAwaitProofing})
+	next(7, pb.EnrolmentState_ENROLMENT_STATE_PROOFING)
 
-	// A second watcher that has seen revision 4 gets nothing until there is more.
-	later, err := client.WatchEnrolment(within(t), &pb.WatchEnrolmentRequest{EnrolmentId: "enr-1", AfterRevision: 4})
+	// A second watcher that has seen revision 7 gets nothing until there is more.
+	later, err := client.WatchEnrolment(within(t), &pb.WatchEnrolmentRequest{EnrolmentId: "enr-1", AfterRevision: 7})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,10 @@ func outcomeOf(o enrol.Outcome) pb.IdentityOutcome {
 	return word[pb.IdentityOutcome](pb.IdentityOutcome_value, "IDENTITY_OUTCOME_", string(o))
 }
 
+func proofingReasonOf(r enrol.Reason) pb.ProofingReason {
+	return word[pb.ProofingReason](pb.ProofingReason_value, "PROOFING_REASON_", string(r))
+}
+
 func identifierTypeOf(t string) pb.IdentifierType {
 	return word[pb.IdentifierType](pb.IdentifierType_value, "IDENTIFIER_TYPE_", t)
 }
@@ -86,6 +90,10 @@ func identifierType(t pb.IdentifierType) string {
 		return "PNO"
 	case pb.IdentifierType_IDENTIFIER_TYPE_TIN:
 		return "TIN"
+	case pb.IdentifierType_IDENTIFIER_TYPE_PAS:
+		return "PAS"
+	case pb.IdentifierType_IDENTIFIER_TYPE_IDC:
+		return "IDC"
 	}
 	return ""
 }

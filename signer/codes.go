@@ -1,10 +1,13 @@
 package signer
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
@@ -16,10 +19,26 @@ type CodeSent struct {
 	Number      int       // of the code: 1 for the first of the operation
 	MaskedPhone string
 	Sent        int // texts with this code so far: 1 for the first
+	Digits      int // of the code
 }
+
+// spend takes the text that is about to be sent from the budgets of its number and of the caller. It returns the number's
+// pseudonym, and what gives the text back.
+func (s *Service) spend(caller Caller, u usable, now time.Time) (recipient string, giveBack func(), err error) {
+	numbers := s.Trust.Recipients(u.record.Phone, now)
+	giveBack, err = s.Codes.Spend(s.Memory, numbers, caller.Name, now)
+	return numbers[0], giveBack, err
+}
+
+// notSent tells whether a unit of work that puts a text on its way certainly did not.
+func notSent(err error) bool { return err != nil && !errors.Is(err, ErrOutcomeUnknown) }
 
 // challenge makes the record that the next code of an operation answers.
 func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Challenge, error) {
+	operation, err := s.Trust.OpenOperation(ctx, o.Sealed)
+	if err != nil {
+		return otp.Challenge{}, s.integrity(ctx, "operation", string(o.ID), err)
+	}
 	id, err := s.newID("ch-")
 	if err != nil {
 		return otp.Challenge{}, err
@@ -31,6 +50,7 @@ func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Cha
 	expires := s.Now().Add(s.Codes.Life).Truncate(time.Microsecond)
 	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
 		ID: id, Purpose: sam.PurposeSign, Subject: o.Sealed.Seal, Nonce: nonce, Phone: u.binding.Phone, Expires: expires,
+		Digits: operation.Digits,
 	})
 	if err != nil {
 		return otp.Challenge{}, err
@@ -43,7 +63,7 @@ func (s *Service) challenge(ctx context.Context, o Operation, u usable) (otp.Cha
 
 // send puts a text with the operation's code into the outbox: the present code once more while it can be answered, else
 // that of the new challenge made, which voids the one before. It returns the challenge whose code goes out.
-func (s *Service) send(tx Tx, made otp.Challenge, o Operation, fresh bool, now time.Time) (otp.Challenge, error) {
+func (s *Service) send(tx Tx, made otp.Challenge, o Operation, recipient string, fresh bool, now time.Time) (otp.Challenge, error) {
 	turn, err := s.Codes.Send(tx, s.Memory, otp.Request{
 		Previous: o.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh,
 	}, now)
@@ -56,6 +76,7 @@ func (s *Service) send(tx Tx, made otp.Challenge, o Operation, fresh bool, now t
 		ch.Number, ch.Sent = turn.Number, turn.Sent
 		tx.Append(audit.CodeRequested{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
+			Recipient: recipient,
 		})
 		if err := tx.PutChallenge(ch); err != nil {
 			return otp.Challenge{}, err
@@ -63,7 +84,7 @@ func (s *Service) send(tx Tx, made otp.Challenge, o Operation, fresh bool, now t
 	} else {
 		tx.Append(audit.CodeResent{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: string(o.Credential),
-			Sent: uint64(ch.Sent), //nolint:gosec // a small count
+			Sent: uint64(ch.Sent), Recipient: recipient, //nolint:gosec // a small count
 		})
 	}
 	return ch, tx.Enqueue(sms.Message{
@@ -113,6 +134,10 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		return CodeSent{}, err
 	}
 	now := s.Now().Truncate(time.Microsecond)
+	recipient, giveBack, err := s.spend(caller, u, now)
+	if err != nil {
+		return CodeSent{}, err
+	}
 	var ch otp.Challenge
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if done, err = repeated(tx, caller, requestID, print); err != nil || done != "" {
@@ -125,7 +150,7 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		if o.State != StateRequested || !now.Before(o.Expires) {
 			return ErrState
 		}
-		if ch, err = s.send(tx, made, o, fresh, now); err != nil {
+		if ch, err = s.send(tx, made, o, recipient, fresh, now); err != nil {
 			return err
 		}
 		if o.Challenge != ch.ID {
@@ -136,6 +161,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		}
 		return tx.PutRequest(caller.Name, requestID, print, string(ch.ID))
 	})
+	if notSent(err) || done != "" {
+		giveBack()
+	}
 	if err != nil {
 		return CodeSent{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
 	}
@@ -151,5 +179,15 @@ func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, erro
 		ch, err = tx.Challenge(id)
 		return err
 	})
-	return CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone), Sent: ch.Sent}, err
+	if err != nil {
+		return CodeSent{}, err
+	}
+	sealed, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
+	if err != nil {
+		return CodeSent{}, s.integrity(ctx, "challenge", string(id), err)
+	}
+	return CodeSent{
+		Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone), Sent: ch.Sent,
+		Digits: cmp.Or(int(sealed.Digits), s.Codes.Digits),
+	}, nil
 }

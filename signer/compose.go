@@ -16,8 +16,8 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 )
 
-// Compose makes the text that carries the code of a signing operation. Everything it says comes from sealed records,
-// and it goes only to the number to which binding and challenge are committed.
+// Compose makes the text that carries the code of a signing operation, or the notice that it was signed. Everything it
+// says comes from sealed records, and it goes only to the number to which binding and challenge are committed.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
 	var o Operation
 	var ch otp.Challenge
@@ -26,14 +26,19 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 		if o, err = tx.Operation(OperationID(m.Subject)); err != nil {
 			return err
 		}
-		if ch, err = tx.Challenge(otp.ID(m.Challenge)); err != nil {
-			return err
+		if m.Challenge != "" {
+			if ch, err = tx.Challenge(otp.ID(m.Challenge)); err != nil {
+				return err
+			}
 		}
 		r, err = tx.Credential(o.Credential)
 		return err
 	})
 	if err != nil {
 		return sms.Text{}, err
+	}
+	if m.Kind == sms.KindSigned {
+		return s.notice(ctx, m, o, r)
 	}
 	if o.State != StateRequested || o.Challenge != ch.ID || !s.Now().Before(ch.Expires) {
 		return sms.Text{}, sms.ErrObsolete
@@ -46,15 +51,8 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 }
 
 func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r credential.Record) (sms.Text, error) {
-	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
+	b, sealed, err := s.spokenOf(ctx, o, r)
 	if err != nil {
-		return sms.Text{}, err
-	}
-	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
-	if err != nil {
-		return sms.Text{}, err
-	}
-	if err := matches(o, sealed); err != nil {
 		return sms.Text{}, err
 	}
 	challenge := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
@@ -62,9 +60,8 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 	if err != nil {
 		return sms.Text{}, err
 	}
-	phone := sam.PhoneCommitment(r.PhoneSalt, r.Phone)
-	if !bytes.Equal(phone, b.Phone) || !bytes.Equal(phone, c.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) ||
-		c.ID != string(ch.ID) || c.Purpose != sam.PurposeSign || !c.Expires.Equal(ch.Expires) {
+	if !bytes.Equal(c.Phone, b.Phone) || !bytes.Equal(c.Subject, o.Sealed.Seal) || c.ID != string(ch.ID) ||
+		c.Purpose != sam.PurposeSign || !c.Expires.Equal(ch.Expires) {
 		return sms.Text{}, fmt.Errorf("%w: phone, challenge and binding do not agree", sam.ErrSeal)
 	}
 	code, err := s.Trust.Code(ctx, challenge)
@@ -72,6 +69,41 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 		return sms.Text{}, err
 	}
 	return sms.Text{To: r.Phone, Body: codeText(sealed, code, s.Parts)}, nil
+}
+
+// spokenOf opens what a text speaks of, and holds the number against the binding.
+func (s *Service) spokenOf(ctx context.Context, o Operation, r credential.Record) (credential.Binding, sam.Operation, error) {
+	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
+	if err != nil {
+		return credential.Binding{}, sam.Operation{}, err
+	}
+	if b.ID != r.ID || !bytes.Equal(sam.PhoneCommitment(r.PhoneSalt, r.Phone), b.Phone) {
+		return credential.Binding{}, sam.Operation{}, fmt.Errorf("%w: the phone is not the bound one", sam.ErrSeal)
+	}
+	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
+	if err == nil {
+		err = matches(o, sealed)
+	}
+	return b, sealed, err
+}
+
+// notice tells the person that the credential was used. One about an operation of an earlier epoch has come too late: its
+// seal can no longer be checked.
+func (s *Service) notice(ctx context.Context, m sms.Message, o Operation, r credential.Record) (sms.Text, error) {
+	if o.State != StateSigned {
+		return sms.Text{}, sms.ErrObsolete
+	}
+	if _, err := s.Trust.OpenOperation(ctx, o.Sealed); errors.Is(err, sam.ErrSeal) {
+		return sms.Text{}, sms.ErrObsolete
+	}
+	_, sealed, err := s.spokenOf(ctx, o, r)
+	if err != nil {
+		return sms.Text{}, s.integrity(ctx, "operation", string(o.ID), err)
+	}
+	return sms.Text{To: r.Phone, Body: sms.Compose(sms.KindSigned, sealed.Language, s.Parts, sms.Fields{
+		Fixed: map[string]string{"count": strconv.Itoa(len(sealed.Documents)), "time": m.CreatedAt.UTC().Format("2006-01-02 15:04 UTC")},
+		Names: map[string]string{"who": sealed.CallerName, "title": sealed.Title},
+	})}, nil
 }
 
 // codeText names who asks and what is signed: title, count, and the first characters of DocumentsDigest.

@@ -26,6 +26,7 @@ type CreateRequest struct {
 	Title      string            // shown to the person
 	Language   string            // of the text to the person: uk, pl or en
 	Algorithm  credential.Scheme // of the signatures; empty is the default of the key
+	HighValue  bool              // its codes are longer
 	Items      []ItemRequest
 }
 
@@ -108,9 +109,14 @@ func repeated(tx Tx, caller Caller, id string, print []byte) (string, error) {
 func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c CreateRequest) (View, error) {
 	print := c.fingerprint()
 	var earlier string
+	var r credential.Record
+	var unknown error // what reading r met, which comes after the mistakes in the request
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		earlier, err = repeated(tx, caller, requestID, print)
-		return err
+		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
+			return err
+		}
+		r, unknown = granted(tx, caller, c.Credential)
+		return nil
 	})
 	if err != nil {
 		return View{}, err
@@ -123,7 +129,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	}
 
 	// step 1: prepare. A crash here leaves nothing.
-	u, err := s.usable(ctx, caller, c.Credential)
+	u, err := s.judge(ctx, c.Credential, r, unknown)
 	if err != nil {
 		return View{}, err
 	}
@@ -145,6 +151,10 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	failpoint(1)
 
 	// step 2: challenge. A crash after the commit leaves an operation nobody authorised and a message that is sent after restart.
+	recipient, giveBack, err := s.spend(caller, u, o.Created)
+	if err != nil {
+		return View{}, err
+	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
 			return err
@@ -158,11 +168,14 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 		if err := tx.PutOperation(first); err != nil {
 			return err
 		}
-		if _, err := s.send(tx, ch, o, false, o.Created); err != nil {
+		if _, err := s.send(tx, ch, o, recipient, false, o.Created); err != nil {
 			return err
 		}
 		return tx.PutRequest(caller.Name, requestID, print, string(o.ID))
 	})
+	if notSent(err) || earlier != "" {
+		giveBack()
+	}
 	if err != nil {
 		return View{}, s.integrity(ctx, "lock", string(o.Credential), err)
 	}
@@ -170,7 +183,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if earlier != "" {
 		return s.Get(ctx, caller, OperationID(earlier))
 	}
-	return s.Get(ctx, caller, o.ID)
+	return s.view(ctx, o) // as it was committed: nobody can have changed it, for nobody knows its id yet
 }
 
 func (c CreateRequest) fingerprint() []byte {
@@ -180,6 +193,9 @@ func (c CreateRequest) fingerprint() []byte {
 	}
 	if c.Algorithm != "" { // a fourth part behind items of three: no other body has this fingerprint
 		parts = append(parts, string(c.Algorithm))
+	}
+	if c.HighValue { // no format of an item
+		parts = append(parts, "high-value", "high-value", "high-value")
 	}
 	return fingerprint(parts...)
 }
@@ -242,7 +258,7 @@ func (s *Service) prepare(ctx context.Context, caller Caller, u usable, algorith
 			}
 		case CAdESBB:
 			it.Prepared, err = cades.SignedAttributes(cades.CAdES, cades.Attributes{
-				Algorithm: algorithm, Certificate: u.record.Chain[0], ContentDigest: r.Hash, SigningTime: s.Now(),
+				Algorithm: algorithm, Certificate: u.record.Chain[0], Parsed: u.chain, ContentDigest: r.Hash, SigningTime: s.Now(),
 			})
 			if err != nil {
 				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)
@@ -310,10 +326,14 @@ func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateR
 		Items: MarshalItems(items), Created: now, Expires: now.Add(s.Life),
 	}
 	details := sha256.Sum256(o.Items)
+	var digits uint8
+	if c.HighValue {
+		digits = uint8(max(s.Codes.HighDigits, s.Codes.Digits)) //nolint:gosec // at most 9
+	}
 	o.Sealed, err = s.Trust.SealOperation(ctx, sam.Operation{
 		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: c.Algorithm,
 		Digests: digests(items), Title: c.Title, CallerName: caller.Registered, Language: c.Language,
-		Documents: documents(items), Details: details[:], Expires: o.Expires,
+		Documents: documents(items), Details: details[:], Expires: o.Expires, Digits: digits,
 	})
 	return o, err
 }

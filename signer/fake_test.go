@@ -2,6 +2,7 @@ package signer_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -16,6 +17,8 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +59,7 @@ type fakeStore struct {
 	mu    sync.Mutex
 	state state
 	n     int
+	views int // calls of View
 	fault func(n int) fate
 }
 
@@ -115,6 +119,7 @@ func (f *fakeStore) Update(ctx context.Context, do func(signer.Tx) error) (audit
 
 func (f *fakeStore) View(_ context.Context, do func(signer.Tx) error) error {
 	f.mu.Lock()
+	f.views++
 	tx := &fakeTx{state: f.state.clone()}
 	f.mu.Unlock()
 	return do(tx)
@@ -216,6 +221,22 @@ func (tx *fakeTx) OpenOperations(t time.Time, limit int) ([]signer.Operation, er
 	return out, nil
 }
 
+func (tx *fakeTx) OperationsOf(caller string, q signer.Query) ([]signer.Operation, error) {
+	var out []signer.Operation
+	for _, o := range tx.operations {
+		after := q.After.ID == "" || o.Created.Before(q.After.Created) || o.Created.Equal(q.After.Created) && o.ID < q.After.ID
+		if o.Caller == caller && (q.State == "" || o.State == q.State) && (q.Credential == "" || o.Credential == q.Credential) &&
+			!o.Created.Before(q.From) && o.Created.Before(q.Before) && after {
+			o.Activation, o.Signatures, o.Results = credential.Sealed{}, nil, nil
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b signer.Operation) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(string(b.ID), string(a.ID)))
+	})
+	return out[:min(len(out), q.Limit)], nil
+}
+
 func get[K comparable, V any](m map[K]V, k K, absent error) (V, error) {
 	v, ok := m[k]
 	if !ok {
@@ -230,7 +251,7 @@ type device struct {
 	keys   map[string]crypto.Signer
 	signed map[string]int
 	before func() error
-	spoil  bool
+	spoil  int // the number of the digest in a call, from 1, whose signature is wrong
 }
 
 func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
@@ -271,13 +292,13 @@ func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, algori
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out [][]byte
-	for _, g := range digests {
+	for i, g := range digests {
 		d.signed[string(wrapped)]++
 		s, err := d.keys[string(wrapped)].Sign(rand.Reader, g, opts)
 		if err != nil {
 			return nil, err
 		}
-		if d.spoil {
+		if d.spoil == i+1 {
 			s[len(s)-1] ^= 1
 		}
 		out = append(out, s)
@@ -395,7 +416,7 @@ func (w *world) restart(epoch uint64) {
 	}
 	w.s, err = signer.New(signer.Config{
 		Store: w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
-		MaxBytes: 1 << 20, Life: 15 * time.Minute, Alarm: func(_ context.Context, kind, _ string, _ error) {
+		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.alarms = append(w.alarms, kind)

@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/cades"
 )
 
 // Errors that a caller of the service meets, beside ErrNotFound and ErrOutcomeUnknown and those of the formats.
@@ -81,7 +82,7 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required but Parts.
+// Config wires a Service. All fields are required but Parts and Notice.
 type Config struct {
 	Store    Store
 	Spool    Spool
@@ -92,6 +93,7 @@ type Config struct {
 	Rand     io.Reader
 	MaxBytes int64         // of one document
 	Life     time.Duration // of an operation that waits for its code
+	Notice   bool          // a text tells the person of each signature
 	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
 	Alarm    func(ctx context.Context, kind, subject string, err error)
 }
@@ -126,6 +128,7 @@ func New(c Config) (*Service, error) {
 // View is an operation as its caller sees it.
 type View struct {
 	ID         OperationID
+	Version    uint64 // rises with each change
 	State      State
 	Outcome    string
 	Credential credential.ID
@@ -136,6 +139,7 @@ type View struct {
 	Expires    time.Time
 	Items      []ItemView
 	Documents  []byte // DocumentsDigest of what the person is shown
+	HighValue  bool   // its codes are longer
 	Receipt    []byte // of the signatures' log entry, in state signed
 }
 
@@ -176,39 +180,48 @@ func own(tx Tx, caller Caller, id OperationID) (Operation, error) {
 
 // view opens the seal before it shows anything, so that what a database writer changed is never shown as genuine.
 func (s *Service) view(ctx context.Context, o Operation) (View, error) {
+	v, items, err := s.opened(ctx, o)
+	if err != nil || o.State != StateSigned {
+		return v, err
+	}
+	for i := range v.Items {
+		if i < len(o.Signatures) && i < len(o.Results) {
+			v.Items[i].Signature, v.Items[i].Result = o.Signatures[i], o.Results[i]
+		}
+	}
+	if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
+		return View{}, err
+	}
+	return v, nil
+}
+
+// opened is view without what an operation has only once it is signed.
+func (s *Service) opened(ctx context.Context, o Operation) (View, []Item, error) {
 	v := View{
-		ID: o.ID, State: o.State, Outcome: o.Outcome, Credential: o.Credential, Created: o.Created, Expires: o.Expires,
+		ID: o.ID, Version: o.Version, State: o.State, Outcome: o.Outcome, Credential: o.Credential, Created: o.Created, Expires: o.Expires,
 	}
 	items, err := UnmarshalItems(o.Items)
 	if err != nil {
-		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+		return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 	}
 	sealed, err := s.Trust.OpenOperation(ctx, o.Sealed)
 	switch {
 	case err == nil:
 		if err := matches(o, sealed); err != nil {
-			return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+			return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 		}
 		v.Title, v.Language, v.Algorithm = sealed.Title, sealed.Language, sealed.Algorithm
+		v.HighValue = sealed.Digits > 0
 		v.Documents = DocumentsDigest(sealed.Documents)
 	case errors.Is(err, sam.ErrSeal) && (o.State == StateSigned || o.State == StateClosed):
 		// Finished in an earlier epoch, whose keys are gone. What was signed is proven by signature and log.
 	default:
-		return View{}, s.integrity(ctx, "operation", string(o.ID), err)
+		return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 	}
-	for i, it := range items {
-		iv := ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR}
-		if o.State == StateSigned && i < len(o.Signatures) && i < len(o.Results) {
-			iv.Signature, iv.Result = o.Signatures[i], o.Results[i]
-		}
-		v.Items = append(v.Items, iv)
+	for _, it := range items {
+		v.Items = append(v.Items, ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR})
 	}
-	if o.State == StateSigned {
-		if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
-			return View{}, err
-		}
-	}
-	return v, nil
+	return v, items, nil
 }
 
 // matches holds the stored columns against the sealed record.
@@ -228,6 +241,10 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 		!errors.Is(err, otp.ErrBehind) {
 		return err
 	}
+	var lock *otp.BehindError
+	if errors.As(err, &lock) {
+		kind, subject = "lock", lock.Account
+	}
 	s.Alarm(ctx, kind, subject, err)
 	reason := err.Error()
 	_, _ = s.Store.Update(ctx, func(tx Tx) error {
@@ -241,19 +258,34 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 type usable struct {
 	record  credential.Record
 	binding credential.Binding
-	leaf    *x509.Certificate
+	chain   *cades.Chain
+	leaf    *x509.Certificate // the first of chain
 }
 
-// usable reads the credential and checks grant, seal, status, certificate and validity.
-func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID) (usable, error) {
+// usable reads the credential and checks grant, seal, status, certificate and validity. What else is needed is read from
+// the same snapshot.
+func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID, also ...func(Tx)) (usable, error) {
 	var r credential.Record
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if _, err = tx.Grant(id, caller.Name); err != nil {
-			return err
+		for _, read := range also {
+			read(tx)
 		}
-		r, err = tx.Credential(id)
+		r, err = granted(tx, caller, id)
 		return err
 	})
+	return s.judge(ctx, id, r, err)
+}
+
+// granted reads a credential that the caller was granted; any other is ErrNotFound.
+func granted(tx Tx, caller Caller, id credential.ID) (credential.Record, error) {
+	if _, err := tx.Grant(id, caller.Name); err != nil {
+		return credential.Record{}, err
+	}
+	return tx.Credential(id)
+}
+
+// judge decides on a credential that granted has read, or on the error that it met.
+func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Record, err error) (usable, error) {
 	if errors.Is(err, ErrNotFound) {
 		return usable{}, &FieldError{"credential", "unknown to this client; ask the operator for a grant", ErrCredential}
 	}
@@ -269,10 +301,11 @@ func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID) (
 		!destroyed && sum(r.WrappedKey) != string(b.WrappedKey) || string(sam.PhoneCommitment(r.PhoneSalt, r.Phone)) != string(b.Phone) {
 		return usable{}, s.integrity(ctx, "binding", string(id), fmt.Errorf("%w: credential differs from its binding", sam.ErrSeal))
 	}
-	leaf, err := x509.ParseCertificate(r.Chain[0])
+	chain, err := cades.ParseChain(r.Chain)
 	if err != nil {
-		return usable{}, fmt.Errorf("reading the certificate of %s: %w", id, err)
+		return usable{}, fmt.Errorf("reading the certificates of %s: %w", id, err)
 	}
+	leaf := chain.Leaf()
 	now := s.Now()
 	switch {
 	case b.Status != credential.Active:
@@ -280,7 +313,7 @@ func (s *Service) usable(ctx context.Context, caller Caller, id credential.ID) (
 	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
 		return usable{}, &FieldError{"credential", "its certificate is not valid now", ErrCredential}
 	}
-	return usable{record: r, binding: b, leaf: leaf}, nil
+	return usable{record: r, binding: b, chain: chain, leaf: leaf}, nil
 }
 
 // sum returns SHA-256 as a comparable string.

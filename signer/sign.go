@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -92,7 +93,8 @@ func (s *Service) land(id OperationID) {
 func (s *Service) release(ctx context.Context, caller Caller, o Operation, code string) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
-	u, err := s.usable(ctx, caller, o.Credential)
+	var a asked
+	u, err := s.usable(ctx, caller, o.Credential, func(tx Tx) { a.challenge, a.err = tx.Challenge(o.Challenge) })
 	if err != nil {
 		return false, err
 	}
@@ -111,9 +113,9 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	// step 3: authorise. After the commit the code is spent; after a crash the same caller may resume until the activation ends.
 	var ch credential.Sealed
 	if o.State == StateRequested {
-		ch, err = s.authorise(ctx, caller, &o, u, items, code)
+		ch, err = s.authorise(ctx, caller, &o, u, a, items, code)
 	} else {
-		ch, err = s.resume(ctx, &o, u, items)
+		ch, err = s.resume(ctx, &o, u, a, items)
 	}
 	if errors.Is(err, errMoved) {
 		return true, nil
@@ -131,11 +133,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	failpoint(4)
 
 	// step 5: check. A module that signs wrongly is found before anything is recorded.
-	algorithm := algorithmOf(sealed.Algorithm)
-	if err := verify(u, algorithm, items, signatures); err != nil {
-		return false, err
-	}
-	results, err := assemble(u, algorithm, items, signatures)
+	results, err := assemble(u, algorithmOf(sealed.Algorithm), items, signatures)
 	if err != nil {
 		return false, err
 	}
@@ -168,19 +166,21 @@ func evidenceOf(o Operation, u usable, challenge credential.Sealed, items []Item
 	}
 }
 
-// challengeOf reads the challenge of an operation. Challenges are never deleted: an absent one is an alarm.
-func (s *Service) challengeOf(ctx context.Context, o Operation) (ch otp.Challenge, err error) {
-	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		ch, err = tx.Challenge(o.Challenge)
-		return err
-	})
+// asked is the challenge of an operation as it was read, or what reading it met.
+type asked struct {
+	challenge otp.Challenge
+	err       error
+}
+
+// challengeOf returns the challenge of an operation. Challenges are never deleted: an absent one is an alarm.
+func (s *Service) challengeOf(ctx context.Context, o Operation, a asked) (otp.Challenge, error) {
 	switch {
-	case errors.Is(err, otp.ErrNotFound), errors.Is(err, ErrNotFound):
-		return ch, s.integrity(ctx, "challenge", string(o.Challenge), fmt.Errorf("%w: the challenge of operation %s is missing", sam.ErrSeal, o.ID))
-	case err != nil:
-		return ch, fmt.Errorf("reading the challenge: %w", err)
+	case errors.Is(a.err, otp.ErrNotFound), errors.Is(a.err, ErrNotFound):
+		return a.challenge, s.integrity(ctx, "challenge", string(o.Challenge), fmt.Errorf("%w: the challenge of operation %s is missing", sam.ErrSeal, o.ID))
+	case a.err != nil:
+		return a.challenge, fmt.Errorf("reading the challenge: %w", a.err)
 	}
-	return ch, nil
+	return a.challenge, nil
 }
 
 // errMoved: the operation is no longer in the state that was read.
@@ -188,8 +188,8 @@ var errMoved = errors.New("signer: operation moved on")
 
 // authorise derives the expected code, compares, and on a match seals the activation; all that before ONE transaction
 // that counts the try and either records the refusal or spends the challenge and activates the operation.
-func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u usable, items []Item, code string) (credential.Sealed, error) {
-	ch, err := s.challengeOf(ctx, *o)
+func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u usable, a asked, items []Item, code string) (credential.Sealed, error) {
+	ch, err := s.challengeOf(ctx, *o, a)
 	if err != nil {
 		return credential.Sealed{}, err
 	}
@@ -241,6 +241,7 @@ func (s *Service) authorise(ctx context.Context, caller Caller, o *Operation, u 
 		}
 		tx.Append(audit.CodeAccepted{
 			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: uint64(out.Attempt),
+			Account: ch.Account,
 		})
 		tx.Append(activated(stored, u, items, activation))
 		stored.State, stored.Activation = StateSigning, activation
@@ -287,7 +288,8 @@ func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
 func refused(tx Tx, ch otp.Challenge, out otp.Outcome) {
 	tx.Append(audit.CodeRefused{
 		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-		Result: string(out.Result), Attempt: uint64(out.Attempt),
+		Result: string(out.Result), Attempt: uint64(out.Attempt), Account: ch.Account,
+		Failures: uint64(out.Failures), //nolint:gosec // a small count
 	})
 	if out.NowLocked {
 		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
@@ -304,8 +306,8 @@ func activated(o Operation, u usable, items []Item, activation credential.Sealed
 
 // resume takes over an operation that was activated and then interrupted: once the lease of the one before is over and
 // while the activation lasts. The activation is checked before anything is recorded.
-func (s *Service) resume(ctx context.Context, o *Operation, u usable, items []Item) (credential.Sealed, error) {
-	ch, err := s.challengeOf(ctx, *o)
+func (s *Service) resume(ctx context.Context, o *Operation, u usable, a asked, items []Item) (credential.Sealed, error) {
+	ch, err := s.challengeOf(ctx, *o, a)
 	if err != nil {
 		return credential.Sealed{}, err
 	}
@@ -359,17 +361,9 @@ func algorithmOf(s credential.Scheme) cades.Algorithm {
 	return 0
 }
 
-// verify checks every signature with the certificate's public key and by the algorithm that was authorised.
-func verify(u usable, algorithm cades.Algorithm, items []Item, signatures [][]byte) error {
-	for i, it := range items {
-		if err := algorithm.Verify(u.leaf.PublicKey, it.DTBSR, signatures[i]); err != nil {
-			return fmt.Errorf("signer: the HSM's signature %d of credential %s does not verify; nothing was released: %w", i, u.binding.ID, err)
-		}
-	}
-	return nil
-}
-
-// assemble makes the finished result of every item.
+// assemble makes the finished result of every item. Each signature is verified with the certificate's public key, by the
+// algorithm that was authorised and over the digest of what leaves: of the signed attributes by cades.Assemble, which
+// serves PAdES too, and of a hash here.
 func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]byte) ([][]byte, error) {
 	results := make([][]byte, len(items))
 	for i, it := range items {
@@ -377,18 +371,24 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 		switch it.Format {
 		case PAdESBB:
 			var p pades.Prepared
-			if err = p.UnmarshalBinary(it.Prepared); err == nil {
+			switch err = p.UnmarshalBinary(it.Prepared); {
+			case err != nil:
+			case p.Algorithm() != algorithm || !bytes.Equal(p.DTBSR(), it.DTBSR):
+				err = fmt.Errorf("%w: prepared for another signature", ErrItems)
+			default:
 				results[i], err = p.Embed(signatures[i])
 			}
 		case CAdESBB:
 			results[i], err = cades.Assemble(cades.Parts{
-				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain,
+				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain, Parsed: u.chain,
 			})
 		case Raw:
-			results[i] = signatures[i]
+			results[i], err = signatures[i], algorithm.Verify(u.leaf.PublicKey, it.DTBSR, signatures[i])
+		default:
+			err = fmt.Errorf("%w: unknown format", ErrItems)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("assembling item %d: %w", i, err)
+			return nil, fmt.Errorf("signer: the HSM's signature %d of credential %s is not right; nothing was released: %w", i, u.binding.ID, err)
 		}
 	}
 	return results, nil
@@ -397,6 +397,7 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 // record stores the signatures with their evidence if this process still holds the fence and the credential is still
 // the same; else it records that they were withheld, and why.
 func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
+	now := s.Now().Truncate(time.Microsecond)
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		withheld = ""
 		stored, err := tx.Operation(o.ID)
@@ -423,7 +424,13 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
 			DTBSR: digests(items), Signatures: hashesOf(signatures),
 		})
-		return tx.PutOperation(stored)
+		if err := tx.PutOperation(stored); err != nil || !s.Notice {
+			return err
+		}
+		tx.Append(audit.NoticeSent{Subject: string(o.ID), Kind: string(sms.KindSigned)})
+		return tx.Enqueue(sms.Message{
+			ID: "msg-" + string(o.ID), Kind: sms.KindSigned, Subject: string(o.ID), CreatedAt: now, NotBefore: now,
+		})
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return "", fmt.Errorf("%w; fetch the operation to see", err)

@@ -104,6 +104,7 @@ type Tx interface {
 	Outbox
 	Grants
 	Documents
+	Lists
 	// Operation returns ErrNotFound for an unknown id. It is locked until commit.
 	Operation(id OperationID) (Operation, error)
 	// PutOperation stores o and raises its version. ErrConflict when o.Version is not the stored one.
@@ -161,6 +162,13 @@ type Activator interface {
 	// Finish makes Sign refuse an operation whose signatures are recorded.
 	Finish(operation string, until time.Time)
 	Codes
+	Recipients
+}
+
+// Recipients names phone numbers where they are counted.
+type Recipients interface {
+	// Recipients returns the pseudonyms of a number on the day of now and on the one before.
+	Recipients(phone string, now time.Time) []string
 }
 
 // Codes makes challenges, derives their codes and turns a right one into an activation.

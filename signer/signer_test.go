@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -179,6 +180,89 @@ func TestCodeSentAgain(t *testing.T) {
 	}
 	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Texts are counted where one may have been sent: not for a request that is repeated, nor for a unit of work that failed.
+func TestBudget(t *testing.T) {
+	w := newWorld(t)
+	w.s.Codes.NumberBudget = 3
+	v := w.create(1)
+	broken := false
+	w.store.fault = func(int) fate {
+		if broken {
+			return fails
+		}
+		return commits
+	}
+	send := func(id string) error {
+		_, err := w.s.SendCode(ctx, docs, id, v.ID)
+		return err
+	}
+	w.must(send("a"))
+	for range 5 {
+		w.must(send("a"))
+		broken = true
+		if err := send("b"); err == nil {
+			t.Fatal("a broken disk took the message")
+		}
+		broken = false
+	}
+	w.must(send("b"))
+	var used *otp.BudgetError
+	if err := send("c"); !errors.As(err, &used) || used.Scope != otp.ScopeNumber || used.After != 24*time.Hour {
+		t.Errorf("a fourth text: %v", err)
+	}
+	if _, err := w.s.Create(ctx, docs, "new", signer.CreateRequest{
+		Credential: cred, Title: "t", Language: "uk", Items: []signer.ItemRequest{{Hash: make([]byte, 32), Format: signer.Raw}},
+	}); !errors.As(err, &used) {
+		t.Errorf("a new operation: %v", err)
+	}
+	var requested audit.CodeRequested
+	resent := 0
+	for _, e := range w.store.log() {
+		switch e := e.(type) {
+		case audit.CodeRequested:
+			requested = e
+		case audit.CodeResent:
+			resent++
+			if e.Recipient != requested.Recipient {
+				t.Errorf("texts to one number went to %s and %s", requested.Recipient, e.Recipient)
+			}
+		}
+	}
+	if resent != 2 || len(requested.Recipient) != 32 || strings.Contains(phone, requested.Recipient) {
+		t.Errorf("%d texts were sent again, the first to %s", resent, requested.Recipient)
+	}
+	w.pass(24 * time.Hour)
+	w.create(2)
+}
+
+// The codes of an operation of high value are longer, also those that follow, and its seal says so.
+func TestHighValue(t *testing.T) {
+	w := newWorld(t)
+	r := signer.CreateRequest{
+		Credential: cred, Title: "Заповіт", Language: "uk", HighValue: true, Items: []signer.ItemRequest{{Hash: make([]byte, 32), Format: signer.Raw}},
+	}
+	v, err := w.s.Create(ctx, docs, "high", r)
+	w.must(err)
+	if !v.HighValue || len(w.code(v.ID)) != 8 {
+		t.Errorf("high value %v, a code of %d digits", v.HighValue, len(w.code(v.ID)))
+	}
+	r.HighValue = false
+	if _, err := w.s.Create(ctx, docs, "high", r); !errors.Is(err, signer.ErrRequestReused) {
+		t.Errorf("the same request without: %v", err)
+	}
+	sent, err := w.s.NewCode(ctx, docs, "new", v.ID)
+	w.must(err)
+	if sent.Digits != 8 || len(w.code(v.ID)) != 8 {
+		t.Errorf("the next code has %d digits, says %d", len(w.code(v.ID)), sent.Digits)
+	}
+	if plain := w.create(1); plain.HighValue || len(w.code(plain.ID)) != 6 {
+		t.Errorf("without: %v, %d digits", plain.HighValue, len(w.code(plain.ID)))
+	}
+	if got, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil || got.State != signer.StateSigned {
+		t.Errorf("%v, %v", got.State, err)
 	}
 }
 
@@ -391,15 +475,50 @@ func TestRevokedDuringSigning(t *testing.T) {
 	}
 }
 
+// TestHSMThatSignsWronglyReleasesNothing: whatever the signature becomes and by whichever scheme, one that the
+// certificate does not verify is not even recorded, also if those before it are right.
 func TestHSMThatSignsWronglyReleasesNothing(t *testing.T) {
-	w := newWorld(t)
-	w.device.spoil = true
-	v := w.create(1)
-	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err == nil {
-		t.Fatal("a signature that does not verify was released")
+	for _, id := range []credential.ID{cred, rsaCred} {
+		for _, f := range []signer.Format{signer.PAdESBB, signer.CAdESBB, signer.Raw} {
+			w := newRSAWorld(t)
+			h := sha256.Sum256([]byte("x"))
+			item := signer.ItemRequest{Hash: h[:], Format: f}
+			if f == signer.PAdESBB {
+				d, err := w.s.Upload(ctx, docs, "upload", "a.pdf", bytes.NewReader(pdftest.Signable()[0].Data))
+				w.must(err)
+				item = signer.ItemRequest{Document: d.ID, Format: f}
+			}
+			v, err := w.s.Create(ctx, docs, "create", signer.CreateRequest{
+				Credential: id, Title: "T", Language: "en", Items: []signer.ItemRequest{item, item},
+			})
+			w.must(err)
+			w.device.spoil = 2
+			if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, cades.ErrSignature) {
+				t.Errorf("%s, %s: %v", id, f, err)
+			}
+			if o := w.store.state.operations[v.ID]; o.State == signer.StateSigned || len(o.Signatures) > 0 || len(o.Results) > 0 {
+				t.Errorf("%s, %s: it was recorded", id, f)
+			}
+			if w.device.count() != 2 {
+				t.Errorf("%s, %s: %d signatures were made, not those of the one attempt", id, f, w.device.count())
+			}
+		}
 	}
-	if w.store.state.operations[v.ID].State == signer.StateSigned {
-		t.Error("it was recorded")
+}
+
+// TestReads counts how often the store is read for one signature: each costs the database a transaction.
+func TestReads(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	if n := w.store.views; n != 1 {
+		t.Errorf("creating an operation reads %d times, not once", n)
+	}
+	w.store.views = 0
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.store.views; n != 3 { // the operation; what decides on it; what was recorded
+		t.Errorf("authorising it reads %d times, not 3", n)
 	}
 }
 
@@ -579,6 +698,67 @@ func TestCompose(t *testing.T) {
 	w.must(err)
 	if _, err := w.s.Compose(ctx, m); !errors.Is(err, sms.ErrObsolete) {
 		t.Errorf("a cancelled operation still sends: %v", err)
+	}
+}
+
+// Each signature is told of once, with its evidence; one that is withheld is not.
+func TestNotice(t *testing.T) {
+	w := newWorld(t)
+	notices := func() (found []sms.Message) {
+		for _, m := range w.store.state.messages {
+			if m.Kind == sms.KindSigned {
+				found = append(found, m)
+			}
+		}
+		return found
+	}
+	v := w.create(2)
+	code := w.code(v.ID)
+	for range 3 {
+		_, err := w.s.Authorize(ctx, docs, v.ID, code)
+		w.must(err)
+	}
+	if len(notices()) != 1 || notices()[0].Subject != string(v.ID) {
+		t.Fatalf("notices %+v", notices())
+	}
+	log := w.store.log()
+	if _, ok := log[len(log)-2].(audit.SigningSigned); !ok || log[len(log)-1] != (audit.NoticeSent{Subject: string(v.ID), Kind: "signed"}) {
+		t.Errorf("the log ends with %+v", log[len(log)-2:])
+	}
+	text, err := w.s.Compose(ctx, notices()[0])
+	w.must(err)
+	if want := "Вашим підписом підписано для «Договори Онлайн»: «Договір», документів: 2, 2026-11-20 12:00 UTC."; text.To != phone || !strings.HasPrefix(text.Body, want) {
+		t.Errorf("%s: %q, want %q", text.To, text.Body, want)
+	}
+
+	r := w.store.state.credentials[cred]
+	r.Phone = "+380671234567"
+	w.store.state.credentials[cred] = r
+	if _, err := w.s.Compose(ctx, notices()[0]); !errors.Is(err, signer.ErrIntegrity) {
+		t.Errorf("to another number: %v", err)
+	}
+	r.Phone = phone
+	w.store.state.credentials[cred] = r
+	w.restart(2)
+	if _, err := w.s.Compose(ctx, notices()[0]); !errors.Is(err, sms.ErrObsolete) {
+		t.Errorf("in a later epoch: %v", err)
+	}
+
+	w.restart(1)
+	other := w.create(1)
+	w.device.before = func() error { // the credential is sealed anew while the HSM signs
+		w.store.mu.Lock()
+		defer w.store.mu.Unlock()
+		r.Sealed.Seal = append([]byte(nil), r.Sealed.Seal...)
+		r.Sealed.Seal[0] ^= 1
+		w.store.state.credentials[cred] = r
+		return nil
+	}
+	if _, err := w.s.Authorize(ctx, docs, other.ID, w.code(other.ID)); !errors.Is(err, signer.ErrWithheld) {
+		t.Fatalf("error %v, want %v", err, signer.ErrWithheld)
+	}
+	if len(notices()) != 1 {
+		t.Errorf("a withheld signature is told of: %+v", notices())
 	}
 }
 

@@ -56,6 +56,8 @@ var (
 	ErrNoHead = errors.New("store: no signed head covers this entry yet")
 	// ErrClock: the clock stands before the last entry of the log, so nothing can be activated.
 	ErrClock = errors.New("store: the clock is behind the operation log; set the clock right")
+	// ErrUnpublished: for too long nothing could be written to the directory of the published log.
+	ErrUnpublished = errors.New("store: the operation log could not be published for too long; make its directory writable")
 	// ErrView: a View tried to write.
 	ErrView = errors.New("store: a view cannot write; use Update")
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store/sqlc"
 	"golang.org/x/mod/sumdb/tlog"
@@ -23,12 +24,17 @@ const (
 // ErrLost: the record was made after the backup from which the database was restored. It is also ErrNotFound.
 var ErrLost error = &sentinel{"store: the record was lost in a restore", []error{ErrNotFound}}
 
-// RestoreTx is the unit of work of restoring: everything that the use cases can do, and what only a restore may.
+// RestoreTx is the unit of work of restoring and of inspecting a copy: everything that the use cases can do, and what they
+// may not.
 type RestoreTx interface {
 	signer.Tx
 	enrol.Tx
 	// AllEnrolments returns those with id > after, whoever made them, at most limit.
 	AllEnrolments(after string, limit int) ([]enrol.Enrolment, error)
+	// OpenChallenges returns those whose code could be used now, in order of their subjects.
+	OpenChallenges(now time.Time) ([]otp.Challenge, error)
+	// Locks returns every row that counts failures.
+	Locks() ([]otp.Lock, error)
 	// VoidChallenges voids every code that could still be used, and says how many.
 	VoidChallenges(at time.Time) (int64, error)
 	// ClearOutbox drops the messages that wait, and says how many: their codes are void.
@@ -41,7 +47,18 @@ var _ RestoreTx = (*tx)(nil)
 
 // AllEnrolments implements RestoreTx.
 func (t *tx) AllEnrolments(after string, limit int) ([]enrol.Enrolment, error) {
-	return list(t, "enrolments", t.q.AllEnrolments, sqlc.AllEnrolmentsParams{After: after, N: int64(limit)}, enrolmentOf)
+	return list(t, "enrolments", t.q.AllEnrolments, sqlc.AllEnrolmentsParams{After: after, N: int64(limit)}, t.enrolment)
+}
+
+// OpenChallenges implements RestoreTx.
+func (t *tx) OpenChallenges(now time.Time) ([]otp.Challenge, error) {
+	return list(t, "challenges", t.q.OpenChallenges, micros(now), challengeOf)
+}
+
+// Locks implements RestoreTx.
+func (t *tx) Locks() ([]otp.Lock, error) {
+	all := func(ctx context.Context, _ struct{}) ([]sqlc.Lock, error) { return t.q.AllLocks(ctx) }
+	return list(t, "locks", all, struct{}{}, lockOf)
 }
 
 // VoidChallenges implements RestoreTx.

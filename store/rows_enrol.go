@@ -1,6 +1,9 @@
 package store
 
 import (
+	"errors"
+	"time"
+
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
@@ -27,7 +30,7 @@ func (t *tx) PutVoucher(v enrol.Voucher) error {
 
 // Enrolment implements enrol.Tx.
 func (t *tx) Enrolment(id string) (enrol.Enrolment, error) {
-	e, err := get(t, "enrolment", t.q.Enrolment, id, enrolmentOf)
+	e, err := get(t, "enrolment", t.q.Enrolment, id, t.enrolment)
 	return e, t.lost(LostEnrolment, id, err)
 }
 
@@ -39,10 +42,20 @@ func (t *tx) PutEnrolment(e enrol.Enrolment) error {
 		Challenge: string(e.Challenge), Wrapped: e.Wrapped, PublicKey: e.PublicKey, Agreement: e.Agreement,
 		Sealing: e.Sealing, Created: micros(e.Created), Updated: micros(e.Updated), Expires: micros(e.Expires),
 	}
+	var err error
 	if e.Version == 1 {
-		return change(t, "enrolment", t.q.AddEnrolment, sqlc.AddEnrolmentParams(row))
+		err = change(t, "enrolment", t.q.AddEnrolment, sqlc.AddEnrolmentParams(row))
+	} else {
+		err = change(t, "enrolment", t.q.SetEnrolment, sqlc.SetEnrolmentParams(row))
 	}
-	return change(t, "enrolment", t.q.SetEnrolment, sqlc.SetEnrolmentParams(row))
+	if err != nil {
+		return err
+	}
+	p := e.Proofing
+	return put(t, "identity proofing", t.q.PutProofing, sqlc.PutProofingParams{
+		Enrolment: e.ID, Provider: p.Provider, Session: p.Session, Url: p.URL, Expires: micros(p.Expires),
+		Reason: string(p.Reason), Fields: p.Fields, Report: p.Report,
+	})
 }
 
 // TouchEnrolment implements enrol.Tx. ErrConflict when the version is not the stored one.
@@ -57,7 +70,7 @@ func (t *tx) TouchEnrolment(e enrol.Enrolment) error {
 // Enrolments implements enrol.Lists.
 func (t *tx) Enrolments(caller, after string, limit int) ([]enrol.Enrolment, error) {
 	key := sqlc.EnrolmentsOfCallerParams{Caller: caller, After: after, N: int64(limit)}
-	return list(t, "enrolments", t.q.EnrolmentsOfCaller, key, enrolmentOf)
+	return list(t, "enrolments", t.q.EnrolmentsOfCaller, key, t.enrolment)
 }
 
 // issuing is the state of enrolments that a crash may have left half done.
@@ -66,16 +79,67 @@ const issuing = "issuing"
 // Unfinished implements enrol.Lists.
 func (t *tx) Unfinished(limit int) ([]enrol.Enrolment, error) {
 	key := sqlc.EnrolmentsInStateParams{State: issuing, N: int64(limit)}
-	return list(t, "enrolments", t.q.EnrolmentsInState, key, enrolmentOf)
+	return list(t, "enrolments", t.q.EnrolmentsInState, key, t.enrolment)
 }
 
-func enrolmentOf(r sqlc.Enrolment) (enrol.Enrolment, error) {
+// EnrolmentsIn implements enrol.Waiting.
+func (t *tx) EnrolmentsIn(state enrol.State, after string, limit int) ([]enrol.Enrolment, error) {
+	key := sqlc.EnrolmentsInStateParams{State: string(state), After: after, N: int64(limit)}
+	return list(t, "enrolments", t.q.EnrolmentsInState, key, t.enrolment)
+}
+
+// Overdue implements enrol.Waiting.
+func (t *tx) Overdue(now time.Time, after string, limit int) ([]enrol.Enrolment, error) {
+	key := sqlc.EnrolmentsOverdueParams{Now: micros(now), After: after, N: int64(limit)}
+	return list(t, "enrolments", t.q.EnrolmentsOverdue, key, t.enrolment)
+}
+
+// EnrolmentOf implements enrol.Callbacks.
+func (t *tx) EnrolmentOf(provider, session string) (string, error) {
+	key := sqlc.EnrolmentOfSessionParams{Provider: provider, Session: session}
+	return get(t, "session of identity proofing", t.q.EnrolmentOfSession, key, func(id string) (string, error) { return id, nil })
+}
+
+// Called implements enrol.Callbacks.
+func (t *tx) Called(provider, event string) (bool, error) {
+	key := sqlc.CallbackParams{Provider: provider, Event: event}
+	called, err := get(t, "callback", t.q.Callback, key, func(sqlc.Callback) (bool, error) { return true, nil })
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return called, err
+}
+
+// PutCallback implements enrol.Callbacks.
+func (t *tx) PutCallback(provider string, c enrol.Callback, received time.Time) error {
+	return change(t, "callback", t.q.AddCallback, sqlc.AddCallbackParams{
+		Provider: provider, Event: c.Event, Session: c.Session, Received: micros(received),
+	})
+}
+
+// proofing reads what stands beside an enrolment about its identity proofing; nothing for one from before there was any.
+func (t *tx) proofing(enrolment string) (enrol.Proofing, error) {
+	p, err := get(t, "identity proofing", t.q.Proofing, enrolment, func(r sqlc.Proofing) (enrol.Proofing, error) {
+		return enrol.Proofing{
+			Provider: r.Provider, Session: r.Session, URL: r.Url, Expires: instant(r.Expires), Reason: enrol.Reason(r.Reason),
+			Fields: r.Fields, Report: r.Report,
+		}, nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return enrol.Proofing{}, nil
+	}
+	return p, err
+}
+
+func (t *tx) enrolment(r sqlc.Enrolment) (enrol.Enrolment, error) {
+	proofing, err := t.proofing(r.ID)
 	return enrol.Enrolment{
-		ID: r.ID, Version: uint64(r.Version), Caller: r.Caller, State: r.State, Sealed: sealedOf(r.Record, r.Seal),
+		Proofing: proofing,
+		ID:       r.ID, Version: uint64(r.Version), Caller: r.Caller, State: r.State, Sealed: sealedOf(r.Record, r.Seal),
 		Phone: r.Phone, PhoneSalt: r.PhoneSalt, Language: r.Language, BirthDate: r.BirthDate,
 		Challenge: otp.ID(r.Challenge), Wrapped: r.Wrapped, PublicKey: r.PublicKey, Agreement: r.Agreement,
 		Sealing: r.Sealing, Created: instant(r.Created), Updated: instant(r.Updated), Expires: instant(r.Expires),
-	}, nil
+	}, err
 }
 
 // Credential implements signer.Tx and enrol.Credentials.

@@ -15,13 +15,15 @@ import (
 
 // Challenge implements otp.Tx.
 func (t *tx) Challenge(id otp.ID) (otp.Challenge, error) {
-	return get(t, "challenge", t.q.Challenge, string(id), func(r sqlc.Challenge) (otp.Challenge, error) {
-		return otp.Challenge{
-			ID: otp.ID(r.ID), Purpose: r.Purpose, Subject: r.Subject, Caller: r.Caller, Account: r.Account,
-			Record: r.Record, Seal: r.Seal, Number: int(r.Number), Attempts: int(r.Attempts), Sent: int(r.Sent),
-			Expires: instant(r.Expires), Spent: instant(r.Spent), Voided: instant(r.Voided),
-		}, nil
-	})
+	return get(t, "challenge", t.q.Challenge, string(id), challengeOf)
+}
+
+func challengeOf(r sqlc.Challenge) (otp.Challenge, error) {
+	return otp.Challenge{
+		ID: otp.ID(r.ID), Purpose: r.Purpose, Subject: r.Subject, Caller: r.Caller, Account: r.Account,
+		Record: r.Record, Seal: r.Seal, Number: int(r.Number), Attempts: int(r.Attempts), Sent: int(r.Sent),
+		Expires: instant(r.Expires), Spent: instant(r.Spent), Voided: instant(r.Voided),
+	}, nil
 }
 
 // PutChallenge implements otp.Tx.
@@ -35,15 +37,17 @@ func (t *tx) PutChallenge(c otp.Challenge) error {
 
 // Lock implements otp.Tx.
 func (t *tx) Lock(account, caller string) (otp.Lock, error) {
-	l, err := get(t, "lock", t.q.Lock, sqlc.LockParams{Account: account, Caller: caller}, func(r sqlc.Lock) (otp.Lock, error) {
-		return otp.Lock{
-			Account: r.Account, Caller: r.Caller, Failures: int(r.Failures), Since: instant(r.Since), Locked: instant(r.Locked),
-		}, nil
-	})
+	l, err := get(t, "lock", t.q.Lock, sqlc.LockParams{Account: account, Caller: caller}, lockOf)
 	if errors.Is(err, ErrNotFound) {
 		return otp.Lock{Account: account, Caller: caller}, nil
 	}
 	return l, err
+}
+
+func lockOf(r sqlc.Lock) (otp.Lock, error) {
+	return otp.Lock{
+		Account: r.Account, Caller: r.Caller, Failures: int(r.Failures), Since: instant(r.Since), Locked: instant(r.Locked),
+	}, nil
 }
 
 // PutLock implements otp.Tx.
@@ -133,6 +137,25 @@ func (t *tx) Operation(id signer.OperationID) (signer.Operation, error) {
 func (t *tx) OpenOperations(before time.Time, limit int) ([]signer.Operation, error) {
 	key := sqlc.OpenOperationsParams{Before: micros(before), N: int64(limit)}
 	return list(t, "operations", t.q.OpenOperations, key, operationOf)
+}
+
+// OperationsOf implements signer.Lists.
+func (t *tx) OperationsOf(caller string, q signer.Query) ([]signer.Operation, error) {
+	key := sqlc.OperationsOfCallerParams{
+		Caller: caller, Since: micros(q.From), Before: micros(q.Before), State: string(q.State), Credential: string(q.Credential),
+		LastCreated: micros(q.Before), N: int64(q.Limit),
+	}
+	if q.After.ID != "" {
+		key.LastCreated, key.LastID = micros(q.After.Created), string(q.After.ID)
+		key.Before = min(key.Before, key.LastCreated+1) // the index is read from the cursor on
+	}
+	return list(t, "operations", t.q.OperationsOfCaller, key, func(r sqlc.OperationsOfCallerRow) (signer.Operation, error) {
+		return signer.Operation{
+			ID: signer.OperationID(r.ID), Version: uint64(r.Version), Caller: r.Caller, Credential: credential.ID(r.Credential),
+			State: signer.State(r.State), Outcome: r.Outcome, Sealed: sealedOf(r.Record, r.Seal), Items: r.Items,
+			LogIndex: r.LogIndex, Created: instant(r.Created), Expires: instant(r.Expires),
+		}, nil
+	})
 }
 
 // PutOperation implements signer.Tx.

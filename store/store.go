@@ -48,6 +48,12 @@ type Config struct {
 	HeadMAC func(line []byte) []byte
 	// Head signs the log's head. Without it, units of work whose events need a head fail.
 	Head audit.HeadSigner
+	// Committed, if set, is told of the entries of each commit, of the log's size and of its root after them, before anybody
+	// is answered. It should be quick: nobody else can write meanwhile.
+	Committed func(size int64, root tlog.Hash, entries [][]byte)
+	// Activating, if set, tells why nobody may authorise anything now: a unit of work that activates an operation or accepts
+	// an agreement fails with its error. Everything else goes on.
+	Activating func() error
 	// Now is the clock; read once a group commit.
 	Now func() time.Time
 	// MinFree is how many bytes must be free on the disk for a unit of work to begin; default 32 MiB. SQLite finds a

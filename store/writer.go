@@ -214,6 +214,9 @@ func (w *writer) together(calls []*call, headless error) error {
 			w.stop(calls, fileError(err))
 			return nil
 		}
+		if w.db.config.Committed != nil {
+			w.db.config.Committed(next.size, next.root, entriesOf(calls))
+		}
 	}
 	if slices.ContainsFunc(calls, func(c *call) bool { return c.err == nil && c.erases }) {
 		w.clean()
@@ -279,6 +282,9 @@ func (w *writer) encode(c *call, events []audit.Event, next *position, at time.T
 		if _, ok := e.(audit.SigningActivated); ok && next.latest.Sub(at) > maxBehind {
 			return fmt.Errorf("%w: it is %s, the last entry is of %s", ErrClock, at.Format(time.RFC3339), next.latest.Format(time.RFC3339))
 		}
+		if err := w.mayActivate(e); err != nil {
+			return err
+		}
 		entry, err := audit.Encode(at, e)
 		if err != nil {
 			return fmt.Errorf("store: entry of the operation log: %w", err)
@@ -290,15 +296,33 @@ func (w *writer) encode(c *call, events []audit.Event, next *position, at time.T
 	return nil
 }
 
-// finish stores the hashes of the group's entries and, if one of them needs it, the signed head.
-func (w *writer) finish(calls []*call, next *position) (head []byte, err error) {
+// mayActivate refuses what a person authorises while the log cannot leave the house.
+func (w *writer) mayActivate(e audit.Event) error {
+	switch e.(type) {
+	case audit.SigningActivated, audit.AgreementAccepted:
+		if w.db.config.Activating != nil {
+			return w.db.config.Activating()
+		}
+	}
+	return nil
+}
+
+// entriesOf returns what a group added to the log, in order.
+func entriesOf(calls []*call) [][]byte {
 	var entries [][]byte
-	needed := false
 	for _, c := range calls {
 		if c.err == nil {
 			entries = append(entries, c.entries...)
-			needed = needed || c.head
 		}
+	}
+	return entries
+}
+
+// finish stores the hashes of the group's entries and, if one of them needs it, the signed head.
+func (w *writer) finish(calls []*call, next *position) (head []byte, err error) {
+	entries, needed := entriesOf(calls), false
+	for _, c := range calls {
+		needed = needed || c.err == nil && c.head
 	}
 	if len(entries) == 0 && !needed {
 		return nil, nil

@@ -5,6 +5,7 @@
 //	checkpoint                  newest signed head
 //	tile/<L>/<N>[.p/<W>]        256 (or W) hashes of level L·8 of the tree
 //	tile/entries/<N>[.p/<W>]    256 (or W) entries, each behind its length in two bytes
+//	tail/<N>                    what no checkpoint covers yet; ours, see [Tail]
 //	receipts/*.tlog-proof       receipts kept with the log; ours, not part of that format
 package tiles
 
@@ -70,6 +71,26 @@ func (x *Exporter) Export(ctx context.Context, src Source) (audit.Head, error) {
 	return head, nil
 }
 
+// Check compares the directory's checkpoint with a log of the given size, whose stored hashes read returns, and returns the
+// size of the checkpoint; 0 when there is none. Errors are those of [Exporter.Export].
+func (x *Exporter) Check(read tlog.HashReader, size int64) (int64, error) {
+	root, err := os.OpenRoot(x.dir)
+	if err != nil {
+		return 0, fmt.Errorf("tiles: %w", err)
+	}
+	head, _, err := x.published(root)
+	if err = errors.Join(err, root.Close()); err == nil && head.Size > size {
+		err = fmt.Errorf("%w: it has %d entries, %d are published", audit.ErrBehind, size, head.Size)
+	}
+	if err == nil {
+		err = fits(read, head)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("tiles: %s: %w", x.dir, err)
+	}
+	return head.Size, nil
+}
+
 func (x *Exporter) export(ctx context.Context, src Source, root *os.Root) (audit.Head, error) {
 	old, published, err := x.published(root)
 	if err != nil {
@@ -125,13 +146,21 @@ func compatible(src Source, old, head audit.Head) error {
 		return fmt.Errorf("%w: it has %d entries, %d are exported", audit.ErrBehind, head.Size, old.Size)
 	}
 	for _, h := range []audit.Head{old, head} {
-		root, err := tlog.TreeHash(h.Size, src)
-		if err != nil {
-			return fmt.Errorf("reading the tree: %w", err)
+		if err := fits(src, h); err != nil {
+			return err
 		}
-		if root != h.Root {
-			return fmt.Errorf("%w: the stored tree does not fit the head of %d entries", audit.ErrForked, h.Size)
-		}
+	}
+	return nil
+}
+
+// fits checks that the stored tree has the head's root at the head's size.
+func fits(read tlog.HashReader, h audit.Head) error {
+	root, err := tlog.TreeHash(h.Size, read)
+	if err != nil {
+		return fmt.Errorf("reading the tree: %w", err)
+	}
+	if root != h.Root {
+		return fmt.Errorf("%w: the stored tree does not fit the head of %d entries", audit.ErrForked, h.Size)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ const revokedStatus = "revoked" // of a binding that never signs again
 
 func (r *rules) certificateRevoked(e audit.CertificateRevoked) {
 	if e.Challenge != "" {
-		c := r.challenge(e.Challenge)
-		r.must(c.accepted && c.subject == e.Credential, "certificate %s was revoked in the signatory's name, but no code of %s was accepted", e.Serial, e.Credential)
+		r.must(r.answered(e.Challenge, e.Credential, "revoke"), "certificate %s was revoked in the signatory's name, but no code of %s for that was accepted", e.Serial, e.Credential)
+		r.forget(e.Credential, e.Caller, "revoke")
 	}
 	cert := r.serials[e.Serial]
 	if cert == nil || !cert.issued || cert.credential != e.Credential {
@@ -24,43 +24,56 @@ func (r *rules) certificateRevoked(e audit.CertificateRevoked) {
 
 // keyDestroyed holds that only the key of a credential that is over is destroyed, and once.
 func (r *rules) keyDestroyed(e audit.KeyDestroyed) {
-	status := r.bindings[e.Credential].Status
-	r.must(status == revokedStatus, "the key of %s was destroyed while the credential was %q", e.Credential, status)
-	r.must(!r.destroyed[e.Credential], "the key of %s was destroyed twice", e.Credential)
-	r.destroyed[e.Credential] = true
-}
-
-func (r *rules) renewalCreated(e audit.RenewalCreated) {
-	en := r.enrolment(e.Enrolment)
-	r.must(en.renews == "" && !en.accepted, "enrolment %s became a renewal after it had begun", e.Enrolment)
-	r.must(r.enrolment(e.Original).renews == "", "%s renews %s, which is itself a renewal", e.Enrolment, e.Credential)
-	status := r.bindings[e.Credential].Status
-	r.must(status == activeStatus, "%s renews %s, which is %q", e.Enrolment, e.Credential, status)
-	en.renews, en.caller = e.Credential, e.Caller
-}
-
-// access holds that a client may ask for signatures with a credential: by a grant, or, for the agreement of a renewal, as
-// the portal that renews it.
-func (r *rules) access(enrolment, credential, caller string) {
-	if enrolment == "" {
-		r.must(r.grants[[2]string{credential, caller}], "%s has no access to %s", caller, credential)
+	c := r.held[e.Credential]
+	if !r.must(c != nil, "the key of %s was destroyed, but no certificate of it was issued", e.Credential) {
 		return
 	}
-	en := r.enrolment(enrolment)
-	r.must(en.renews == credential && en.caller == caller, "%s does not renew %s for %s", enrolment, credential, caller)
+	r.must(c.status == revokedStatus, "the key of %s was destroyed while the credential was %q", e.Credential, c.status)
+	r.must(!c.destroyed, "the key of %s was destroyed twice", e.Credential)
+	c.destroyed = true
+}
+
+// renewalCreated holds that an enrolment renews a credential that is active, was not itself a renewal, and came from the
+// enrolment whose proof of identity it takes over.
+func (r *rules) renewalCreated(en *enrolmentStory, e audit.RenewalCreated) {
+	r.must(en.renews == "" && en.version == 0, "enrolment %s became a renewal after it had begun", e.Enrolment)
+	r.must(en.caller == e.Caller, "enrolment %s of %s became a renewal of %s", e.Enrolment, en.caller, e.Caller)
+	c := r.held[e.Credential]
+	switch {
+	case c == nil:
+		r.must(false, "%s renews %s, but no certificate of it was issued", e.Enrolment, e.Credential)
+	case c.status != activeStatus:
+		r.must(false, "%s renews %s, which is %q", e.Enrolment, e.Credential, c.status)
+	case c.renewal:
+		r.must(false, "%s renews %s, which is itself a renewal", e.Enrolment, e.Credential)
+	default:
+		r.must(c.enrolment == e.Original, "%s renews %s, which came from %s, not %s", e.Enrolment, e.Credential, c.enrolment, e.Original)
+	}
+	en.renews, en.proven = e.Credential, true
+}
+
+// purpose is that of the code which accepts the agreement: in a renewal it also signs.
+func (en *enrolmentStory) purpose() string {
+	if en.renews != "" {
+		return "sign"
+	}
+	return "agreement"
+}
+
+// access tells whether a client may ask for signatures with a credential: by a grant, or, for the agreement of a renewal,
+// as the portal that renews it.
+func (r *rules) access(enrolment, credential, caller string) bool {
+	if enrolment == "" {
+		return r.grants[[2]string{credential, caller}]
+	}
+	en := r.enrolments[enrolment]
+	return en != nil && en.renews == credential && en.caller == caller
 }
 
 // agreementAlone holds that what is signed for a renewal is its agreement and nothing else.
 func (r *rules) agreementAlone(e audit.SigningRequested) {
-	if e.Enrolment == "" {
-		return
+	if en := r.enrolments[e.Enrolment]; e.Enrolment != "" && en != nil {
+		r.must(len(e.DTBSR) == 1 && len(e.Documents) == 1 && bytes.Equal(e.Documents[0], en.prepared),
+			"operation %s signs something else than the agreement of %s", e.Operation, e.Enrolment)
 	}
-	r.must(len(e.DTBSR) == 1 && len(e.Documents) == 1 && bytes.Equal(e.Documents[0], r.enrolment(e.Enrolment).prepared),
-		"operation %s signs something else than the agreement of %s", e.Operation, e.Enrolment)
-}
-
-// renewalSigned holds that a renewal leads to a certificate only after its agreement was signed.
-func (r *rules) renewalSigned(enrolment string) {
-	en := r.enrolment(enrolment)
-	r.must(en.renews == "" || en.signed, "a certificate was intended for %s, whose agreement %s has not signed", enrolment, en.renews)
 }

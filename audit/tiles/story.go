@@ -7,7 +7,7 @@ import "github.com/ecsigner/ecsigner/audit"
 type Story struct{ rules *rules }
 
 // NewStory begins before the first entry.
-func NewStory() *Story { return &Story{newRules()} }
+func NewStory() *Story { return &Story{newRules(mostTries)} }
 
 // Next takes the entry at index, which must be that after the last one, and says what is wrong with it; nil if nothing is.
 func (s *Story) Next(index int64, entry []byte) []string {

@@ -151,22 +151,74 @@ func digests(n int, format string, args ...any) (list [][]byte) {
 	return list
 }
 
+// Where the events of issuing stand.
+const (
+	voucherMade = iota
+	enrolmentMade
+	changed1
+	changed2
+	changed3
+	phoneCode
+	phoneAnswer
+	phoneConfirmed
+	changed4
+	identityStarted
+	changed5
+	identityReported
+	prepared
+	changed6
+	agreementCode
+	agreementRefusal
+	agreementAnswer
+	accepted
+	changed7
+	sealed
+	keyMade
+	intended
+	changed8
+	issued
+	bound
+	changed9
+	granted
+	issuingLength
+)
+
 // issuing is the story of credential i, from voucher to access.
 func issuing(i int) []audit.Event {
 	enr, cred, ch := fmt.Sprintf("enr-%d", i), fmt.Sprintf("cred-%d", i), fmt.Sprintf("agree-%d", i)
-	serial, agreement := fmt.Sprintf("%04x", i+1), digest("agreement %d", i)
+	serial, agreement, phone := fmt.Sprintf("%04x", i+1), digest("agreement %d", i), fmt.Sprintf("phone-%d", i)
+	version := uint64(0)
+	change := func(state string) audit.Event {
+		version++
+		return audit.EnrolmentChanged{Enrolment: enr, Version: version, State: state, Caller: "portal", Record: digest("record %d %d", i, version)}
+	}
 	return []audit.Event{
 		audit.VoucherCreated{Voucher: fmt.Sprintf("%x", digest("voucher %d", i)), Product: "natural", Caller: "operator"},
 		audit.EnrolmentCreated{Enrolment: enr, Voucher: fmt.Sprintf("%x", digest("voucher %d", i)), Caller: "portal"},
+		change("created"),
+		change("parameters"),
+		change("data"),
+		audit.CodeRequested{Challenge: phone, Purpose: "phone", Subject: enr, Caller: "portal"},
+		audit.CodeAccepted{Challenge: phone, Purpose: "phone", Subject: enr, Caller: "portal", Attempt: 1},
+		audit.PhoneConfirmed{Enrolment: enr, Challenge: phone, PhoneCommitment: digest("phone %d", i)},
+		change("phone"),
+		audit.IdentityStarted{Enrolment: enr, Provider: "identity"},
+		change("proofing"),
+		audit.IdentityReported{Enrolment: enr, Outcome: "positive", Evidence: digest("evidence %d", i), Caller: "identity"},
 		audit.AgreementPrepared{Enrolment: enr, Document: agreement, Version: "1", Language: "uk"},
+		change("proven"),
 		audit.CodeRequested{Challenge: ch, Purpose: "agreement", Subject: enr, Caller: "portal"},
 		audit.CodeRefused{Challenge: ch, Purpose: "agreement", Subject: enr, Caller: "portal", Result: "rejected", Attempt: 1},
-		audit.AgreementAccepted{Enrolment: enr, Challenge: ch, Document: agreement, Means: "sms-code"},
 		audit.CodeAccepted{Challenge: ch, Purpose: "agreement", Subject: enr, Caller: "portal", Attempt: 2},
+		audit.AgreementAccepted{Enrolment: enr, Challenge: ch, Document: agreement, Means: "sms-code"},
+		change("issuing"),
+		audit.AgreementSealed{Enrolment: enr, Document: agreement, Sealed: digest("sealed %d", i)},
 		audit.KeyGenerated{Enrolment: enr, Credential: cred, KEK: "kek-1", SPKI: digest("spki"), Wrapped: digest("key")},
 		audit.CertificateIntended{Enrolment: enr, Serial: serial, TBS: digest("tbs %d", i)},
+		change("issuing"),
 		audit.CertificateIssued{Enrolment: enr, Credential: cred, Serial: serial, Certificate: digest("cert %d", i)},
 		audit.BindingChanged{Credential: cred, Version: 1, Status: "active", Binding: digest("binding %d", i)},
+		change("issued"),
 		audit.AccessGranted{Credential: cred, Client: "documents", Caller: "operator"},
 	}
 }

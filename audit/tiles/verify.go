@@ -70,12 +70,22 @@ func (r *Report) add(f Finding) {
 // The error wraps [ErrFindings] when there are findings, [audit.ErrHeadKey] when the key is none; otherwise the directory
 // could not be read.
 func VerifyDir(ctx context.Context, dir, vkey string) (Report, error) {
+	return Verify(ctx, dir, vkey, Options{})
+}
+
+// Options say what the rules between entries cannot know.
+type Options struct {
+	Tries int // that a code had, at most, as long as this log was written; 0: 5, the most that a configuration allows
+}
+
+// Verify is [VerifyDir] with options.
+func Verify(ctx context.Context, dir, vkey string, o Options) (Report, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("tiles: %w", err)
 	}
 	defer func() { _ = root.Close() }() // only read from
-	v := &verifier{root: root, vkey: vkey, rules: newRules(), report: Report{Kinds: map[string]int64{}}}
+	v := &verifier{root: root, vkey: vkey, rules: newRules(o.Tries), report: Report{Kinds: map[string]int64{}}}
 	if err := v.run(ctx); err != nil {
 		return v.report, err
 	}

@@ -39,7 +39,7 @@ tells where the server's CPU time goes.`,
 	f.DurationVar(&o.Duration, "duration", 10*time.Second, "how long each row is measured")
 	f.IntSliceVar(&o.Callers, "callers", []int{16, 64}, "callers at once, one row for each number")
 	f.StringSliceVar(&o.Algorithms, "algorithm", []string{bench.ECDSAP256}, "keys to measure: ecdsa-p256, rsa-3072")
-	f.IntSliceVar(&o.Batches, "batch", []int{1}, "digests under one code, 1 to 100; above 1 only with the smallest number of callers")
+	f.IntSliceVar(&o.Batches, "batch", []int{1}, "digests under one code, 1 to 100; above 1 with the fewest callers, 8 at most")
 	f.IntVar(&o.Persons, "persons", 64, "persons to enrol, each with a credential of its own")
 	f.IntVar(&o.RSAPersons, "rsa-persons", 8, "persons to enrol with RSA keys, whose generation is slow")
 	f.StringVar(&o.ProfileDir, "profile", "", "also tell where the CPU time goes, and keep the profiles in this directory")

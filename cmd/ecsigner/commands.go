@@ -68,10 +68,14 @@ func voucherCommand() *cobra.Command {
 	create := &cobra.Command{
 		Use: "create", Short: "Create vouchers and print their codes, which are shown this once",
 		Long: `create makes vouchers and prints the code of each on a line of its own. The engine keeps only hashes: what is lost
-here is lost. The client must be an operator.`,
-		Example: "  ecsigner voucher create --years 2 --count 10 --days 90",
-		Args:    cobra.NoArgs,
+here is lost. What they pay for are the products of the configuration. The client must be an operator.`,
+		Example: `  ecsigner voucher create --years 2 --count 10 --days 90
+  ecsigner voucher create --product qes-org-1y`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("product") && years == 0 {
+				years = 1
+			}
 			return with(dir, func(c *client.Conn) error {
 				r, err := c.Admin.CreateVouchers(cmd.Context(), &pb.CreateVouchersRequest{
 					RequestId: client.RequestID(), Product: product, Years: years, Count: count,
@@ -85,8 +89,8 @@ here is lost. The client must be an operator.`,
 		},
 	}
 	profile(create, &dir)
-	create.Flags().StringVar(&product, "product", "qes", "identifier of what was sold; it stands in the log")
-	create.Flags().Uint32Var(&years, "years", 1, "longest validity of the certificate: 1, 2 or 3 years")
+	create.Flags().StringVar(&product, "product", "qes", "product of the catalogue, such as qes-org-2y; without its ending -Ny it takes --years")
+	create.Flags().Uint32Var(&years, "years", 0, "longest validity of the certificate: 1, 2 or 3 years; 0: that of the product")
 	create.Flags().Uint32Var(&count, "count", 1, "how many vouchers, at most 1000")
 	create.Flags().IntVar(&days, "days", 365, "days until an unused voucher expires")
 	return group("voucher", "Vouchers, each of which pays for one certificate", create)

@@ -152,8 +152,8 @@ for an operator or officer of all.`,
 	return c
 }
 
-// short is a value of the proto as the command line writes it: CREDENTIAL_STATUS_REVOKED is revoked.
-func short(value, prefix string) string {
+// wordOf is a value of the proto as the command line writes it: CREDENTIAL_STATUS_REVOKED is revoked.
+func wordOf(value, prefix string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(value, prefix), "_", "-"))
 }
 
@@ -167,11 +167,11 @@ document system sees only what it was granted, an operator or officer all.`,
 		r, err := conn.Credential.GetCredential(ctx, &pb.GetCredentialRequest{CredentialId: id})
 		k := r.GetCredential()
 		text := fmt.Sprintf("credential   %s\nstatus       %s\ncertificate  %s\nvalid        %s to %s", k.GetId(),
-			short(k.GetStatus().String(), "CREDENTIAL_STATUS_"), k.GetSerial(),
+			wordOf(k.GetStatus().String(), "CREDENTIAL_STATUS_"), k.GetSerial(),
 			k.GetValidFromTime().AsTime().Format(time.DateOnly), k.GetValidToTime().AsTime().Format(time.DateOnly))
 		if k.GetRevokeTime() != nil {
 			text += fmt.Sprintf("\nrevoked      %s, %s", k.GetRevokeTime().AsTime().Format(time.RFC3339),
-				short(k.GetRevocationReason().String(), "REVOCATION_REASON_"))
+				wordOf(k.GetRevocationReason().String(), "REVOCATION_REASON_"))
 		}
 		return text, err
 	})

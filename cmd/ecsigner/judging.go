@@ -114,12 +114,16 @@ func lintCertificate(cfg, path string, issuers []string, out io.Writer) error {
 
 func auditCommand() *cobra.Command {
 	var key string
+	var tries int
 	v := &cobra.Command{
 		Use: "verify DIR", Short: "Verify a published log and its receipts offline, trusting only the log's key",
 		Long: `verify rebuilds the Merkle tree in DIR from its entries, compares every tile and the signed checkpoint with it, reads
 every entry, checks the rules between entries (no signature without an activation, …) and verifies the receipts in
 DIR/receipts. The key is pki/log.vkey of the installation; keep it apart from the log. Each finding is a line; the exit
-code is 0 only when there is none.`,
+code is 0 only when there is none.
+
+Each rule is explained in docs/formats.md. How many tries a code has is not in the log: --tries holds it to the
+codes.tries of the configuration, if that was never higher.`,
 		Example: "  ecsigner audit verify --key log.vkey log",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -127,7 +131,7 @@ code is 0 only when there is none.`,
 			if err != nil {
 				return err
 			}
-			r, err := tiles.VerifyDir(cmd.Context(), args[0], strings.TrimSpace(string(vkey)))
+			r, err := tiles.Verify(cmd.Context(), args[0], strings.TrimSpace(string(vkey)), tiles.Options{Tries: tries})
 			if err != nil && !errors.Is(err, tiles.ErrFindings) {
 				return err
 			}
@@ -136,8 +140,9 @@ code is 0 only when there is none.`,
 		},
 	}
 	v.Flags().StringVar(&key, "key", "", "file with the public key of the log (required)")
+	v.Flags().IntVar(&tries, "tries", 5, "most tries that a code had")
 	_ = v.MarkFlagRequired("key")
-	return group("audit", "The operation log", v)
+	return group("audit", "The operation log", v, auditListCommand(), auditFollowCommand())
 }
 
 func printReport(out io.Writer, r tiles.Report) {

@@ -68,9 +68,10 @@ Without --config they are those of an example. Each key is explained in the file
 	f.StringVar(&v.Token, "token", "ecsigner", "label of the token to make in a free slot")
 	f.IntVar(&v.Digits, "digits", 6, "digits of a one-time code, 6 to 9")
 	f.Float64Var(&v.Rate, "rate", 500, "calls a second for each client")
+	f.IntVar(&v.Budget, "budget", 100, "texts with codes to one number in 24 hours; 0: neither numbers nor clients are limited")
 	c.MarkFlagsOneRequired("dir", "show")
 	c.MarkFlagsMutuallyExclusive("dir", "show")
-	for _, value := range []string{"name", "listen", "pki-listen", "module", "token", "digits", "rate"} {
+	for _, value := range []string{"name", "listen", "pki-listen", "module", "token", "digits", "rate", "budget"} {
 		c.MarkFlagsMutuallyExclusive("config", value)
 	}
 	return c
@@ -151,8 +152,9 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show the whole way from a voucher to a signed PDF, judged by independent programs",
 		Long: `demo sets up a test installation in a temporary directory, serves it, and is portal, identity provider, document
-system and person in turn, over the real interface. At the end independent programs judge the results. Nothing stays
-but what --out keeps. Without --file it signs the contract of the source tree and must be started there.`,
+system and persons in turn, over the real interface: from vouchers over signatures to a revocation. At the end
+independent programs judge the results; the exit code is 0 only when all of them agree. Nothing stays but what --out
+keeps. Without --file it signs the contract of the source tree and must be started there.`,
 		Example: "  ecsigner demo --out out",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

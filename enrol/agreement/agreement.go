@@ -29,6 +29,9 @@ type Provider struct {
 	Address        string // one line
 	PolicyOID      string // dotted, the certificate policy under which it issues
 	PDSURL         string // PKI disclosure statement, ETSI EN 319 411-1 annex A
+	PDSVersion     string // empty when it is not told
+	PDSSHA256      []byte // 32 bytes, of the statement as published; nil when it is not pinned
+	Issuer         string // common name of the CA that issues
 }
 
 // Terms are the provider's terms and conditions that the agreement makes its own.
@@ -37,7 +40,6 @@ type Terms struct {
 	URL            string
 	SHA256         []byte // 32 bytes, of the terms as published; nil when they are not pinned
 	RetentionYears int    // how long records outlive the certificate; ETSI EN 319 411-1 OVR-6.4.6-01 asks for 7 or more
-	Publish        bool   // whether certificates are put into a public directory
 }
 
 // Subject is what the certificate will say of the signatory, byte for byte.
@@ -48,6 +50,11 @@ type Subject struct {
 	LocalName    string // name in the signatory's own script, not in the certificate; may be empty
 	Country      string // ISO 3166-1, two capital letters
 	SerialNumber string // ETSI EN 319 412-1 clause 5.1.3, e.g. "TINUA-3184710691"
+
+	// The organisation that the certificate names too: the subscriber, whose part of the agreement the signatory accepts
+	// for it. Both are empty without one.
+	Organisation   string
+	OrganisationID string // ETSI EN 319 412-1 clause 5.1.4, e.g. "VATPL-5260250274"
 }
 
 // Data is all that a document is made of.

@@ -20,7 +20,8 @@ func sample() Data {
 		Provider: Provider{
 			Name: "TEST Приклад Траст sp. z o.o.", RegistrationID: "VATPL-0000000017",
 			Address: "ul. Łąkowa 123A, 20-001 Lublin, Polska", PolicyOID: "1.3.6.1.4.1.99999.1.2",
-			PDSURL: "https://pki.example.com/pds_uk.pdf",
+			PDSURL: "https://pki.example.com/pds_uk.pdf", PDSVersion: "3", PDSSHA256: bytes.Repeat([]byte{0x3c, 0x99}, 16),
+			Issuer: "TEST Приклад CA 1",
 		},
 		Terms: Terms{
 			Version: "1.0", URL: "https://pki.example.com/terms_uk.pdf", RetentionYears: 20,
@@ -106,7 +107,7 @@ func TestJudges(t *testing.T) {
 	info := run(t, "pdfinfo", path)
 	for _, want := range []string{
 		"Title:           ДОГОВІР про видачу кваліфікованого сертифіката електронного підпису № EN-7F3Q-2K8M-44ZT",
-		"Author:          TEST Приклад Траст sp. z o.o.", "A4", "Pages:           3",
+		"Author:          TEST Приклад Траст sp. z o.o.", "A4", "Pages:           4",
 	} {
 		if !strings.Contains(info, want) {
 			t.Errorf("pdfinfo: no %q in\n%s", want, info)
@@ -118,19 +119,21 @@ func TestJudges(t *testing.T) {
 func TestContent(t *testing.T) {
 	text := words(t, render(t, sample()))
 	for _, want := range []string{
-		"Договір № EN-7F3Q-2K8M-44ZT", "24 листопада 2026 року, 09:15:42 UTC", "Редакція тексту uk-1 · українська",
+		"Договір № EN-7F3Q-2K8M-44ZT", "24 листопада 2026 року, 09:15:42 UTC", "Редакція тексту uk-2 · українська",
 		"TEST Приклад Траст sp. z o.o.", "VATPL-0000000017", "ul. Łąkowa 123A, 20-001 Lublin, Polska",
 		"Прізвище (surname) Lukianenko-Zhovtenko", "Ім’я (givenName) Mariana",
 		"Загальне ім’я (commonName) Mariana Lukianenko-Zhovtenko",
 		"Рідною мовою (поза сертифікатом) Марʼяна Лук’яненко-Ґжицька",
 		"Ідентифікатор особи (serialNumber) TINUA-3184710691", "Країна (countryName) UA", "Строк чинності 2 роки",
 		"Алгоритм ключа EC P-256", "лише електронний підпис (nonRepudiation)", "(QcSSCD)",
-		"Політика сертифіката (OID) 1.3.6.1.4.1.99999.1.2", "1.0, https://pki.example.com/terms_uk.pdf",
-		"SHA-256 Умов " + strings.Repeat("a517", 16), "https://pki.example.com/pds_uk.pdf", "+380•••••••67",
+		"Політика сертифіката (OID) 0.4.0.194112.1.2 (QCP-n-qscd), 1.3.6.1.4.1.99999.1.2", "1.0, https://pki.example.com/terms_uk.pdf",
+		"SHA-256 Умов " + strings.Repeat("a517", 16), "3, https://pki.example.com/pds_uk.pdf", "+380•••••••67",
+		"SHA-256 Заяви " + strings.Repeat("3c99", 16), "Центр, що видає (issuer) TEST Приклад CA 1", "20 років",
 		"5. Обов’язки Підписувача", "7.1. Підписувач зобов’язаний негайно просити про скасування",
 		"8.1. Підписувач погоджується, що Надавач зберігає", "щонайменше 20 років",
-		"9.1. Сертифікат не оприлюднюється", "10.1. Дані в розділі 2 правильні",
-		"11.1. Портал показує цей документ і його відбиток SHA-256", "Сторінка 1 з 3", "Сторінка 3 з 3",
+		"9.1. Надавач оприлюднює сертифікат у своєму загальнодоступному реєстрі, лише якщо", "10.1. Дані в розділі 2 правильні",
+		"підтвердження: obligations", "підтвердження: publication", "за бажанням",
+		"11.1. Портал показує цей документ і його відбиток SHA-256", "Сторінка 1 з 4", "Сторінка 4 з 4",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not in the document: %q", want)
@@ -141,8 +144,16 @@ func TestContent(t *testing.T) {
 			t.Errorf("in the document: %q", hidden)
 		}
 	}
-	if n := strings.Count(text, "ТЕСТ — юридичної сили не має"); n != 4 {
-		t.Errorf("the test mark stands %d times, want once on each of 3 pages and once under the title", n)
+	if n := strings.Count(text, "ТЕСТ — юридичної сили не має"); n != 5 {
+		t.Errorf("the test mark stands %d times, want once on each of 4 pages and once under the title", n)
+	}
+	if required, optional := strings.Count(text, "обов’язкове"), strings.Count(text, "за бажанням"); required != 4 || optional != 1 {
+		t.Errorf("%d declarations are required and %d optional, want 4 and 1", required, optional)
+	}
+	for _, absent := range []string{"ЗАМОВНИК", "organizationName", " 12. "} {
+		if strings.Contains(text, absent) {
+			t.Errorf("without an organisation the document holds %q", absent)
+		}
 	}
 }
 
@@ -151,17 +162,17 @@ func TestLanguages(t *testing.T) {
 	for language, wants := range map[string][]string{
 		"pl": {
 			"UMOWA o wydanie kwalifikowanego certyfikatu podpisu elektronicznego Nr EN-7F3Q-2K8M-44ZT",
-			"24 listopada 2026 r., 09:15:42 UTC", "Wersja tekstu pl-1 · polski", "Nazwisko (surname) Lukianenko-Zhovtenko",
+			"24 listopada 2026 r., 09:15:42 UTC", "Wersja tekstu pl-2 · polski", "Nazwisko (surname) Lukianenko-Zhovtenko",
 			"Okres ważności 2 lata", "TEST — bez mocy prawnej", "7.1. Podpisujący ma obowiązek niezwłocznie wystąpić o unieważnienie",
 			"co najmniej 20 lat od chwili", "10.1. Dane w rozdziale 2 są prawidłowe", "(art. 25 rozporządzenia (UE) nr 910/2014)",
-			"11.1. Portal pokazuje ten dokument i jego skrót SHA-256", "Strona 3 z 3",
+			"11.1. Portal pokazuje ten dokument i jego skrót SHA-256", "Strona 4 z 4",
 		},
 		"en": {
 			"AGREEMENT on the issuance of a qualified certificate for electronic signatures No. EN-7F3Q-2K8M-44ZT",
-			"24 November 2026, 09:15:42 UTC", "Edition of the text en-1 · English", "Surname (surname) Lukianenko-Zhovtenko",
+			"24 November 2026, 09:15:42 UTC", "Edition of the text en-2 · English", "Surname (surname) Lukianenko-Zhovtenko",
 			"Validity 2 years", "TEST — without legal effect", "7.1. The Signatory must ask for revocation at once",
 			"for at least 20 years after", "10.1. The data in section 2 are correct", "(Article 25 of Regulation (EU) No 910/2014)",
-			"11.1. The portal shows this document and its SHA-256 digest", "Page 3 of 3",
+			"11.1. The portal shows this document and its SHA-256 digest", "Page 4 of 4",
 		},
 	} {
 		d := sample()
@@ -183,17 +194,76 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
+// Where an organisation is the subscriber the agreement has two parts, and the person accepts the second one for it.
+func TestOrganisation(t *testing.T) {
+	for language, wants := range map[string][]string{
+		"uk": {"ЗАМОВНИК Товариство «Приклад-1» Ідентифікатор організації NTRUA-12345678", "12. Частина Замовника", "12.5. Я маю право діяти від імені організації Товариство «Приклад-1»"},
+		"pl": {"ZAMAWIAJĄCY Товариство «Приклад-1» Identyfikator organizacji NTRUA-12345678", "12. Część Zamawiającego", "12.5. Mam prawo działać w imieniu organizacji Товариство «Приклад-1»"},
+		"en": {"SUBSCRIBER Товариство «Приклад-1» Identifier of the organisation NTRUA-12345678", "12. Part of the Subscriber", "12.5. I am entitled to act for Товариство «Приклад-1»"},
+	} {
+		d := sample()
+		d.Language, d.Subject.Organisation, d.Subject.OrganisationID = language, "Товариство «Приклад-1»", "NTRUA-12345678"
+		path := render(t, d)
+		run(t, "qpdf", "--check", path)
+		text := words(t, path)
+		for _, want := range append(wants, "(organizationName) Товариство «Приклад-1»", "NTRUA-12345678", " subscriber") {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: not in the document: %q\n%s", language, want, text)
+			}
+		}
+		if n := len(Consents(language, d.Subject.Organisation)); n != 6 {
+			t.Errorf("%s: %d consents", language, n)
+		}
+	}
+}
+
+// What a portal shows beside each box is what the document says, word for word.
+func TestConsentsAreThoseOfTheDocument(t *testing.T) {
+	plain := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	for _, language := range Languages() {
+		d := sample()
+		d.Language, d.Subject.Organisation, d.Subject.OrganisationID = language, "Przykład", "VATPL-9512352379"
+		// Without -layout the columns are read one after the other.
+		text := plain(run(t, "pdftotext", render(t, d), "-"))
+		optional := 0
+		for _, c := range Consents(language, d.Subject.Organisation) {
+			if !strings.Contains(text, plain(c.Text)) {
+				t.Errorf("%s: %s: not in the document: %q", language, c.Name, c.Text)
+			}
+			if strings.ContainsAny(c.Text, "{}") {
+				t.Errorf("%s: %s: %q", language, c.Name, c.Text)
+			}
+			if !c.Required {
+				optional++
+			}
+		}
+		if optional != 1 || Edition(language) == "" {
+			t.Errorf("%s: %d optional consents, edition %q", language, optional, Edition(language))
+		}
+	}
+	if Consents("de", "") != nil || Edition("de") != "" {
+		t.Error("German is not offered")
+	}
+}
+
 func TestVariants(t *testing.T) {
 	d := sample()
-	d.Test, d.QSCD, d.Terms.Publish, d.Terms.SHA256, d.Subject.LocalName = false, false, true, nil, ""
+	d.Test, d.QSCD, d.Terms.SHA256, d.Provider.PDSSHA256, d.Provider.PDSVersion, d.Subject.LocalName = false, false, nil, nil, "", ""
 	d.ValidityYears, d.Phone = 1, "+4812345"
 	text := words(t, render(t, d))
-	for _, want := range []string{"Строк чинності 1 рік", "в апаратному модулі безпеки", "його сертифікат оприлюднюється", "+481••45"} {
+	for _, want := range []string{"Строк чинності 1 рік", "в апаратному модулі безпеки", "0.4.0.194112.1.0 (QCP-n), 1.3", "+481••45"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not in the document: %q", want)
 		}
 	}
-	for _, absent := range []string{"ТЕСТ", "QcSSCD", "subjectAltName", "SHA-256 Умов", "власноручний", "не оприлюднюється"} {
+	for _, absent := range []string{"ТЕСТ", "QcSSCD", "subjectAltName", "SHA-256 Умов", "SHA-256 Заяви", "власноручний"} {
 		if strings.Contains(text, absent) {
 			t.Errorf("in the document: %q", absent)
 		}
@@ -224,6 +294,7 @@ func TestLongValues(t *testing.T) {
 	d.Subject.CommonName, d.Subject.LocalName = d.Subject.GivenName+" "+d.Subject.Surname, strings.Repeat("Ґ", longestName)
 	d.Subject.SerialNumber = "TINUA-" + strings.Repeat("9", longestMark-6)
 	d.Provider.Name, d.Provider.Address = strings.Repeat("Ж", longestName), strings.Repeat("Ю, ", 99)+"Юя"
+	d.Subject.Organisation, d.Subject.OrganisationID = strings.Repeat("Ї", longestName), "NTRUA-"+strings.Repeat("8", longestMark-6)
 	d.Terms.URL = "https://" + strings.Repeat("w", longestText-8)
 	d.Provider.PDSURL, d.Number = d.Terms.URL, strings.Repeat("W", longestID)
 	path := render(t, d)
@@ -235,7 +306,7 @@ func TestLongValues(t *testing.T) {
 		}
 		return r
 	}, run(t, "pdftotext", path, "-"))
-	for _, r := range "ЩҐЖ" {
+	for _, r := range "ЩҐЖЇ" {
 		if n := strings.Count(text, string(r)); n < longestName {
 			t.Errorf("%d of %q, want %d or more", n, r, longestName)
 		}
@@ -290,6 +361,10 @@ func TestRefused(t *testing.T) {
 		"script for a URL":       {func(d *Data) { d.Terms.URL = "javascript:alert(1)" }, ErrField, "URL"},
 		"look-alike URL":         {func(d *Data) { d.Provider.PDSURL = "https://pкі.example" }, ErrField, "URL"},
 		"no time":                {func(d *Data) { d.At = time.Time{} }, ErrField, "time"},
+		"organisation alone":     {func(d *Data) { d.Subject.Organisation = "A" }, ErrField, "organisation"},
+		"its identifier alone":   {func(d *Data) { d.Subject.OrganisationID = "NTRUA-1" }, ErrField, "organisation"},
+		"organisation's mark":    {func(d *Data) { d.Subject.Organisation, d.Subject.OrganisationID = "A\u202eB", "NTRUA-1" }, ErrField, "U+202E"},
+		"SHA-1 of the PDS":       {func(d *Data) { d.Provider.PDSSHA256 = make([]byte, 20) }, ErrField, "32 bytes"},
 		"no validity":            {func(d *Data) { d.ValidityYears = 0 }, ErrField, "validity"},
 		"records kept too short": {func(d *Data) { d.Terms.RetentionYears = 6 }, ErrField, "retention"},
 		"SHA-1 of the terms":     {func(d *Data) { d.Terms.SHA256 = make([]byte, 20) }, ErrField, "32 bytes"},

@@ -29,6 +29,7 @@ func (d Data) check(f fonts) error {
 		{"provider address", d.Provider.Address, longestText, nil},
 		{"policy OID", d.Provider.PolicyOID, longestMark, dotted},
 		{"PDS URL", d.Provider.PDSURL, longestText, webAddress},
+		{"issuer", d.Provider.Issuer, longestName, nil},
 		{"terms version", d.Terms.Version, longestMark, nil},
 		{"terms URL", d.Terms.URL, longestText, webAddress},
 		{"given name", d.Subject.GivenName, longestName, nil},
@@ -48,12 +49,27 @@ func (d Data) check(f fonts) error {
 			}
 		}
 	}
-	if d.Subject.LocalName != "" {
-		if err := f.checkText("local name", d.Subject.LocalName, longestName); err != nil {
+	for _, v := range []struct {
+		field, value string
+		longest      int
+	}{
+		{"local name", d.Subject.LocalName, longestName},
+		{"organisation", d.Subject.Organisation, longestName},
+		{"organisation identifier", d.Subject.OrganisationID, longestMark},
+		{"PDS version", d.Provider.PDSVersion, longestMark},
+	} {
+		if v.value == "" { // may be left out
+			continue
+		}
+		if err := f.checkText(v.field, v.value, v.longest); err != nil {
 			return err
 		}
 	}
 	switch {
+	case (d.Subject.Organisation == "") != (d.Subject.OrganisationID == ""):
+		return fieldError("organisation", "give name and identifier, or neither")
+	case d.Provider.PDSSHA256 != nil && len(d.Provider.PDSSHA256) != sha256.Size:
+		return fieldError("PDS SHA-256", "give 32 bytes or none")
 	case d.At.Year() < 2000 || d.At.Year() > 9998: // a year of five digits is no PDF date
 		return fieldError("time", "set the time at which the document is made")
 	case d.ValidityYears < 1 || d.ValidityYears > 10:

@@ -17,30 +17,75 @@ func (s *sheet) document(d Data) {
 	s.clauses(2, s.t.data.clauses, values, 0)
 	s.table(d)
 	boxes, height := s.signatureBoxes(d, values)
+	end := height + signatureGap
 	for i, part := range s.t.sections {
-		follows := 0.0
-		if i == len(s.t.sections)-1 {
-			follows = height + signatureGap
+		if i < declarationsAt {
+			s.section(i+3, part, values, 0)
+			continue
 		}
-		s.section(i+3, part, values, follows)
+		s.consents(i+3, s.t.declarations, s.t.consents(), values)
+		if d.Subject.Organisation == "" {
+			s.section(i+4, part, values, end)
+			break
+		}
+		s.section(i+4, part, values, 0)
+		s.subscriberPart(i+5, d, values, end)
 	}
 	s.signatures(boxes, height)
+}
+
+// declarationsAt is how many of the sections stand before the declarations.
+const declarationsAt = 7
+
+// subscriberPart sets the organisation's part: its clauses, and the consent with which it is accepted.
+func (s *sheet) subscriberPart(n int, d Data, values *strings.Replacer, follows float64) {
+	part := s.t.subscriberPart
+	last := len(part.clauses) - 1
+	all := Consents(d.Language, d.Subject.Organisation)
+	s.section(n, section{part.heading, part.clauses[:last]}, values, 0)
+	s.consentRow(fmt.Sprintf("%d.%d.", n, last+1), all[len(all)-1], values, follows)
+}
+
+// consents sets declarations, each with what it is called in the evidence and whether it can be refused.
+func (s *sheet) consents(n int, part section, list []Consent, values *strings.Replacer) {
+	s.heading(n, part.heading, 3*body().h())
+	for i, c := range list {
+		s.consentRow(fmt.Sprintf("%d.%d.", n, i+1), c, values, 0)
+	}
+	s.y += 1.1
+}
+
+func (s *sheet) consentRow(number string, c Consent, values *strings.Replacer, follows float64) {
+	const column, pad = 34.0, 1.6
+	st, tag := body(), style{bold: true, size: sizeSmall, colour: navy()}
+	word := s.t.required
+	if !c.Required {
+		word, tag.colour = s.t.optional, muted()
+	}
+	lines := s.wrap(st, values.Replace(c.Text), right-left-indent-column)
+	h := max(float64(len(lines))*st.h(), tag.h()+small().h()) + 2*pad
+	s.need(h + follows)
+	s.fill(left+indent-2, s.y, right-left-indent+2, h, tint())
+	s.text(left, s.y+pad, style{size: sizeBody, colour: muted()}, number)
+	s.lines(left+indent, s.y+pad, st, lines)
+	s.textRight(right-2, s.y+pad, tag, word)
+	name := s.t.consent + " " + c.Name
+	s.textRight(right-2, s.y+pad+tag.h(), s.fit(small(), name, column-4), name)
+	s.y += h + 0.9
 }
 
 // values puts data in the place of names in braces. A replacer reads its input once, so data that look like such a name
 // are printed as they are.
 func (s *sheet) values(d Data) *strings.Replacer {
-	effect, publish := s.t.effectPlain, s.t.private
+	effect := s.t.effectPlain
 	if d.QSCD {
 		effect = s.t.effectQSCD
-	}
-	if d.Terms.Publish {
-		publish = s.t.publish
 	}
 	return strings.NewReplacer(
 		"{provider}", d.Provider.Name, "{phone}", maskPhone(d.Phone), "{validity}", s.t.years(d.ValidityYears),
 		"{terms}", d.Terms.Version, "{terms_url}", d.Terms.URL, "{pds_url}", d.Provider.PDSURL,
-		"{retention}", s.t.years(d.Terms.RetentionYears), "{effect}", effect, "{publish}", publish,
+		"{retention}", s.t.years(d.Terms.RetentionYears), "{effect}", effect,
+		"{organisation}", d.Subject.Organisation, "{organisation_id}", d.Subject.OrganisationID,
 	)
 }
 
@@ -127,18 +172,20 @@ type entry struct{ label, value string }
 
 const cardGap = 5.0 // between two columns
 
-// partyCards sets the section that says who agrees with whom, side by side.
+type card struct {
+	role, name string
+	entries    []entry
+}
+
+// partyCards sets the section that says who agrees with whom, side by side, the organisation below.
 func (s *sheet) partyCards(d Data) {
 	full := d.Subject.CommonName
-	if d.Subject.LocalName != "" {
+	if d.Subject.LocalName != "" && d.Subject.LocalName != d.Subject.CommonName {
 		full += " (" + d.Subject.LocalName + ")"
 	}
 	const pad = 4.0
 	const w = (right - left - cardGap) / 2
-	cards := []struct {
-		role, name string
-		entries    []entry
-	}{
+	cards := []card{
 		{s.t.provider, d.Provider.Name, []entry{
 			{s.t.registration, d.Provider.RegistrationID}, {s.t.address, d.Provider.Address},
 		}},
@@ -146,7 +193,7 @@ func (s *sheet) partyCards(d Data) {
 			{s.t.identifier, d.Subject.SerialNumber}, {s.t.phone, maskPhone(d.Phone)},
 		}},
 	}
-	set := func(x, y float64, c int, draw bool) float64 {
+	set := func(x, y, w float64, c card, draw bool) float64 {
 		put := func(st style, text string) {
 			lines := s.wrap(st, text, w-2*pad)
 			if draw {
@@ -155,22 +202,34 @@ func (s *sheet) partyCards(d Data) {
 			y += float64(len(lines)) * st.h()
 		}
 		y += pad - 0.5
-		put(style{true, sizeSmall, muted()}, cards[c].role)
-		put(style{true, 10.8, ink()}, cards[c].name)
-		for _, e := range cards[c].entries {
+		put(style{true, sizeSmall, muted()}, c.role)
+		put(style{true, 10.8, ink()}, c.name)
+		for _, e := range c.entries {
 			y += 1.2
 			put(small(), e.label)
 			put(body(), e.value)
 		}
 		return y + pad - 0.5
 	}
-	h := max(set(0, 0, 0, false), set(0, 0, 1, false))
+	h := max(set(0, 0, w, cards[0], false), set(0, 0, w, cards[1], false))
 	s.heading(1, s.t.parties.heading, h)
 	for i, x := range []float64{left, left + w + cardGap} {
 		s.fill(x, s.y, w, h, tint())
 		s.fill(x, s.y, 0.9, h, navy())
-		set(x, s.y, i, true)
+		set(x, s.y, w, cards[i], true)
 	}
+	s.y += h + 1
+	if d.Subject.Organisation == "" {
+		return
+	}
+	c := card{s.t.subscriber, d.Subject.Organisation, []entry{{s.t.organisationID, d.Subject.OrganisationID}}}
+	const wide = right - left
+	h = set(0, 0, wide, c, false)
+	s.y += cardGap - 2
+	s.need(h)
+	s.fill(left, s.y, wide, h, tint())
+	s.fill(left, s.y, 0.9, h, navy())
+	set(left, s.y, wide, c, true)
 	s.y += h + 1
 }
 
@@ -189,20 +248,42 @@ func (s *sheet) certificate(d Data) []entry {
 	if d.QSCD {
 		device = t.deviceQSCD
 	}
+	policies := "0.4.0.194112.1.0 (QCP-n), "
+	if d.QSCD {
+		policies = "0.4.0.194112.1.2 (QCP-n-qscd), "
+	}
 	rows = append(rows,
 		entry{t.serialNumber + " (serialNumber)", sub.SerialNumber},
 		entry{t.country + " (countryName)", sub.Country},
+	)
+	if sub.Organisation != "" {
+		rows = append(rows,
+			entry{t.organisation + " (organizationName)", sub.Organisation},
+			entry{t.organisationID + " (organizationIdentifier)", sub.OrganisationID},
+		)
+	}
+	rows = append(rows,
+		entry{t.issuer + " (issuer)", d.Provider.Issuer},
 		entry{t.validity, t.years(d.ValidityYears)},
 		entry{t.keyAlgorithm, d.KeyAlgorithm},
 		entry{t.keyUsage + " (keyUsage)", t.keyUsageValue},
 		entry{t.device, device},
-		entry{t.policy + " (OID)", d.Provider.PolicyOID},
+		entry{t.policy + " (OID)", policies + d.Provider.PolicyOID},
+		entry{t.retention + " (QcRetentionPeriod)", t.years(d.Terms.RetentionYears)},
 		entry{t.terms, d.Terms.Version + ", " + d.Terms.URL},
 	)
 	if d.Terms.SHA256 != nil {
 		rows = append(rows, entry{t.termsDigest, hex.EncodeToString(d.Terms.SHA256)})
 	}
-	return append(rows, entry{t.pds + " (PDS)", d.Provider.PDSURL})
+	pds := d.Provider.PDSURL
+	if d.Provider.PDSVersion != "" {
+		pds = d.Provider.PDSVersion + ", " + pds
+	}
+	rows = append(rows, entry{t.pds + " (PDS)", pds})
+	if d.Provider.PDSSHA256 != nil {
+		rows = append(rows, entry{t.pdsDigest, hex.EncodeToString(d.Provider.PDSSHA256)})
+	}
+	return rows
 }
 
 // table sets the certificate's data; its head stands again on each page.
@@ -260,6 +341,9 @@ func (s *sheet) signatureBoxes(d Data, values *strings.Replacer) (boxes []box, h
 	boxes = []box{
 		{s.t.provider, d.Provider.Name, s.t.sealed, s.t.sealedHow},
 		{s.t.signatory, d.Subject.CommonName, s.t.accepted, values.Replace(s.t.acceptedHow)},
+	}
+	if d.Subject.Organisation != "" {
+		boxes[1].how += ". " + values.Replace(s.t.acceptedFor)
 	}
 	const w = signatureWidth - 2*signaturePad
 	for _, b := range boxes {

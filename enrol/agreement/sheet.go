@@ -156,8 +156,8 @@ func (s *sheet) need(h float64) {
 	}
 }
 
-// wrap breaks text into lines not wider than w. It breaks at spaces; a word that is wider than the line, such as a URL or
-// a digest, is broken anywhere.
+// wrap breaks text into lines not wider than w. It breaks at spaces; a word that is wider than the line is broken behind a
+// hyphen, as in a double name, and where it has none, as a URL or a digest, anywhere.
 func (s *sheet) wrap(st style, text string, w float64) []string {
 	s.use(st)
 	var lines []string
@@ -177,8 +177,12 @@ func (s *sheet) wrap(st style, text string, w float64) []string {
 		line = ""
 		for _, r := range word {
 			if line != "" && s.pdf.GetStringWidth(line+string(r)) > w {
-				lines = append(lines, line)
-				line = ""
+				cut := strings.LastIndexByte(line, '-') + 1
+				if cut == 0 || strings.ContainsAny(line, "/:.") {
+					cut = len(line)
+				}
+				lines = append(lines, line[:cut])
+				line = line[cut:]
 			}
 			line += string(r)
 		}

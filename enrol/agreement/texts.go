@@ -1,7 +1,8 @@
 package agreement
 
 // texts is the agreement in one language. In clauses, names in braces stand for values:
-// {provider}, {phone}, {validity}, {terms}, {terms_url}, {pds_url}, {retention}, {effect}, {publish}.
+// {provider}, {phone}, {validity}, {terms}, {terms_url}, {pds_url}, {retention}, {effect}, {organisation},
+// {organisation_id}.
 type texts struct {
 	language string // its own name
 	edition  string // of these texts; a changed word is a new edition
@@ -23,16 +24,23 @@ type texts struct {
 	keyUsage, keyUsageValue         string
 	device, deviceQSCD, devicePlain string
 	policy, terms, termsDigest, pds string
+	pdsDigest, issuer, retention    string
+	organisation, organisationID    string
+	subscriber                      string // role of the organisation
+	required, optional, consent     string // of a declaration
+	acceptedFor                     string // what the signatory accepts for the organisation
 	field, value                    string // heads of the table
 	sealed, sealedHow               string // what stands for the signature of the provider
 	accepted, acceptedHow           string // and of the signatory
 
-	parties, data section // their numbered clauses follow a figure
-	sections      []section
+	parties, data section   // their numbered clauses follow a figure
+	sections      []section // 3 to 9 and 11
 	effectQSCD    string
 	effectPlain   string
-	publish       string
-	private       string
+	declarations  section // 10, one clause for each consent, in their order
+
+	// subscriberPart is section 12, where the subscriber is an organisation; its last clause is a consent.
+	subscriberPart section
 
 	months [12]string // as in a date
 	date   string     // fmt: day, month, year

@@ -6,7 +6,7 @@ import "strconv"
 func english() texts {
 	return texts{
 		language: "English",
-		edition:  "en-1",
+		edition:  "en-2",
 		title:    "AGREEMENT",
 		subtitle: "on the issuance of a qualified certificate for electronic signatures",
 		preamble: "This agreement is made between {provider} (the Provider) and the person named below (the Signatory). Please " +
@@ -27,7 +27,11 @@ func english() texts {
 		device: "Where the key is held", deviceQSCD: "in a qualified signature creation device (QcSSCD)",
 		devicePlain: "in the Provider’s hardware security module",
 		policy:      "Certificate policy", terms: "Terms and conditions", termsDigest: "SHA-256 of the Terms", pds: "PKI disclosure statement",
-		field: "Field of the certificate", value: "Value",
+		pdsDigest: "SHA-256 of the statement", issuer: "Issuing authority", retention: "Records are kept after the end",
+		organisation: "Organisation", organisationID: "Identifier of the organisation", subscriber: "SUBSCRIBER",
+		required: "required", optional: "optional", consent: "consent:",
+		acceptedFor: "The Signatory accepts section\u00a012 for {organisation}",
+		field:       "Field of the certificate", value: "Value",
 		sealed: "Electronic seal of the Provider", sealedHow: "Applied to this file after the agreement is accepted",
 		accepted: "Acceptance by a one-time code", acceptedHow: "The code is sent to {phone}",
 
@@ -41,8 +45,24 @@ func english() texts {
 			"handwritten signature (Article\u00a025 of Regulation (EU) No\u00a0910/2014).",
 		effectPlain: "An electronic signature created with this certificate shall not be denied legal effect solely because it is " +
 			"in electronic form (Article\u00a025 of Regulation (EU) No\u00a0910/2014).",
-		publish: "The Signatory agrees that the certificate is published in the Provider’s public directory.",
-		private: "The certificate is not published in a directory. Those who receive documents that the Signatory signed see it.",
+		declarations: section{"Declarations of the Signatory", []string{
+			"The data in section\u00a02 are correct, and it is these that shall stand in the certificate.",
+			"I have read the Terms and the PKI disclosure statement, and I accept the duties set out in sections\u00a05\u00a0and\u00a07.",
+			"I agree that my key is held in the Provider’s security module and used as section\u00a04 says.",
+			"I agree that records are kept, and handed over if the Provider ceases its activity, as section\u00a08 says.",
+			"I agree that my certificate is published as section\u00a09 says.",
+		}},
+		subscriberPart: section{"Part of the Subscriber", []string{
+			"{organisation}, {organisation_id} (the Subscriber), has the certificate issued for the Signatory, and the certificate " +
+				"names it beside them. The certificate and the signatures made with it remain those of the Signatory. " +
+				"Sections\u00a01 to\u00a011 are the part of the Signatory, this section is that of the Subscriber.",
+			"The Subscriber confirms that its name and identifier in section\u00a02 are correct and that the Signatory may be named with it.",
+			"The Subscriber asks for revocation at once when the Signatory no longer acts for it, when its name or identifier has " +
+				"changed, or when it learns of a case of clause\u00a07.1.",
+			"The Subscriber has read the Terms and the PKI disclosure statement and agrees that records on it are kept and handed over " +
+				"as section\u00a08 says.",
+			"I am entitled to act for {organisation}, and I accept this section for it.",
+		}},
 
 		months: [12]string{
 			"January", "February", "March", "April", "May", "June",
@@ -115,24 +135,18 @@ func englishConsents() []section {
 			"Personal data are processed under Regulation (EU) 2016/679 and erased at the end of the retention period.",
 		}},
 		{"Publication of the certificate", []string{
-			"{publish}",
+			"The Provider publishes the certificate in its public directory only if the Signatory agrees to that in section\u00a010. " +
+				"Without it the agreement is just as good, and only those who receive documents that the Signatory signed see the certificate.",
 			"Information on the status (the serial number of the certificate and the fact of revocation) is public; it holds no names.",
-		}},
-		{"Declarations of the Signatory", []string{
-			"The data in section\u00a02 are correct, and it is these that shall stand in the certificate.",
-			"I accept the duties set out in sections\u00a05\u00a0and\u00a07.",
-			"I agree that my key is held in the Provider’s security module and used as section\u00a04 says.",
-			"I agree that records are kept and handed over under section\u00a08.",
-			"I agree to the publication of the certificate under section\u00a09.",
-			"I was able to read the Terms and the PKI disclosure statement before accepting the agreement.",
 		}},
 		{"How the agreement is accepted", []string{
 			"The portal shows this document and its SHA-256 digest, by which everybody can check that the file that was kept is " +
 				"the one that the Signatory read.",
-			"The Signatory accepts the agreement and the declarations of section\u00a010 by entering on the portal a one-time code " +
-				"that is sent to {phone}. The code works once and for this document only.",
-			"After the acceptance the Provider applies its electronic seal to the document. Time and manner of the acceptance " +
-				"and the digest of the document are protected against change and recorded in the log; the code itself is not kept.",
+			"The Signatory makes each declaration on the portal on its own; without those that are marked as required the agreement " +
+				"cannot be accepted. They accept the agreement with the declarations made by entering a one-time code that is sent " +
+				"to {phone}. The code works once and for this document only.",
+			"After the acceptance the Provider applies its electronic seal to the document. Time and manner of the acceptance, " +
+				"the declarations made and the digest of the document are protected against change and recorded in the log; the code itself is not kept.",
 			"If data change before the acceptance, a new document is drawn up and this one is void. If no code is entered, no " +
 				"agreement is made: no key is created and no certificate issued.",
 			"What the agreement does not settle is governed by the Terms and by the law of the state in which the Provider is " +

@@ -6,7 +6,7 @@ import "strconv"
 func polish() texts {
 	return texts{
 		language: "polski",
-		edition:  "pl-1",
+		edition:  "pl-2",
 		title:    "UMOWA",
 		subtitle: "o wydanie kwalifikowanego certyfikatu podpisu elektronicznego",
 		preamble: "Umowę zawierają {provider} (dalej\u00a0— Dostawca) oraz osoba wskazana niżej (dalej\u00a0— Podpisujący). " +
@@ -27,7 +27,11 @@ func polish() texts {
 		device: "Miejsce klucza", deviceQSCD: "kwalifikowane urządzenie do składania podpisu (QcSSCD)",
 		devicePlain: "sprzętowy moduł bezpieczeństwa Dostawcy",
 		policy:      "Polityka certyfikacji", terms: "Regulamin usługi", termsDigest: "SHA-256 Regulaminu", pds: "Oświadczenie o zasadach PKI",
-		field: "Pole certyfikatu", value: "Wartość",
+		pdsDigest: "SHA-256 Oświadczenia", issuer: "Urząd wydający", retention: "Zapisy przechowywane po wygaśnięciu",
+		organisation: "Organizacja", organisationID: "Identyfikator organizacji", subscriber: "ZAMAWIAJĄCY",
+		required: "wymagane", optional: "dobrowolne", consent: "oświadczenie:",
+		acceptedFor: "Podpisujący akceptuje rozdział\u00a012 w\u00a0imieniu {organisation}",
+		field:       "Pole certyfikatu", value: "Wartość",
 		sealed: "Pieczęć elektroniczna Dostawcy", sealedHow: "Składana na tym pliku po akceptacji umowy",
 		accepted: "Akceptacja jednorazowym kodem", acceptedHow: "Kod jest wysyłany na numer {phone}",
 
@@ -41,8 +45,27 @@ func polish() texts {
 			"podpisowi własnoręcznemu (art.\u00a025 rozporządzenia (UE) nr\u00a0910/2014).",
 		effectPlain: "Podpisowi elektronicznemu złożonemu z\u00a0użyciem tego certyfikatu nie można odmówić skutku prawnego wyłącznie " +
 			"dlatego, że ma postać elektroniczną (art.\u00a025 rozporządzenia (UE) nr\u00a0910/2014).",
-		publish: "Podpisujący zgadza się na publikację certyfikatu w\u00a0ogólnie dostępnym rejestrze Dostawcy.",
-		private: "Certyfikat nie jest publikowany w\u00a0rejestrze. Widzą go odbiorcy dokumentów, które Podpisujący podpisze.",
+		declarations: section{"Oświadczenia Podpisującego", []string{
+			"Dane w\u00a0rozdziale\u00a02 są prawidłowe i\u00a0to one mają znaleźć się w\u00a0certyfikacie.",
+			"Zapoznałem (zapoznałam) się z\u00a0Regulaminem i\u00a0Oświadczeniem o\u00a0zasadach PKI i\u00a0przyjmuję obowiązki określone " +
+				"w\u00a0rozdziałach\u00a05\u00a0i\u00a07.",
+			"Zgadzam się, aby mój klucz znajdował się w\u00a0module bezpieczeństwa Dostawcy i\u00a0był używany tak, jak określa rozdział\u00a04.",
+			"Zgadzam się na przechowywanie zapisów oraz na ich przekazanie, gdyby Dostawca zakończył działalność, zgodnie " +
+				"z\u00a0rozdziałem\u00a08.",
+			"Zgadzam się na publikację mojego certyfikatu zgodnie z\u00a0rozdziałem\u00a09.",
+		}},
+		subscriberPart: section{"Część Zamawiającego", []string{
+			"{organisation}, {organisation_id} (dalej\u00a0— Zamawiający), zleca wydanie certyfikatu Podpisującemu i\u00a0jest w\u00a0nim " +
+				"wymieniony obok niego. Certyfikat i\u00a0złożone z\u00a0jego użyciem podpisy pozostają certyfikatem i\u00a0podpisami Podpisującego. " +
+				"Rozdziały od\u00a01 do\u00a011 stanowią część Podpisującego, ten rozdział\u00a0— część Zamawiającego.",
+			"Zamawiający potwierdza, że jego nazwa i\u00a0identyfikator w\u00a0rozdziale\u00a02 są prawidłowe i\u00a0że Podpisujący może być " +
+				"wymieniony razem z\u00a0nim.",
+			"Zamawiający niezwłocznie występuje o\u00a0unieważnienie, gdy Podpisujący przestanie działać na jego rzecz, gdy zmieni się jego " +
+				"nazwa lub identyfikator albo gdy dowie się o\u00a0przypadku wymienionym w\u00a0punkcie\u00a07.1.",
+			"Zamawiający zapoznał się z\u00a0Regulaminem i\u00a0Oświadczeniem o\u00a0zasadach PKI i\u00a0zgadza się na przechowywanie oraz " +
+				"przekazanie dotyczących go zapisów zgodnie z\u00a0rozdziałem\u00a08.",
+			"Mam prawo działać w\u00a0imieniu organizacji {organisation} i\u00a0w\u00a0jej imieniu akceptuję ten rozdział.",
+		}},
 
 		months: [12]string{
 			"stycznia", "lutego", "marca", "kwietnia", "maja", "czerwca",
@@ -110,25 +133,19 @@ func polishConsents() []section {
 			"Dane osobowe są przetwarzane zgodnie z\u00a0rozporządzeniem (UE) 2016/679 i\u00a0usuwane po upływie okresu przechowywania.",
 		}},
 		{"Publikacja certyfikatu", []string{
-			"{publish}",
+			"Dostawca publikuje certyfikat w\u00a0ogólnie dostępnym rejestrze tylko wtedy, gdy Podpisujący zgodzi się na to " +
+				"w\u00a0rozdziale\u00a010. Bez tej zgody umowa jest tak samo ważna, a\u00a0certyfikat widzą tylko odbiorcy dokumentów, " +
+				"które Podpisujący podpisze.",
 			"Informacje o\u00a0statusie (numer seryjny certyfikatu i\u00a0fakt unieważnienia) są ogólnie dostępne; nie zawierają nazwisk.",
-		}},
-		{"Oświadczenia Podpisującego", []string{
-			"Dane w\u00a0rozdziale\u00a02 są prawidłowe i\u00a0właśnie one mają znaleźć się w\u00a0certyfikacie.",
-			"Przyjmuję obowiązki określone w\u00a0rozdziałach\u00a05\u00a0i\u00a07.",
-			"Zgadzam się, aby mój klucz znajdował się w\u00a0module bezpieczeństwa Dostawcy i\u00a0był używany tak, jak opisano " +
-				"w\u00a0rozdziale\u00a04.",
-			"Zgadzam się na przechowywanie zapisów i\u00a0ich przekazanie zgodnie z\u00a0rozdziałem\u00a08.",
-			"Zgadzam się na zasady publikacji certyfikatu zgodnie z\u00a0rozdziałem\u00a09.",
-			"Umożliwiono mi przeczytanie Regulaminu i\u00a0Oświadczenia o\u00a0zasadach PKI przed akceptacją umowy.",
 		}},
 		{"Jak akceptuje się umowę", []string{
 			"Portal pokazuje ten dokument i\u00a0jego skrót SHA-256, dzięki któremu można sprawdzić, że zachowano właśnie ten plik, " +
 				"który przeczytał Podpisujący.",
-			"Podpisujący akceptuje umowę i\u00a0oświadczenia z\u00a0rozdziału\u00a010, wpisując w\u00a0portalu jednorazowy kod wysłany na " +
-				"numer {phone}. Kod działa jeden raz i\u00a0tylko dla tego dokumentu.",
-			"Po akceptacji Dostawca składa na dokumencie swoją pieczęć elektroniczną. Czas i\u00a0sposób akceptacji oraz skrót " +
-				"dokumentu są chronione przed zmianą i\u00a0zapisywane w\u00a0dzienniku; samego kodu Dostawca nie przechowuje.",
+			"Każde oświadczenie Podpisujący składa w\u00a0portalu osobno; bez oświadczeń oznaczonych jako wymagane umowy nie można " +
+				"zaakceptować. Umowę ze złożonymi oświadczeniami akceptuje, wpisując jednorazowy kod wysłany na numer {phone}. " +
+				"Kod działa jeden raz i\u00a0tylko dla tego dokumentu.",
+			"Po akceptacji Dostawca składa na dokumencie swoją pieczęć elektroniczną. Czas i\u00a0sposób akceptacji, złożone " +
+				"oświadczenia oraz skrót dokumentu są chronione przed zmianą i\u00a0zapisywane w\u00a0dzienniku; samego kodu Dostawca nie przechowuje.",
 			"Jeżeli dane zmienią się przed akceptacją, sporządza się nowy dokument, a\u00a0ten traci ważność. Jeżeli kod nie zostanie " +
 				"wpisany, umowy nie zawarto: klucz nie powstaje i\u00a0certyfikat nie jest wydawany.",
 			"W\u00a0sprawach nieuregulowanych stosuje się Regulamin oraz prawo państwa, w\u00a0którym zarejestrowano Dostawcę. " +

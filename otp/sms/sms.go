@@ -17,6 +17,9 @@ const (
 	KindAgreement Kind = "agreement" // code that accepts the agreement
 	KindSign      Kind = "sign"      // code that authorises a signing operation
 	KindIssued    Kind = "issued"    // notice: the signature can be used
+	KindSigned    Kind = "signed"    // notice: it was used
+	KindDeferred  Kind = "deferred"  // notice: the proof of the identity takes longer
+	KindExpired   Kind = "expired"   // notice: the enrolment was not finished in time
 	KindRevoke    Kind = "revoke"    // code that revokes a credential
 	KindRevoked   Kind = "revoked"   // notice: the credential is revoked
 	KindEnding    Kind = "ending"    // notice: the certificate is about to end

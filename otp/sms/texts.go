@@ -57,6 +57,21 @@ func texts() map[Kind]map[string]string {
 			"pl": "Twój podpis elektroniczny jest gotowy. Certyfikat …{serial} ważny do {until}. {who}.",
 			"en": "Your electronic signature is ready. Certificate …{serial} is valid until {until}. {who}.",
 		},
+		KindDeferred: {
+			"uk": "Перевірка вашої особи потребує більше часу, до {until}. Результат побачите там, де подали заявку. {who}.",
+			"pl": "Weryfikacja Twojej tożsamości potrwa dłużej, do {until}. Wynik zobaczysz tam, gdzie złożono wniosek. {who}.",
+			"en": "The check of your identity takes longer, until {until}. You will see the result where you applied. {who}.",
+		},
+		KindExpired: {
+			"uk": "Час на видачу вашого сертифіката минув {until}. Щоб отримати його, почніть знову. {who}.",
+			"pl": "Czas na wydanie Twojego certyfikatu minął {until}. Aby go otrzymać, zacznij od nowa. {who}.",
+			"en": "The time to issue your certificate ended on {until}. To get one, begin again. {who}.",
+		},
+		KindSigned: {
+			"uk": "Вашим підписом підписано для «{who}»: «{title}», документів: {count}, {time}. Це не ви? Зверніться до надавача.",
+			"pl": "Twoim podpisem podpisano dla „{who}”: „{title}”, dokumentów: {count}, {time}. To nie Ty? Zgłoś to dostawcy.",
+			"en": "Your signature was used for “{who}”: “{title}”, documents: {count}, {time}. Not you? Tell the provider.",
+		},
 		KindEnding: {
 			"uk": "Сертифікат …{serial} вашого електронного підпису дійсний до {until}. Подбайте про новий. {who}.",
 			"pl": "Certyfikat …{serial} Twojego podpisu elektronicznego jest ważny do {until}. Pora na nowy. {who}.",
@@ -101,7 +116,7 @@ func Compose(kind Kind, language string, parts int, f Fields) string {
 		names[name] = Shorten(Neutral(value), parts*septetsPart)
 	}
 	for {
-		filled := fill(text, f.Fixed, names)
+		filled := plain(fill(text, f.Fixed, names))
 		longest, size := "", 2 // a character and "…"
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if n := utf8.RuneCountInString(names[name]); n > size {
@@ -121,6 +136,16 @@ func shorter(name string, n int) string {
 		return Shorten(whole+"x", n-1)
 	}
 	return Shorten(name, n-1)
+}
+
+// plain writes a text without typographic marks where these alone keep it out of the default alphabet, in which more than
+// twice as many characters fit into a part.
+func plain(text string) string {
+	simple := strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "’", "'", "…", "...", "–", "-", "—", "-").Replace(text)
+	if strings.ContainsFunc(simple, func(r rune) bool { return septets(r) == 0 }) {
+		return text
+	}
+	return simple
 }
 
 func fill(text string, fixed, names map[string]string) string {

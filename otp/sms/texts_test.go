@@ -168,6 +168,26 @@ func TestNamesAreShortened(t *testing.T) {
 	}
 }
 
+// A text whose letters are all in the default alphabet does without typography, and so has room for more.
+func TestPlainTexts(t *testing.T) {
+	f := Fields{
+		Fixed: map[string]string{"code": "482913", "count": "2", "hash": "9f3ac2d1"},
+		Names: map[string]string{"who": "Contracts Online", "title": "Lease – “Main Street”"},
+	}
+	want := `Code 482913. Signature for "Contracts Online": "Lease - 'Main Street'", documents: 2, SHA-256 9f3ac2d1... Tell the code to nobody.`
+	if got := Compose(KindSign, "en", 2, f); got != want || len(Parts(got)) != 1 {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	f.Names["title"] = strings.Repeat("w", 180)
+	if got := Compose(KindSign, "en", 2, f); !strings.Contains(got, f.Names["title"]) {
+		t.Errorf("cut although there is room: %s", got)
+	}
+	f.Names["title"] = "Оренда"
+	if got := Compose(KindSign, "en", 2, f); !strings.Contains(got, "“Contracts Online”: “Оренда”") {
+		t.Error(got)
+	}
+}
+
 func TestShorten(t *testing.T) {
 	for _, c := range [][2]string{
 		{"Договір", "Догов…"},

@@ -19,7 +19,36 @@ type Parts struct {
 	Signature        []byte    // over the digest of SignedAttributes; ECDSA: DER SEQUENCE of r and s
 	Algorithm        Algorithm // of Signature
 	Chain            [][]byte  // certificates in DER, the signer's first; all of them are embedded
+	Parsed           *Chain    // of Chain, for whoever signs much with it; nil: it is parsed each time
 }
+
+// Chain is a parsed chain of certificates. It never changes.
+type Chain struct {
+	der  [][]byte
+	leaf *x509.Certificate
+}
+
+// ParseChain reads certificates in DER, the signer's first. Errors wrap ErrInput.
+func ParseChain(der [][]byte) (*Chain, error) {
+	if len(der) == 0 || len(der) > maxChain {
+		return nil, fmt.Errorf("%w: %d certificates, 1 to %d are needed", ErrInput, len(der), maxChain)
+	}
+	chain := &Chain{}
+	for i, d := range der {
+		c, err := x509.ParseCertificate(bytes.Clone(d))
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate %d of the chain: %w", ErrInput, i, err)
+		}
+		if i == 0 {
+			chain.leaf = c
+		}
+		chain.der = append(chain.der, c.Raw)
+	}
+	return chain, nil
+}
+
+// Leaf returns the signer's certificate, which must not be changed.
+func (c *Chain) Leaf() *x509.Certificate { return c.leaf }
 
 // Assemble encodes ContentInfo with SignedData (RFC 5652 section 5): version 1, no eContent, one SignerInfo named by
 // issuer and serial number. It verifies the signature value first and returns ErrSignature when it does not fit: what
@@ -49,19 +78,16 @@ func MaxSize(p Parts) (int, error) {
 
 // leaf checks all but the signature and returns the signer's certificate.
 func (p Parts) leaf() (*x509.Certificate, error) {
-	if len(p.Chain) == 0 || len(p.Chain) > maxChain {
-		return nil, fmt.Errorf("%w: %d certificates, 1 to %d are needed", ErrInput, len(p.Chain), maxChain)
-	}
-	var leaf *x509.Certificate
-	for i, der := range p.Chain {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("%w: certificate %d of the chain: %w", ErrInput, i, err)
+	chain := p.Parsed
+	if chain == nil {
+		var err error
+		if chain, err = ParseChain(p.Chain); err != nil {
+			return nil, err
 		}
-		if i == 0 {
-			leaf = c
-		}
+	} else if !slices.EqualFunc(chain.der, p.Chain, bytes.Equal) {
+		return nil, fmt.Errorf("%w: another chain was parsed", ErrInput)
 	}
+	leaf := chain.leaf
 	if err := p.Algorithm.fits(leaf.PublicKey); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@
 package cades
 
 import (
-	"crypto/x509"
+	"bytes"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -58,6 +58,7 @@ var (
 // Attributes is what the signed attributes say.
 type Attributes struct {
 	Certificate   []byte    // the signer's certificate, DER
+	Parsed        *Chain    // one that begins with Certificate; nil: it is parsed
 	ContentDigest []byte    // digest of the content with Algorithm.Hash
 	Algorithm     Algorithm // of the signature; its hash also identifies the certificate
 	SigningTime   time.Time // CAdES: required, written in UTC with whole seconds; PAdES: must be zero
@@ -99,10 +100,16 @@ func (a Attributes) check(p Profile) ([]byte, error) {
 	if len(a.ContentDigest) != h.Size() {
 		return nil, fmt.Errorf("%w: content digest has %d bytes, %v needs %d", ErrInput, len(a.ContentDigest), a.Algorithm, h.Size())
 	}
-	cert, err := x509.ParseCertificate(a.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("%w: signer's certificate: %w", ErrInput, err)
+	chain := a.Parsed
+	if chain == nil {
+		var err error
+		if chain, err = ParseChain([][]byte{a.Certificate}); err != nil {
+			return nil, err
+		}
+	} else if !bytes.Equal(chain.der[0], a.Certificate) {
+		return nil, fmt.Errorf("%w: another chain was parsed", ErrInput)
 	}
+	cert := chain.leaf
 	if err := a.Algorithm.fits(cert.PublicKey); err != nil {
 		return nil, err
 	}

@@ -304,6 +304,7 @@ func TestRefusedInput(t *testing.T) {
 		"short digest":            {cades.PAdES, func(a *cades.Attributes) { a.ContentDigest = make([]byte, 20) }},
 		"algorithm of other hash": {cades.PAdES, func(a *cades.Attributes) { a.Algorithm = cades.ECDSAWithSHA384 }},
 		"RSA with an EC key":      {cades.PAdES, func(a *cades.Attributes) { a.Algorithm = cades.RSAWithSHA256 }},
+		"parsed of another":       {cades.PAdES, func(a *cades.Attributes) { a.Parsed = must(cades.ParseChain(other.chain)) }},
 		"no certificate":          {cades.PAdES, func(a *cades.Attributes) { a.Certificate = nil }},
 		"time in PAdES":           {cades.PAdES, func(a *cades.Attributes) { a.SigningTime = signingTime }},
 		"MIME type in PAdES":      {cades.PAdES, func(a *cades.Attributes) { a.MIMEType = "text/plain" }},
@@ -328,6 +329,8 @@ func TestRefusedInput(t *testing.T) {
 		"chain in wrong order":  {func(p *cades.Parts) { p.Chain = [][]byte{id.chain[1], id.chain[0]} }, cades.ErrInput},
 		"certificate broken":    {func(p *cades.Parts) { p.Chain = [][]byte{id.chain[0], {0x30}} }, cades.ErrInput},
 		"other certificate":     {func(p *cades.Parts) { p.Chain = other.chain }, cades.ErrInput},
+		"parsed of another":     {func(p *cades.Parts) { p.Parsed = must(cades.ParseChain(other.chain)) }, cades.ErrInput},
+		"parsed of a part":      {func(p *cades.Parts) { p.Parsed = must(cades.ParseChain(id.chain[:2])) }, cades.ErrInput},
 		"other algorithm":       {func(p *cades.Parts) { p.Algorithm = cades.ECDSAWithSHA384 }, cades.ErrInput},
 		"no signed attributes":  {func(p *cades.Parts) { p.SignedAttributes = nil }, cades.ErrInput},
 		"no signature":          {func(p *cades.Parts) { p.Signature = nil }, cades.ErrSignature},
@@ -338,6 +341,35 @@ func TestRefusedInput(t *testing.T) {
 		tc.change(&p)
 		if der, err := cades.Assemble(p); !errors.Is(err, tc.want) || der != nil {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+}
+
+// TestParsedChain: who parses the chain once for many signatures gets the same bytes, and keeps what was parsed apart from
+// the bytes that were given.
+func TestParsedChain(t *testing.T) {
+	id := p256()
+	given := [][]byte{bytes.Clone(id.chain[0]), bytes.Clone(id.chain[1]), bytes.Clone(id.chain[2])}
+	chain, err := cades.ParseChain(given)
+	if err != nil || !bytes.Equal(chain.Leaf().Raw, id.chain[0]) {
+		t.Fatal(err)
+	}
+	clear(given[0])
+	a := cades.Attributes{Certificate: id.chain[0], ContentDigest: hashOf(cades.ECDSAWithSHA256, []byte("x")), Algorithm: cades.ECDSAWithSHA256}
+	attributes := must(cades.SignedAttributes(cades.PAdES, a))
+	a.Parsed = chain
+	if !bytes.Equal(must(cades.SignedAttributes(cades.PAdES, a)), attributes) {
+		t.Error("other signed attributes came")
+	}
+	parts := id.sign(t, cades.Parts{SignedAttributes: attributes, Algorithm: a.Algorithm, Chain: id.chain})
+	cms := must(cades.Assemble(parts))
+	parts.Parsed = chain
+	if !bytes.Equal(must(cades.Assemble(parts)), cms) {
+		t.Error("another CMS came")
+	}
+	for _, bad := range [][][]byte{nil, make([][]byte, 17), {id.chain[0], {0x30}}} {
+		if _, err := cades.ParseChain(bad); !errors.Is(err, cades.ErrInput) {
+			t.Errorf("%d certificates: %v", len(bad), err)
 		}
 	}
 }

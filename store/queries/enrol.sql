@@ -39,7 +39,34 @@ WHERE id = sqlc.arg(id) AND version = sqlc.arg(version);
 SELECT * FROM enrolments WHERE caller = sqlc.arg(caller) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(n);
 
 -- name: EnrolmentsInState :many
-SELECT * FROM enrolments WHERE state = sqlc.arg(state) ORDER BY id LIMIT sqlc.arg(n);
+SELECT * FROM enrolments WHERE state = sqlc.arg(state) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(n);
+
+-- name: EnrolmentsOverdue :many
+SELECT * FROM enrolments WHERE expires <= sqlc.arg(now) AND id > sqlc.arg(after)
+  AND state IN ('created', 'parameters', 'data', 'phone', 'proofing', 'deferred', 'review', 'proven')
+ORDER BY id LIMIT sqlc.arg(n);
+
+-- name: Proofing :one
+SELECT * FROM proofings WHERE enrolment = sqlc.arg(enrolment);
+
+-- name: PutProofing :exec
+INSERT INTO proofings (enrolment, provider, session, url, expires, reason, fields, report)
+VALUES (sqlc.arg(enrolment), sqlc.arg(provider), sqlc.arg(session), sqlc.arg(url), sqlc.arg(expires), sqlc.arg(reason),
+  sqlc.arg(fields), sqlc.arg(report))
+ON CONFLICT (enrolment) DO UPDATE SET provider = excluded.provider, session = excluded.session, url = excluded.url,
+  expires = excluded.expires, reason = excluded.reason, fields = excluded.fields, report = excluded.report;
+
+-- name: EnrolmentOfSession :one
+SELECT enrolment FROM proofings WHERE provider = sqlc.arg(provider) AND session = sqlc.arg(session) AND session <> ''
+ORDER BY enrolment LIMIT 1;
+
+-- name: Callback :one
+SELECT * FROM callbacks WHERE provider = sqlc.arg(provider) AND event = sqlc.arg(event);
+
+-- name: AddCallback :execrows
+INSERT INTO callbacks (provider, event, session, received)
+VALUES (sqlc.arg(provider), sqlc.arg(event), sqlc.arg(session), sqlc.arg(received))
+ON CONFLICT DO NOTHING;
 
 -- name: Credential :one
 SELECT * FROM credentials WHERE id = sqlc.arg(id);

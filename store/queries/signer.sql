@@ -23,6 +23,14 @@ WHERE id = sqlc.arg(id) AND version = sqlc.arg(version) - 1;
 SELECT * FROM operations WHERE state IN ('requested', 'signing') AND expires < sqlc.arg(before)
 ORDER BY expires, id LIMIT sqlc.arg(n);
 
+-- name: OperationsOfCaller :many
+SELECT id, version, caller, credential, state, outcome, record, seal, items, log_index, created, expires FROM operations
+WHERE caller = sqlc.arg(caller) AND created >= sqlc.arg(since) AND created < sqlc.arg(before)
+  AND (created < sqlc.arg(last_created) OR created = sqlc.arg(last_created) AND id < sqlc.arg(last_id))
+  AND (state = sqlc.arg(state) OR sqlc.arg(state) = '')
+  AND (credential = sqlc.arg(credential) OR sqlc.arg(credential) = '')
+ORDER BY created DESC, id DESC LIMIT sqlc.arg(n);
+
 -- name: Document :one
 SELECT * FROM documents WHERE id = sqlc.arg(id);
 

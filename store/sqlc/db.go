@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addCallbackStmt, err = db.PrepareContext(ctx, addCallback); err != nil {
+		return nil, fmt.Errorf("error preparing query AddCallback: %w", err)
+	}
 	if q.addCredentialStmt, err = db.PrepareContext(ctx, addCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query AddCredential: %w", err)
 	}
@@ -47,6 +50,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.allEnrolmentsStmt, err = db.PrepareContext(ctx, allEnrolments); err != nil {
 		return nil, fmt.Errorf("error preparing query AllEnrolments: %w", err)
+	}
+	if q.allLocksStmt, err = db.PrepareContext(ctx, allLocks); err != nil {
+		return nil, fmt.Errorf("error preparing query AllLocks: %w", err)
+	}
+	if q.callbackStmt, err = db.PrepareContext(ctx, callback); err != nil {
+		return nil, fmt.Errorf("error preparing query Callback: %w", err)
 	}
 	if q.certificateStmt, err = db.PrepareContext(ctx, certificate); err != nil {
 		return nil, fmt.Errorf("error preparing query Certificate: %w", err)
@@ -90,6 +99,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.documentStmt, err = db.PrepareContext(ctx, document); err != nil {
 		return nil, fmt.Errorf("error preparing query Document: %w", err)
 	}
+	if q.dossierStmt, err = db.PrepareContext(ctx, dossier); err != nil {
+		return nil, fmt.Errorf("error preparing query Dossier: %w", err)
+	}
 	if q.dueMessagesStmt, err = db.PrepareContext(ctx, dueMessages); err != nil {
 		return nil, fmt.Errorf("error preparing query DueMessages: %w", err)
 	}
@@ -102,11 +114,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.enrolmentStmt, err = db.PrepareContext(ctx, enrolment); err != nil {
 		return nil, fmt.Errorf("error preparing query Enrolment: %w", err)
 	}
+	if q.enrolmentOfSessionStmt, err = db.PrepareContext(ctx, enrolmentOfSession); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentOfSession: %w", err)
+	}
 	if q.enrolmentsInStateStmt, err = db.PrepareContext(ctx, enrolmentsInState); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsInState: %w", err)
 	}
 	if q.enrolmentsOfCallerStmt, err = db.PrepareContext(ctx, enrolmentsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query EnrolmentsOfCaller: %w", err)
+	}
+	if q.enrolmentsOverdueStmt, err = db.PrepareContext(ctx, enrolmentsOverdue); err != nil {
+		return nil, fmt.Errorf("error preparing query EnrolmentsOverdue: %w", err)
 	}
 	if q.entriesStmt, err = db.PrepareContext(ctx, entries); err != nil {
 		return nil, fmt.Errorf("error preparing query Entries: %w", err)
@@ -141,11 +159,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.lostStmt, err = db.PrepareContext(ctx, lost); err != nil {
 		return nil, fmt.Errorf("error preparing query Lost: %w", err)
 	}
+	if q.openChallengesStmt, err = db.PrepareContext(ctx, openChallenges); err != nil {
+		return nil, fmt.Errorf("error preparing query OpenChallenges: %w", err)
+	}
 	if q.openOperationsStmt, err = db.PrepareContext(ctx, openOperations); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenOperations: %w", err)
 	}
 	if q.operationStmt, err = db.PrepareContext(ctx, operation); err != nil {
 		return nil, fmt.Errorf("error preparing query Operation: %w", err)
+	}
+	if q.operationsOfCallerStmt, err = db.PrepareContext(ctx, operationsOfCaller); err != nil {
+		return nil, fmt.Errorf("error preparing query OperationsOfCaller: %w", err)
+	}
+	if q.proofingStmt, err = db.PrepareContext(ctx, proofing); err != nil {
+		return nil, fmt.Errorf("error preparing query Proofing: %w", err)
 	}
 	if q.putCertificateStmt, err = db.PrepareContext(ctx, putCertificate); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCertificate: %w", err)
@@ -159,6 +186,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putDocumentStmt, err = db.PrepareContext(ctx, putDocument); err != nil {
 		return nil, fmt.Errorf("error preparing query PutDocument: %w", err)
 	}
+	if q.putDossierStmt, err = db.PrepareContext(ctx, putDossier); err != nil {
+		return nil, fmt.Errorf("error preparing query PutDossier: %w", err)
+	}
 	if q.putGrantStmt, err = db.PrepareContext(ctx, putGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query PutGrant: %w", err)
 	}
@@ -167,6 +197,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putLostStmt, err = db.PrepareContext(ctx, putLost); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLost: %w", err)
+	}
+	if q.putProofingStmt, err = db.PrepareContext(ctx, putProofing); err != nil {
+		return nil, fmt.Errorf("error preparing query PutProofing: %w", err)
 	}
 	if q.putReminderStmt, err = db.PrepareContext(ctx, putReminder); err != nil {
 		return nil, fmt.Errorf("error preparing query PutReminder: %w", err)
@@ -230,6 +263,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addCallbackStmt != nil {
+		if cerr := q.addCallbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addCallbackStmt: %w", cerr)
+		}
+	}
 	if q.addCredentialStmt != nil {
 		if cerr := q.addCredentialStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addCredentialStmt: %w", cerr)
@@ -268,6 +306,16 @@ func (q *Queries) Close() error {
 	if q.allEnrolmentsStmt != nil {
 		if cerr := q.allEnrolmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing allEnrolmentsStmt: %w", cerr)
+		}
+	}
+	if q.allLocksStmt != nil {
+		if cerr := q.allLocksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allLocksStmt: %w", cerr)
+		}
+	}
+	if q.callbackStmt != nil {
+		if cerr := q.callbackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing callbackStmt: %w", cerr)
 		}
 	}
 	if q.certificateStmt != nil {
@@ -340,6 +388,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing documentStmt: %w", cerr)
 		}
 	}
+	if q.dossierStmt != nil {
+		if cerr := q.dossierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dossierStmt: %w", cerr)
+		}
+	}
 	if q.dueMessagesStmt != nil {
 		if cerr := q.dueMessagesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueMessagesStmt: %w", cerr)
@@ -360,6 +413,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing enrolmentStmt: %w", cerr)
 		}
 	}
+	if q.enrolmentOfSessionStmt != nil {
+		if cerr := q.enrolmentOfSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentOfSessionStmt: %w", cerr)
+		}
+	}
 	if q.enrolmentsInStateStmt != nil {
 		if cerr := q.enrolmentsInStateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsInStateStmt: %w", cerr)
@@ -368,6 +426,11 @@ func (q *Queries) Close() error {
 	if q.enrolmentsOfCallerStmt != nil {
 		if cerr := q.enrolmentsOfCallerStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing enrolmentsOfCallerStmt: %w", cerr)
+		}
+	}
+	if q.enrolmentsOverdueStmt != nil {
+		if cerr := q.enrolmentsOverdueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing enrolmentsOverdueStmt: %w", cerr)
 		}
 	}
 	if q.entriesStmt != nil {
@@ -425,6 +488,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing lostStmt: %w", cerr)
 		}
 	}
+	if q.openChallengesStmt != nil {
+		if cerr := q.openChallengesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing openChallengesStmt: %w", cerr)
+		}
+	}
 	if q.openOperationsStmt != nil {
 		if cerr := q.openOperationsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing openOperationsStmt: %w", cerr)
@@ -433,6 +501,16 @@ func (q *Queries) Close() error {
 	if q.operationStmt != nil {
 		if cerr := q.operationStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing operationStmt: %w", cerr)
+		}
+	}
+	if q.operationsOfCallerStmt != nil {
+		if cerr := q.operationsOfCallerStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing operationsOfCallerStmt: %w", cerr)
+		}
+	}
+	if q.proofingStmt != nil {
+		if cerr := q.proofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing proofingStmt: %w", cerr)
 		}
 	}
 	if q.putCertificateStmt != nil {
@@ -455,6 +533,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putDocumentStmt: %w", cerr)
 		}
 	}
+	if q.putDossierStmt != nil {
+		if cerr := q.putDossierStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putDossierStmt: %w", cerr)
+		}
+	}
 	if q.putGrantStmt != nil {
 		if cerr := q.putGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putGrantStmt: %w", cerr)
@@ -468,6 +551,11 @@ func (q *Queries) Close() error {
 	if q.putLostStmt != nil {
 		if cerr := q.putLostStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putLostStmt: %w", cerr)
+		}
+	}
+	if q.putProofingStmt != nil {
+		if cerr := q.putProofingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putProofingStmt: %w", cerr)
 		}
 	}
 	if q.putReminderStmt != nil {
@@ -604,6 +692,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                        DBTX
 	tx                        *sql.Tx
+	addCallbackStmt           *sql.Stmt
 	addCredentialStmt         *sql.Stmt
 	addEnrolmentStmt          *sql.Stmt
 	addEntryStmt              *sql.Stmt
@@ -612,6 +701,8 @@ type Queries struct {
 	addOperationStmt          *sql.Stmt
 	addRequestStmt            *sql.Stmt
 	allEnrolmentsStmt         *sql.Stmt
+	allLocksStmt              *sql.Stmt
+	callbackStmt              *sql.Stmt
 	certificateStmt           *sql.Stmt
 	certificateByRequestStmt  *sql.Stmt
 	challengeStmt             *sql.Stmt
@@ -626,12 +717,15 @@ type Queries struct {
 	deliveryStmt              *sql.Stmt
 	deliveryByReferenceStmt   *sql.Stmt
 	documentStmt              *sql.Stmt
+	dossierStmt               *sql.Stmt
 	dueMessagesStmt           *sql.Stmt
 	endingCredentialsStmt     *sql.Stmt
 	enqueueStmt               *sql.Stmt
 	enrolmentStmt             *sql.Stmt
+	enrolmentOfSessionStmt    *sql.Stmt
 	enrolmentsInStateStmt     *sql.Stmt
 	enrolmentsOfCallerStmt    *sql.Stmt
+	enrolmentsOverdueStmt     *sql.Stmt
 	entriesStmt               *sql.Stmt
 	firstHeadStmt             *sql.Stmt
 	grantStmt                 *sql.Stmt
@@ -643,15 +737,20 @@ type Queries struct {
 	lockStmt                  *sql.Stmt
 	logStmt                   *sql.Stmt
 	lostStmt                  *sql.Stmt
+	openChallengesStmt        *sql.Stmt
 	openOperationsStmt        *sql.Stmt
 	operationStmt             *sql.Stmt
+	operationsOfCallerStmt    *sql.Stmt
+	proofingStmt              *sql.Stmt
 	putCertificateStmt        *sql.Stmt
 	putChallengeStmt          *sql.Stmt
 	putDeliveryStmt           *sql.Stmt
 	putDocumentStmt           *sql.Stmt
+	putDossierStmt            *sql.Stmt
 	putGrantStmt              *sql.Stmt
 	putLockStmt               *sql.Stmt
 	putLostStmt               *sql.Stmt
+	putProofingStmt           *sql.Stmt
 	putReminderStmt           *sql.Stmt
 	putRenewalStmt            *sql.Stmt
 	putRevocationCodeStmt     *sql.Stmt
@@ -677,6 +776,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                        tx,
 		tx:                        tx,
+		addCallbackStmt:           q.addCallbackStmt,
 		addCredentialStmt:         q.addCredentialStmt,
 		addEnrolmentStmt:          q.addEnrolmentStmt,
 		addEntryStmt:              q.addEntryStmt,
@@ -685,6 +785,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addOperationStmt:          q.addOperationStmt,
 		addRequestStmt:            q.addRequestStmt,
 		allEnrolmentsStmt:         q.allEnrolmentsStmt,
+		allLocksStmt:              q.allLocksStmt,
+		callbackStmt:              q.callbackStmt,
 		certificateStmt:           q.certificateStmt,
 		certificateByRequestStmt:  q.certificateByRequestStmt,
 		challengeStmt:             q.challengeStmt,
@@ -699,12 +801,15 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deliveryStmt:              q.deliveryStmt,
 		deliveryByReferenceStmt:   q.deliveryByReferenceStmt,
 		documentStmt:              q.documentStmt,
+		dossierStmt:               q.dossierStmt,
 		dueMessagesStmt:           q.dueMessagesStmt,
 		endingCredentialsStmt:     q.endingCredentialsStmt,
 		enqueueStmt:               q.enqueueStmt,
 		enrolmentStmt:             q.enrolmentStmt,
+		enrolmentOfSessionStmt:    q.enrolmentOfSessionStmt,
 		enrolmentsInStateStmt:     q.enrolmentsInStateStmt,
 		enrolmentsOfCallerStmt:    q.enrolmentsOfCallerStmt,
+		enrolmentsOverdueStmt:     q.enrolmentsOverdueStmt,
 		entriesStmt:               q.entriesStmt,
 		firstHeadStmt:             q.firstHeadStmt,
 		grantStmt:                 q.grantStmt,
@@ -716,15 +821,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		lockStmt:                  q.lockStmt,
 		logStmt:                   q.logStmt,
 		lostStmt:                  q.lostStmt,
+		openChallengesStmt:        q.openChallengesStmt,
 		openOperationsStmt:        q.openOperationsStmt,
 		operationStmt:             q.operationStmt,
+		operationsOfCallerStmt:    q.operationsOfCallerStmt,
+		proofingStmt:              q.proofingStmt,
 		putCertificateStmt:        q.putCertificateStmt,
 		putChallengeStmt:          q.putChallengeStmt,
 		putDeliveryStmt:           q.putDeliveryStmt,
 		putDocumentStmt:           q.putDocumentStmt,
+		putDossierStmt:            q.putDossierStmt,
 		putGrantStmt:              q.putGrantStmt,
 		putLockStmt:               q.putLockStmt,
 		putLostStmt:               q.putLostStmt,
+		putProofingStmt:           q.putProofingStmt,
 		putReminderStmt:           q.putReminderStmt,
 		putRenewalStmt:            q.putRenewalStmt,
 		putRevocationCodeStmt:     q.putRevocationCodeStmt,

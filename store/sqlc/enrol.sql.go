@@ -9,6 +9,32 @@ import (
 	"context"
 )
 
+const addCallback = `-- name: AddCallback :execrows
+INSERT INTO callbacks (provider, event, session, received)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO NOTHING
+`
+
+type AddCallbackParams struct {
+	Provider string
+	Event    string
+	Session  string
+	Received int64
+}
+
+func (q *Queries) AddCallback(ctx context.Context, arg AddCallbackParams) (int64, error) {
+	result, err := q.exec(ctx, q.addCallbackStmt, addCallback,
+		arg.Provider,
+		arg.Event,
+		arg.Session,
+		arg.Received,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const addCredential = `-- name: AddCredential :execrows
 INSERT INTO credentials (record, seal, version, wrapped_key, chain, phone, phone_salt, language, serial, enrolment,
   not_before, not_after, created_at, id)
@@ -114,6 +140,27 @@ func (q *Queries) AddEnrolment(ctx context.Context, arg AddEnrolmentParams) (int
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const callback = `-- name: Callback :one
+SELECT provider, event, session, received FROM callbacks WHERE provider = ?1 AND event = ?2
+`
+
+type CallbackParams struct {
+	Provider string
+	Event    string
+}
+
+func (q *Queries) Callback(ctx context.Context, arg CallbackParams) (Callback, error) {
+	row := q.queryRow(ctx, q.callbackStmt, callback, arg.Provider, arg.Event)
+	var i Callback
+	err := row.Scan(
+		&i.Provider,
+		&i.Event,
+		&i.Session,
+		&i.Received,
+	)
+	return i, err
 }
 
 const credential = `-- name: Credential :one
@@ -283,17 +330,35 @@ func (q *Queries) Enrolment(ctx context.Context, id string) (Enrolment, error) {
 	return i, err
 }
 
+const enrolmentOfSession = `-- name: EnrolmentOfSession :one
+SELECT enrolment FROM proofings WHERE provider = ?1 AND session = ?2 AND session <> ''
+ORDER BY enrolment LIMIT 1
+`
+
+type EnrolmentOfSessionParams struct {
+	Provider string
+	Session  string
+}
+
+func (q *Queries) EnrolmentOfSession(ctx context.Context, arg EnrolmentOfSessionParams) (string, error) {
+	row := q.queryRow(ctx, q.enrolmentOfSessionStmt, enrolmentOfSession, arg.Provider, arg.Session)
+	var enrolment string
+	err := row.Scan(&enrolment)
+	return enrolment, err
+}
+
 const enrolmentsInState = `-- name: EnrolmentsInState :many
-SELECT version, caller, state, record, seal, phone, phone_salt, language, birth_date, challenge, wrapped, public_key, agreement, sealing, created, updated, expires, id FROM enrolments WHERE state = ?1 ORDER BY id LIMIT ?2
+SELECT version, caller, state, record, seal, phone, phone_salt, language, birth_date, challenge, wrapped, public_key, agreement, sealing, created, updated, expires, id FROM enrolments WHERE state = ?1 AND id > ?2 ORDER BY id LIMIT ?3
 `
 
 type EnrolmentsInStateParams struct {
 	State string
+	After string
 	N     int64
 }
 
 func (q *Queries) EnrolmentsInState(ctx context.Context, arg EnrolmentsInStateParams) ([]Enrolment, error) {
-	rows, err := q.query(ctx, q.enrolmentsInStateStmt, enrolmentsInState, arg.State, arg.N)
+	rows, err := q.query(ctx, q.enrolmentsInStateStmt, enrolmentsInState, arg.State, arg.After, arg.N)
 	if err != nil {
 		return nil, err
 	}
@@ -386,6 +451,60 @@ func (q *Queries) EnrolmentsOfCaller(ctx context.Context, arg EnrolmentsOfCaller
 	return items, nil
 }
 
+const enrolmentsOverdue = `-- name: EnrolmentsOverdue :many
+SELECT version, caller, state, record, seal, phone, phone_salt, language, birth_date, challenge, wrapped, public_key, agreement, sealing, created, updated, expires, id FROM enrolments WHERE expires <= ?1 AND id > ?2
+  AND state IN ('created', 'parameters', 'data', 'phone', 'proofing', 'deferred', 'review', 'proven')
+ORDER BY id LIMIT ?3
+`
+
+type EnrolmentsOverdueParams struct {
+	Now   int64
+	After string
+	N     int64
+}
+
+func (q *Queries) EnrolmentsOverdue(ctx context.Context, arg EnrolmentsOverdueParams) ([]Enrolment, error) {
+	rows, err := q.query(ctx, q.enrolmentsOverdueStmt, enrolmentsOverdue, arg.Now, arg.After, arg.N)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Enrolment
+	for rows.Next() {
+		var i Enrolment
+		if err := rows.Scan(
+			&i.Version,
+			&i.Caller,
+			&i.State,
+			&i.Record,
+			&i.Seal,
+			&i.Phone,
+			&i.PhoneSalt,
+			&i.Language,
+			&i.BirthDate,
+			&i.Challenge,
+			&i.Wrapped,
+			&i.PublicKey,
+			&i.Agreement,
+			&i.Sealing,
+			&i.Created,
+			&i.Updated,
+			&i.Expires,
+			&i.ID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const grant = `-- name: Grant :one
 SELECT credential, client, created_at FROM grants WHERE credential = ?1 AND client = ?2
 `
@@ -399,6 +518,26 @@ func (q *Queries) Grant(ctx context.Context, arg GrantParams) (Grant, error) {
 	row := q.queryRow(ctx, q.grantStmt, grant, arg.Credential, arg.Client)
 	var i Grant
 	err := row.Scan(&i.Credential, &i.Client, &i.CreatedAt)
+	return i, err
+}
+
+const proofing = `-- name: Proofing :one
+SELECT enrolment, provider, session, url, expires, reason, fields, report FROM proofings WHERE enrolment = ?1
+`
+
+func (q *Queries) Proofing(ctx context.Context, enrolment string) (Proofing, error) {
+	row := q.queryRow(ctx, q.proofingStmt, proofing, enrolment)
+	var i Proofing
+	err := row.Scan(
+		&i.Enrolment,
+		&i.Provider,
+		&i.Session,
+		&i.Url,
+		&i.Expires,
+		&i.Reason,
+		&i.Fields,
+		&i.Report,
+	)
 	return i, err
 }
 
@@ -416,6 +555,39 @@ type PutGrantParams struct {
 
 func (q *Queries) PutGrant(ctx context.Context, arg PutGrantParams) error {
 	_, err := q.exec(ctx, q.putGrantStmt, putGrant, arg.Credential, arg.Client, arg.CreatedAt)
+	return err
+}
+
+const putProofing = `-- name: PutProofing :exec
+INSERT INTO proofings (enrolment, provider, session, url, expires, reason, fields, report)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+  ?7, ?8)
+ON CONFLICT (enrolment) DO UPDATE SET provider = excluded.provider, session = excluded.session, url = excluded.url,
+  expires = excluded.expires, reason = excluded.reason, fields = excluded.fields, report = excluded.report
+`
+
+type PutProofingParams struct {
+	Enrolment string
+	Provider  string
+	Session   string
+	Url       string
+	Expires   int64
+	Reason    string
+	Fields    string
+	Report    []byte
+}
+
+func (q *Queries) PutProofing(ctx context.Context, arg PutProofingParams) error {
+	_, err := q.exec(ctx, q.putProofingStmt, putProofing,
+		arg.Enrolment,
+		arg.Provider,
+		arg.Session,
+		arg.Url,
+		arg.Expires,
+		arg.Reason,
+		arg.Fields,
+		arg.Report,
+	)
 	return err
 }
 

@@ -4,6 +4,13 @@
 
 package sqlc
 
+type Callback struct {
+	Provider string
+	Event    string
+	Session  string
+	Received int64
+}
+
 type Certificate struct {
 	Serial     string
 	Issuer     []byte
@@ -72,6 +79,15 @@ type Document struct {
 	Size    int64
 	Sha256  []byte
 	Created int64
+}
+
+type Dossier struct {
+	Enrolment string
+	Document  []byte
+	Basis     []byte
+	Shown     int64
+	CodeSent  int64
+	Evidence  []byte
 }
 
 type Enrolment struct {
@@ -155,6 +171,17 @@ type Outbox struct {
 	CreatedAt int64
 	Attempts  int64
 	NotBefore int64
+}
+
+type Proofing struct {
+	Enrolment string
+	Provider  string
+	Session   string
+	Url       string
+	Expires   int64
+	Reason    string
+	Fields    string
+	Report    []byte
 }
 
 type Renewal struct {

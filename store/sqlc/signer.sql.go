@@ -199,6 +199,86 @@ func (q *Queries) Operation(ctx context.Context, id string) (Operation, error) {
 	return i, err
 }
 
+const operationsOfCaller = `-- name: OperationsOfCaller :many
+SELECT id, version, caller, credential, state, outcome, record, seal, items, log_index, created, expires FROM operations
+WHERE caller = ?1 AND created >= ?2 AND created < ?3
+  AND (created < ?4 OR created = ?4 AND id < ?5)
+  AND (state = ?6 OR ?6 = '')
+  AND (credential = ?7 OR ?7 = '')
+ORDER BY created DESC, id DESC LIMIT ?8
+`
+
+type OperationsOfCallerParams struct {
+	Caller      string
+	Since       int64
+	Before      int64
+	LastCreated int64
+	LastID      string
+	State       string
+	Credential  string
+	N           int64
+}
+
+type OperationsOfCallerRow struct {
+	ID         string
+	Version    int64
+	Caller     string
+	Credential string
+	State      string
+	Outcome    string
+	Record     []byte
+	Seal       []byte
+	Items      []byte
+	LogIndex   int64
+	Created    int64
+	Expires    int64
+}
+
+func (q *Queries) OperationsOfCaller(ctx context.Context, arg OperationsOfCallerParams) ([]OperationsOfCallerRow, error) {
+	rows, err := q.query(ctx, q.operationsOfCallerStmt, operationsOfCaller,
+		arg.Caller,
+		arg.Since,
+		arg.Before,
+		arg.LastCreated,
+		arg.LastID,
+		arg.State,
+		arg.Credential,
+		arg.N,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OperationsOfCallerRow
+	for rows.Next() {
+		var i OperationsOfCallerRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.Caller,
+			&i.Credential,
+			&i.State,
+			&i.Outcome,
+			&i.Record,
+			&i.Seal,
+			&i.Items,
+			&i.LogIndex,
+			&i.Created,
+			&i.Expires,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const putDocument = `-- name: PutDocument :exec
 INSERT INTO documents (id, caller, name, size, sha256, created)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)

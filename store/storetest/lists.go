@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -26,6 +28,80 @@ func expect(t *testing.T, what string, got []string, err error, want ...string) 
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%s: got %q, %v; want %q", what, got, err, want)
 	}
+}
+
+// testWaiting: what is open and overdue is found, page by page, and a callback is noted once.
+func testWaiting(t *testing.T, _ *World, s Store) {
+	over := time.Unix(1_800_000_000, 0).UTC()
+	states := []enrol.State{
+		enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred,
+		enrol.StateReview, enrol.StateProven, enrol.StateIssuing, enrol.StateIssued, enrol.StateRejected, enrol.StateCancelled,
+		enrol.StateExpired,
+	}
+	putAll(t, s, func(tx enrol.Tx) error {
+		for n, state := range states {
+			for k, expires := range []time.Time{over, over.Add(time.Microsecond)} {
+				e := enrol.Enrolment{ID: fmt.Sprintf("e%02d-%d", n, k), Version: 1, State: string(state), Expires: expires}
+				e.Proofing = enrol.Proofing{Provider: "idp", Session: e.ID}
+				if err := tx.PutEnrolment(e); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.PutCallback("idp", enrol.Callback{Session: "s", Event: "1"}, over)
+	})
+	read := func(what string, f func(tx enrol.Tx) ([]enrol.Enrolment, error), want ...string) {
+		t.Helper()
+		var got []enrol.Enrolment
+		err := s.Enrol().View(context.Background(), func(tx enrol.Tx) (err error) {
+			got, err = f(tx)
+			return err
+		})
+		expect(t, what, ids(got, func(e enrol.Enrolment) string { return e.ID }), err, want...)
+	}
+	read("overdue", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over, "", 99) },
+		"e00-0", "e01-0", "e02-0", "e03-0", "e04-0", "e05-0", "e06-0", "e07-0")
+	read("overdue, a page", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over, "e02-0", 2) }, "e03-0", "e04-0")
+	read("none is overdue", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.Overdue(over.Add(-time.Second), "", 99) })
+	read("deferred", func(tx enrol.Tx) ([]enrol.Enrolment, error) { return tx.EnrolmentsIn(enrol.StateDeferred, "", 9) }, "e05-0", "e05-1")
+	read("deferred, a page", func(tx enrol.Tx) ([]enrol.Enrolment, error) {
+		return tx.EnrolmentsIn(enrol.StateDeferred, "e05-0", 9)
+	}, "e05-1")
+	putAll(t, s, func(tx enrol.Tx) error {
+		id, err := tx.EnrolmentOf("idp", "e04-1")
+		if err != nil || id != "e04-1" {
+			t.Errorf("session: %q, %v", id, err)
+		}
+		for _, key := range [][2]string{{"idp", "other"}, {"idp-2", "e04-1"}, {"idp", ""}} {
+			if _, err := tx.EnrolmentOf(key[0], key[1]); !errors.Is(err, enrol.ErrNotFound) {
+				t.Errorf("session %q: %v", key, err)
+			}
+		}
+		for _, c := range []struct {
+			provider, event string
+			want            bool
+		}{{"idp", "1", true}, {"idp", "2", false}, {"idp-2", "1", false}} {
+			if got, err := tx.Called(c.provider, c.event); err != nil || got != c.want {
+				t.Errorf("called %v: %v, %v", c, got, err)
+			}
+		}
+		if err := tx.PutCallback("idp", enrol.Callback{Session: "s", Event: "1"}, over); !errors.Is(err, enrol.ErrConflict) {
+			t.Errorf("the same event again: %v", err)
+		}
+		// A session that was given up is found no more.
+		e, err := tx.Enrolment("e04-1")
+		if err != nil {
+			return err
+		}
+		e.Version, e.Proofing = 2, enrol.Proofing{Reason: "session_ended"}
+		if err := tx.PutEnrolment(e); err != nil {
+			return err
+		}
+		if _, err := tx.EnrolmentOf("idp", "e04-1"); !errors.Is(err, enrol.ErrNotFound) {
+			t.Errorf("a session that was given up: %v", err)
+		}
+		return nil
+	})
 }
 
 func testLists(t *testing.T, _ *World, s Store) {
@@ -121,6 +197,66 @@ func testOpenOperations(t *testing.T, w *World, s Store) {
 		expect(t, "ended a moment later", ids(list, id), err, "op-4", "op-1", "op-0")
 		list, err = tx.OpenOperations(w.Now(), 1)
 		expect(t, "the first that ended", ids(list, id), err, "op-4")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testOperationsOf(t *testing.T, w *World, s Store) {
+	at := func(n int) time.Time { return w.Now().Add(time.Duration(n) * time.Second) }
+	if _, err := s.Signer().Update(context.Background(), func(tx signer.Tx) error {
+		tx.Append(Created(0))
+		for n, o := range []signer.Operation{
+			{Caller: "documents-1", State: signer.StateRequested, Credential: "c1", Created: at(1)},
+			{Caller: "documents-1", State: signer.StateSigned, Credential: "c1", Created: at(2), Signatures: [][]byte{{1}}, Results: [][]byte{{2}}},
+			{Caller: "documents-2", State: signer.StateSigned, Credential: "c1", Created: at(3)},
+			{Caller: "documents-1", State: signer.StateSigned, Credential: "c2", Created: at(2)}, // at the same moment
+			{Caller: "documents-1", State: signer.StateClosed, Credential: "c2", Created: at(0)},
+		} {
+			o.ID = signer.OperationID(name("op", n))
+			if err := tx.PutOperation(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signer().View(context.Background(), func(tx signer.Tx) error {
+		for _, c := range []struct {
+			what   string
+			caller string
+			query  signer.Query
+			want   []string
+		}{
+			{"all of a caller", "documents-1", signer.Query{}, []string{"op-3", "op-1", "op-0", "op-4"}},
+			{"of another", "documents-2", signer.Query{}, []string{"op-2"}},
+			{"of a stranger", "documents-3", signer.Query{}, nil},
+			{"a page", "documents-1", signer.Query{Limit: 2}, []string{"op-3", "op-1"}},
+			{"behind one of the same moment", "documents-1", signer.Query{After: signer.Cursor{Created: at(2), ID: "op-3"}}, []string{"op-1", "op-0", "op-4"}},
+			{"the next page", "documents-1", signer.Query{After: signer.Cursor{Created: at(2), ID: "op-1"}}, []string{"op-0", "op-4"}},
+			{"by state", "documents-1", signer.Query{State: signer.StateSigned}, []string{"op-3", "op-1"}},
+			{"by credential", "documents-1", signer.Query{Credential: "c1"}, []string{"op-1", "op-0"}},
+			{"by both", "documents-1", signer.Query{Credential: "c1", State: signer.StateClosed}, nil},
+			{"from", "documents-1", signer.Query{From: at(1)}, []string{"op-3", "op-1", "op-0"}},
+			{"before", "documents-1", signer.Query{Before: at(1)}, []string{"op-4"}},
+			{"from and before", "documents-1", signer.Query{From: at(1), Before: at(2)}, []string{"op-0"}},
+		} {
+			if c.query.Before.IsZero() {
+				c.query.Before = at(100)
+			}
+			if c.query.Limit == 0 {
+				c.query.Limit = 10
+			}
+			list, err := tx.OperationsOf(c.caller, c.query)
+			expect(t, c.what, ids(list, func(o signer.Operation) string { return string(o.ID) }), err, c.want...)
+			for _, o := range list {
+				if o.Signatures != nil || o.Results != nil {
+					t.Errorf("%s: %s comes with its signatures", c.what, o.ID)
+				}
+			}
+		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -142,6 +142,11 @@ func testRecords(t *testing.T, _ *World, s Store) {
 		func(e enrol.Tx, _ signer.Tx, v enrol.Voucher) error { return e.PutVoucher(v) },
 		func(e enrol.Tx, _ signer.Tx, v enrol.Voucher) (enrol.Voucher, error) { return e.Voucher(v.Hash) },
 		voucher, enrol.Voucher{Hash: voucher.Hash}, enrol.Voucher{Hash: []byte{0}})
+	dossier := fill[enrol.Dossier](t, 9)
+	roundTrip(t, s,
+		func(e enrol.Tx, _ signer.Tx, d enrol.Dossier) error { return e.PutDossier(d) },
+		func(e enrol.Tx, _ signer.Tx, d enrol.Dossier) (enrol.Dossier, error) { return e.Dossier(d.Enrolment) },
+		dossier, enrol.Dossier{Enrolment: dossier.Enrolment, Document: []byte{0}}, enrol.Dossier{Enrolment: "bare", Document: []byte{1}})
 	document := fill[signer.Document](t, 4)
 	roundTrip(t, s,
 		func(_ enrol.Tx, o signer.Tx, d signer.Document) error { return o.PutDocument(d) },
@@ -255,6 +260,8 @@ func testAbsent(t *testing.T, _ *World, s Store) {
 		note("challenge", err)
 		_, err = e.Voucher([]byte("x"))
 		note("voucher", err)
+		_, err = e.Dossier("x")
+		note("dossier", err)
 		_, err = e.Enrolment("x")
 		note("enrolment", err)
 		_, err = e.Credential("x")
@@ -357,6 +364,7 @@ func testVersions(t *testing.T, _ *World, s Store) {
 		}
 		got, err := e.Enrolment(want.ID)
 		touched.Sealed, touched.State, touched.Caller, touched.Created = want.Sealed, want.State, want.Caller, want.Created
+		touched.Proofing = want.Proofing
 		if d := cmp.Diff(touched, got); d != "" {
 			t.Errorf("touching changed what is sealed, or not the rest (-want +got):\n%s", d)
 		}

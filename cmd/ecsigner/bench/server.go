@@ -34,7 +34,7 @@ func initialise(ctx context.Context, program, dir string) (*server, error) {
 		return nil, err
 	}
 	s := &server{program: program, dir: dir, address: listen}
-	c := exec.CommandContext(ctx, program, "init", "--dir", dir, "--listen", listen, "--pki-listen", public, "--digits", "6", "--rate", rateLimit)
+	c := exec.CommandContext(ctx, program, "init", "--dir", dir, "--listen", listen, "--pki-listen", public, "--digits", "6", "--rate", rateLimit, "--budget", "0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("init failed: %w\n%s", err, out)
 	}

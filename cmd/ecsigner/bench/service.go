@@ -304,13 +304,12 @@ func (e *enrolment) accept(ctx context.Context) error {
 	}
 	a, err := e.portal.Enrolment.AcceptAgreement(ctx, &pb.AcceptAgreementRequest{
 		RequestId: client.RequestID(), EnrolmentId: e.id, AgreementSha256: h.GetSha256(), Code: code,
+		Consents: []string{"data", "obligations", "device", "records"},
 	})
 	if err != nil {
 		return err
 	}
-	if got := a.GetEnrolment().GetState(); got != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
-		return fmt.Errorf("the enrolment is %v after acceptance, not issued", got)
-	}
-	e.credential = a.GetEnrolment().GetCredentialId()
-	return nil
+	issued, err := e.portal.Issued(ctx, a.GetEnrolment())
+	e.credential = issued.GetCredentialId()
+	return err
 }

@@ -81,15 +81,18 @@ func (w workload) String() string {
 // file names it in names of files.
 func (w workload) file() string { return fmt.Sprintf("%s-%d", w.name, w.batch) }
 
-// workloads lists what the options ask for. A batch keeps a caller busy as long as many single signatures would: its rows
-// take the smallest number of callers alone, or the last of them would wait longer than the service allows a signature.
+// batchCallers keep every core busy with batches. Each takes as long as many single signatures: of more callers the last
+// would wait longer for the HSM than the service allows.
+const batchCallers = 8
+
+// workloads lists what the options ask for. Batches have a row with few callers alone.
 func (o Options) workloads() (all []workload) {
 	for _, key := range o.Algorithms {
 		for _, s := range schemes(key) {
 			for _, batch := range o.Batches {
 				callers := o.Callers
 				if batch > 1 {
-					callers = []int{slices.Min(callers)}
+					callers = []int{min(slices.Min(callers), batchCallers)}
 				}
 				all = append(all, workload{s, batch, callers})
 			}

@@ -18,11 +18,15 @@ func TestWorkloads(t *testing.T) {
 		got = append(got, fmt.Sprint(w, " ", w.file(), " ", w.callers, " ", o.persons(w.key)))
 	}
 	if want := []string{
-		"rsa-3072-pss rsa-3072-pss-1 [64 16] 2", "rsa-3072-pss × 100 rsa-3072-pss-100 [16] 2",
-		"rsa-3072-pkcs1 rsa-3072-pkcs1-1 [64 16] 2", "rsa-3072-pkcs1 × 100 rsa-3072-pkcs1-100 [16] 2",
-		"ecdsa-p256 ecdsa-p256-1 [64 16] 5", "ecdsa-p256 × 100 ecdsa-p256-100 [16] 5",
+		"rsa-3072-pss rsa-3072-pss-1 [64 16] 2", "rsa-3072-pss × 100 rsa-3072-pss-100 [8] 2",
+		"rsa-3072-pkcs1 rsa-3072-pkcs1-1 [64 16] 2", "rsa-3072-pkcs1 × 100 rsa-3072-pkcs1-100 [8] 2",
+		"ecdsa-p256 ecdsa-p256-1 [64 16] 5", "ecdsa-p256 × 100 ecdsa-p256-100 [8] 5",
 	}; !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	o.Callers = []int{3, 64}
+	if w := o.workloads()[1]; !slices.Equal(w.callers, []int{3}) {
+		t.Errorf("a batch has %v callers", w.callers)
 	}
 }
 

@@ -230,3 +230,28 @@ func (c *Conn) Agreement(ctx context.Context, enrolment string) (*pb.AgreementHe
 		pdf = append(pdf, m.GetChunk()...)
 	}
 }
+
+// Issued waits until key and certificate of an enrolment whose agreement was accepted are made, and returns it so. Mostly
+// they are made before AcceptAgreement answers; a device that is busy may take longer.
+func (c *Conn) Issued(ctx context.Context, e *pb.Enrolment) (*pb.Enrolment, error) {
+	if e.GetState() == pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
+		return e, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // the service tries again every minute
+	defer cancel()
+	s, err := c.Enrolment.WatchEnrolment(ctx, &pb.WatchEnrolmentRequest{EnrolmentId: e.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		m, err := s.Recv()
+		switch state := m.GetEnrolment().GetState(); {
+		case err != nil:
+			return nil, fmt.Errorf("waiting for the certificate: %w", err)
+		case state == pb.EnrolmentState_ENROLMENT_STATE_ISSUED:
+			return m.GetEnrolment(), nil
+		case state != pb.EnrolmentState_ENROLMENT_STATE_ISSUING:
+			return nil, fmt.Errorf("the enrolment is %v, not issued", state)
+		}
+	}
+}

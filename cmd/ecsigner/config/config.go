@@ -4,10 +4,13 @@ package config
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +29,7 @@ type Config struct {
 	Installation string       `yaml:"installation"`
 	Test         bool         `yaml:"test"`
 	Data         string       `yaml:"data"`
+	Log          string       `yaml:"log"`
 	Listen       string       `yaml:"listen"`
 	Hosts        []string     `yaml:"hosts"`
 	HSM          HSM          `yaml:"hsm"`
@@ -34,8 +38,11 @@ type Config struct {
 	PKI          PKI          `yaml:"pki"`
 	Metrics      Metrics      `yaml:"metrics"`
 	Backup       Backup       `yaml:"backup"`
+	Products     []Product    `yaml:"products"`
+	Vouchers     Vouchers     `yaml:"vouchers"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
+	Proofing     Proofing     `yaml:"proofing"`
 	Limits       Limits       `yaml:"limits"`
 	Renewal      Renewal      `yaml:"renewal"`
 
@@ -60,6 +67,7 @@ type Provider struct {
 	Address        string `yaml:"address"`
 	TermsURL       string `yaml:"terms_url"`
 	TermsVersion   string `yaml:"terms_version"`
+	TermsSHA256    string `yaml:"terms_sha256"`
 }
 
 // Certificates says what stands in the certificates.
@@ -71,6 +79,8 @@ type Certificates struct {
 	PolicyNatural  string            `yaml:"policy_natural"`
 	PolicySeal     string            `yaml:"policy_seal"`
 	PDS            map[string]string `yaml:"pds"`
+	PDSVersion     string            `yaml:"pds_version"`
+	PDSSHA256      map[string]string `yaml:"pds_sha256"`
 	QSCD           bool              `yaml:"qscd"`
 	RetentionYears int               `yaml:"retention_years"`
 	CRLLifetime    time.Duration     `yaml:"crl_lifetime"`
@@ -95,13 +105,16 @@ type Backup struct {
 
 // Codes sets the limits of one-time codes.
 type Codes struct {
-	Digits      int           `yaml:"digits"`
-	Life        time.Duration `yaml:"life"`
-	Tries       int           `yaml:"tries"`
-	PerRequest  int           `yaml:"per_request"`
-	Resends     int           `yaml:"resends"`
-	CallerLock  int           `yaml:"caller_lock"`
-	AccountLock int           `yaml:"account_lock"`
+	Digits          int           `yaml:"digits"`
+	HighValueDigits int           `yaml:"high_value_digits"`
+	Life            time.Duration `yaml:"life"`
+	Tries           int           `yaml:"tries"`
+	PerRequest      int           `yaml:"per_request"`
+	Resends         int           `yaml:"resends"`
+	CallerLock      int           `yaml:"caller_lock"`
+	AccountLock     int           `yaml:"account_lock"`
+	NumberBudget    int           `yaml:"number_budget"`
+	CallerBudget    int           `yaml:"caller_budget"`
 }
 
 // Messages says how codes and notices reach the phone.
@@ -109,6 +122,7 @@ type Messages struct {
 	Provider string `yaml:"provider"`
 	Dir      string `yaml:"dir"`
 	Parts    int    `yaml:"parts"`
+	Signed   bool   `yaml:"signed"`
 }
 
 // Limits bounds what clients may ask for.
@@ -145,11 +159,27 @@ func Load(path string) (Config, error) {
 
 // Parse reads and checks the text of a configuration file; relative paths stay relative to the working directory.
 func Parse(text []byte) (Config, error) {
-	var c Config
+	c := Config{ // what holds for a key that is not there: files are older than some keys
+		Codes:    Codes{Resends: 2, NumberBudget: 100, CallerBudget: 20_000},
+		Messages: Messages{Parts: 2, Signed: true}, Proofing: defaultProofing(),
+		Vouchers: Vouchers{WrongPerPerson: 10, WrongPerClient: 600, Window: 10 * time.Minute},
+	}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
 		return Config{}, fmt.Errorf("%w:\n%s", ErrConfig, yaml.FormatError(err, false, true))
 	}
-	return c, c.validate()
+	if c.Products == nil {
+		c.Products = defaultProducts()
+	}
+	if c.Codes.HighValueDigits == 0 {
+		c.Codes.HighValueDigits = max(8, c.Codes.Digits)
+	}
+	return c, errors.Join(c.validate(), c.Proofing.validate())
+}
+
+// isDigest accepts a SHA-256 in hexadecimal, or nothing.
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && (len(b) == 32 || len(b) == 0) && s == strings.ToLower(s)
 }
 
 func (c Config) validate() error {
@@ -157,6 +187,9 @@ func (c Config) validate() error {
 		holds     bool
 		key, want string
 	}{
+		{len(c.Products) > 0, "products", "a list of at least one product"},
+		{c.Vouchers.WrongPerPerson > 0 && c.Vouchers.WrongPerClient > 0, "vouchers.wrong_per_person", "above 0, like vouchers.wrong_per_client"},
+		{c.Vouchers.Window >= time.Minute && c.Vouchers.Window <= 24*time.Hour, "vouchers.window", "1m to 24h"},
 		{c.Installation != "" && !strings.ContainsAny(c.Installation, " \n/"), "installation", "a name without spaces or slashes"},
 		{c.Data != "", "data", "a directory"},
 		{c.Listen != "", "listen", "an address such as 127.0.0.1:7443"},
@@ -166,10 +199,14 @@ func (c Config) validate() error {
 		{c.HSM.Sessions > 0 && c.HSM.Sessions <= 1024, "hsm.sessions", "1 to 1024"},
 		{c.HSM.Timeout >= time.Second && c.HSM.Timeout <= time.Minute, "hsm.timeout", "1s to 1m"},
 		{c.Provider.TermsURL != "" && c.Provider.TermsVersion != "", "provider.terms_url", "an address, with provider.terms_version"},
+		{isDigest(c.Provider.TermsSHA256), "provider.terms_sha256", "64 lower-case hexadecimal digits, or empty"},
+		{!slices.ContainsFunc(slices.Collect(maps.Values(c.Certificates.PDSSHA256)), func(s string) bool { return !isDigest(s) }), "certificates.pds_sha256", "64 lower-case hexadecimal digits for each language"},
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
+		{c.Codes.HighValueDigits >= c.Codes.Digits && c.Codes.HighValueDigits <= 9, "codes.high_value_digits", "codes.digits to 9"},
+		{c.Codes.NumberBudget >= 0 && c.Codes.CallerBudget >= 0, "codes.number_budget", "0 or more, like codes.caller_budget"},
 		{c.Codes.Life >= time.Minute && c.Codes.Life <= MaxCodeLife, "codes.life", "1m to 10m"},
 		{c.Codes.Tries >= 1 && c.Codes.Tries <= 5, "codes.tries", "1 to 5"},
 		{c.Codes.PerRequest >= 1 && c.Codes.PerRequest <= 5, "codes.per_request", "1 to 5"},
@@ -191,7 +228,7 @@ func (c Config) validate() error {
 			return fmt.Errorf("%w: %s must be %s", ErrConfig, rule.key, rule.want)
 		}
 	}
-	return nil
+	return checkProducts(c.Products)
 }
 
 // defaultKeep is how many backups stay where the configuration does not say.
@@ -214,22 +251,35 @@ func (c Config) Path(p ...string) string {
 	return filepath.Join(c.dir, j)
 }
 
+// LogDir is the directory of the published log.
+func (c Config) LogDir() string {
+	if c.Log == "" {
+		return c.Path(c.Data, "log")
+	}
+	return c.Path(c.Log)
+}
+
 // PIN reads the token's PIN: from the environment variable ECSIGNER_PIN, else from the file, which nobody else may read.
 func (c Config) PIN() ([]byte, error) {
 	if pin := os.Getenv("ECSIGNER_PIN"); pin != "" {
 		return []byte(pin), nil
 	}
-	path := c.Path(c.HSM.PINFile)
+	return c.Secret("hsm.pin_file", c.HSM.PINFile)
+}
+
+// Secret reads a file that nobody else may read, without the end of its line. key is where the configuration names it.
+func (c Config) Secret(key, file string) ([]byte, error) {
+	path := c.Path(file)
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s can be read by others; run chmod 600 on it", ErrConfig, path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: hsm.pin_file: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
 	}
 	return bytes.TrimRight(b, "\r\n"), nil
 }

@@ -9,7 +9,7 @@ func (c Config) Text() ([]byte, error) { return yaml.Marshal(c) }
 // empty value stays empty, because it says that something is switched off.
 func (c Config) Redacted() Config {
 	for _, value := range []*string{
-		&c.Data, &c.Listen, &c.HSM.Module, &c.HSM.Token, &c.HSM.PINFile, &c.HSM.SoftHSMConf, &c.PKI.Listen,
+		&c.Data, &c.Log, &c.Listen, &c.HSM.Module, &c.HSM.Token, &c.HSM.PINFile, &c.HSM.SoftHSMConf, &c.PKI.Listen,
 		&c.Metrics.Listen, &c.Messages.Dir, &c.Backup.Dir,
 	} {
 		if *value != "" {
@@ -17,6 +17,7 @@ func (c Config) Redacted() Config {
 		}
 	}
 	c.Hosts = []string{redacted}
+	c.Proofing = c.Proofing.redacted()
 	return c
 }
 

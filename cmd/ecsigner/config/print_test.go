@@ -15,7 +15,11 @@ func example(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Parse([]byte(strings.ReplaceAll(text, `listen: ""`, "listen: 10.1.2.3:7090")))
+	c, err := Parse([]byte(strings.NewReplacer(
+		`listen: ""`, "listen: 10.1.2.3:7090", `certificate_file: ""`, "certificate_file: callbacks.pem", `key_file: ""`, "key_file: callbacks.key",
+		`providers: {}`, `providers: {idp: {kind: http, start_url: "https://idp.example/s", fetch_url: "https://idp.example/s/{session}", `+
+			`key_file: idp.token, secret_files: [idp.old, idp.new]}}`,
+	).Replace(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,7 @@ func TestRedacted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"10.1.2.3", "localhost", "127.0.0.1", "p11.so", "vault-7", "user.pin", "softhsm2.conf", "outbox"} {
+	for _, secret := range []string{"10.1.2.3", "localhost", "127.0.0.1", "p11.so", "vault-7", "user.pin", "softhsm2.conf", "outbox", "callbacks", "idp.example", "idp.token", "idp.old"} {
 		if strings.Contains(string(text), secret) {
 			t.Errorf("%s is still there", secret)
 		}

@@ -18,6 +18,7 @@ type Values struct {
 	Token        string
 	Digits       int
 	Rate         float64
+	Budget       int // of texts to one number; 0: neither numbers nor clients are limited
 }
 
 // Template returns the text of a new configuration file.

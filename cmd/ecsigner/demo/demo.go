@@ -5,7 +5,6 @@ package demo
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Options of one run.
@@ -40,19 +38,33 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := emptyDir(o.Out); err != nil {
 		return err
 	}
-	d := &demo{Options: o, ctx: ctx, work: work, print: printer{w: o.Writer}}
+	d := &demo{Options: o, ctx: ctx, work: work, print: newPrinter(o.Writer)}
 	defer func() { err = errors.Join(err, d.close()) }()
-	for _, step := range []func() error{
-		d.setUp, d.addClients, d.redeemVoucher, d.giveData, d.proveIdentity, d.acceptAgreement, d.grantAccess,
-		d.signContract, d.signHash, d.wrongCode, d.collect,
+	d.print.title("ECSigner: from a voucher to signatures that others accept")
+	d.print.line("A test: the HSM is SoftHSM, the CA's names start with TEST, and its claim that keys are in a qualified device is made")
+	d.print.line("for this test only. Every call goes over the real interface. ✉ is what arrives on a phone, in uk, pl or en.")
+	for _, chapter := range []struct {
+		title string
+		steps []func() error
+	}{
+		{"A trust service opens", []func() error{d.setUp, d.addClients}},
+		{"Olena Kovalchuk gets a certificate", []func() error{d.redeemVoucher, d.giveData, d.proveIdentity, d.acceptAgreement}},
+		{"Andrii Melnyk gets none", []func() error{d.rejectIdentity}},
+		{"Olena signs", []func() error{d.grantAccess, d.signContract, d.signHash, d.wrongCode}},
+		{"Olena signs two documents under one code, with an RSA key", []func() error{d.enrolRSA, d.signBoth}},
+		{"Olena loses her phone", []func() error{d.revoke, d.refused}},
+		{"What is left to others", []func() error{d.collect, d.judge}},
 	} {
-		if err := step(); err != nil {
-			return err
+		d.print.chapter(chapter.title)
+		for _, step := range chapter.steps {
+			if err := step(); err != nil {
+				return err
+			}
 		}
 	}
-	err = d.judge()
-	d.print.line("\nThe demo took %.1f s.", time.Since(start).Seconds())
-	return err
+	d.print.end()
+	d.print.line("\nAll agree. The demo took %.1f s. Results: %s", time.Since(start).Seconds(), d.results())
+	return nil
 }
 
 // emptyDir makes a directory for the results; it never writes between somebody's files.
@@ -73,28 +85,14 @@ type demo struct {
 
 	operator, portal, identity, documents, auditor *client.Conn
 
-	enrolment  *pb.Enrolment
-	voucher    string
-	credential string
-	contract   *pb.SigningOperation
-	order      *pb.SigningOperation
+	olena      enrolment // of the first certificate
+	credential string    // ECDSA P-256
+	rsa        string    // RSA-3072
+	serial     string    // of the RSA certificate, in hex
 }
 
-// The person of the demo. The identifier is a made-up number with a right check digit.
-const (
-	givenName = "Olena"
-	surname   = "Kovalchuk"
-	localName = "Олена Ковальчук"
-	rnokpp    = "2935412324"
-	birthDate = "1980-05-14"
-	phone     = "+380501234567"
-)
-
 func (d *demo) setUp() error {
-	d.print.title("ECSigner: from a voucher to a signed PDF")
-	d.print.step("The operator sets up an installation")
-	d.print.line("   A test: the HSM is SoftHSM, the CA's names start with TEST, and the declaration \"keys are in a")
-	d.print.line("   qualified device\" in the certificate profile is the operator's, made here for a test only.")
+	d.print.step("The operator makes an installation and starts it")
 	var err error
 	d.server, err = start(d.ctx, d.Program, d.work, d.print)
 	if err != nil {
@@ -138,171 +136,32 @@ func (d *demo) addClients() error {
 	return nil
 }
 
-func (d *demo) redeemVoucher() error {
-	d.print.step("A person redeems a voucher in the portal and chooses the certificate")
-	v, err := d.operator.Admin.CreateVouchers(d.ctx, &pb.CreateVouchersRequest{
-		RequestId: client.RequestID(), Product: "qes", Years: 2, Count: 1, ExpireTime: timestamppb.New(time.Now().AddDate(1, 0, 0)),
-	})
-	if err != nil {
-		return err
+// results says where they are.
+func (d *demo) results() string {
+	if d.Out == filepath.Join(d.work, "out") {
+		return "not kept (keep them with --out DIR)"
 	}
-	d.voucher = v.GetCodes()[0]
-	e, err := d.portal.Enrolment.CreateEnrolment(d.ctx, &pb.CreateEnrolmentRequest{
-		RequestId: client.RequestID(), VoucherCode: d.voucher, Language: "uk",
-	})
-	if err != nil {
-		return err
-	}
-	d.print.item("voucher", d.voucher+" redeemed")
-	_, err = d.portal.Enrolment.CreateEnrolment(d.ctx, &pb.CreateEnrolmentRequest{
-		RequestId: client.RequestID(), VoucherCode: d.voucher, Language: "uk",
-	})
-	if err == nil {
-		return errors.New("the voucher was redeemed twice")
-	}
-	d.print.item("once more", "refused: "+reason(err))
-	p, err := d.portal.Enrolment.SetParameters(d.ctx, &pb.SetParametersRequest{
-		RequestId: client.RequestID(), EnrolmentId: e.GetEnrolment().GetId(),
-		Parameters: &pb.CertificateParameters{
-			Years: 1, IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Algorithm: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
-		},
-	})
-	if err != nil {
-		return err
-	}
-	d.enrolment = p.GetEnrolment()
-	d.print.item("certificate", "1 year, identifier TIN, key ECDSA P-256")
-	return nil
+	return d.Out
 }
 
-func person() *pb.PersonalData {
-	return &pb.PersonalData{
-		GivenName: givenName, Surname: surname, LocalName: localName, Country: "UA",
-		Identifier: rnokpp, BirthDate: birthDate, Phone: phone,
+// keep writes one result.
+func (d *demo) keep(name string, content []byte) error {
+	path := filepath.Join(d.Out, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
+	return os.WriteFile(path, content, 0o644)
 }
 
-func (d *demo) giveData() error {
-	d.print.step("The person gives the data and confirms the phone with a code")
-	wrong := person()
-	wrong.Identifier = "2935412325"
-	_, err := d.portal.Enrolment.SetPersonalData(d.ctx, &pb.SetPersonalDataRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), PersonalData: wrong,
-	})
-	if err == nil {
-		return errors.New("a wrong check digit was accepted")
+func (d *demo) close() error {
+	var err error
+	for _, c := range []*client.Conn{d.operator, d.portal, d.identity, d.documents, d.auditor} {
+		if c != nil {
+			err = errors.Join(err, c.Close())
+		}
 	}
-	d.print.item("typing error", "RNOKPP "+wrong.GetIdentifier()+" refused: "+reason(err))
-	if _, err = d.portal.Enrolment.SetPersonalData(d.ctx, &pb.SetPersonalDataRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), PersonalData: person(),
-	}); err != nil {
-		return err
+	if d.server != nil {
+		err = errors.Join(err, d.server.stop())
 	}
-	d.print.item("data", fmt.Sprintf("%s %s (%s), RNOKPP %s", givenName, surname, localName, rnokpp))
-	if _, err = d.portal.Enrolment.SendPhoneCode(d.ctx, &pb.SendPhoneCodeRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(),
-	}); err != nil {
-		return err
-	}
-	code, err := d.server.code(d.ctx, "phone", d.print)
-	if err != nil {
-		return err
-	}
-	_, err = d.portal.Enrolment.ConfirmPhone(d.ctx, &pb.ConfirmPhoneRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), Code: code,
-	})
 	return err
-}
-
-func (d *demo) proveIdentity() error {
-	d.print.step("The identity is proven remotely; the identity provider reports the result")
-	p, err := d.portal.Enrolment.StartIdentityProofing(d.ctx, &pb.StartIdentityProofingRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), Provider: "identity",
-	})
-	if err != nil {
-		return err
-	}
-	report := &pb.ReportIdentityResultRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), Reference: p.GetEnrolment().GetProofingReference(),
-		Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE, ProvenData: person(),
-		IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_TIN, Evidence: []byte("the provider's signed evidence package"),
-		CompleteTime: timestamppb.Now(),
-	}
-	other := person()
-	other.Surname = "Kovalenko"
-	differs := &pb.ReportIdentityResultRequest{
-		RequestId: client.RequestID(), EnrolmentId: report.EnrolmentId, Reference: report.Reference, Outcome: report.Outcome,
-		ProvenData: other, IdentifierType: report.IdentifierType, Evidence: report.Evidence, CompleteTime: report.CompleteTime,
-	}
-	if _, err = d.identity.Enrolment.ReportIdentityResult(d.ctx, differs); err == nil {
-		return errors.New("a result with another surname was accepted")
-	}
-	d.print.item("other surname", "refused: "+reason(err))
-	if _, err = d.identity.Enrolment.ReportIdentityResult(d.ctx, report); err != nil {
-		return err
-	}
-	d.print.item("result", "positive: name, identifier, birth date and phone are those of the form")
-	return nil
-}
-
-func (d *demo) acceptAgreement() error {
-	d.print.step("The person reads the agreement and accepts it with a code; key and certificate are made at once")
-	h, pdf, err := d.portal.Agreement(d.ctx, d.enrolment.GetId())
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(pdf)
-	d.print.item("agreement", fmt.Sprintf("PDF of %d kB in Ukrainian, SHA-256 %x…", (len(pdf)+1023)/1024, h.GetSha256()[:8]))
-	if _, err = d.portal.Enrolment.SendAgreementCode(d.ctx, &pb.SendAgreementCodeRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(),
-	}); err != nil {
-		return err
-	}
-	code, err := d.server.code(d.ctx, "agreement", d.print)
-	if err != nil {
-		return err
-	}
-	a, err := d.portal.Enrolment.AcceptAgreement(d.ctx, &pb.AcceptAgreementRequest{
-		RequestId: client.RequestID(), EnrolmentId: d.enrolment.GetId(), AgreementSha256: sum[:], Code: code,
-	})
-	if err != nil {
-		return err
-	}
-	d.enrolment = a.GetEnrolment()
-	if d.enrolment.GetState() != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
-		return fmt.Errorf("the enrolment is %v, not issued", d.enrolment.GetState())
-	}
-	d.credential = d.enrolment.GetCredentialId()
-	d.print.item("issued", d.credential)
-	_, err = d.server.message(d.ctx, "issued", d.print)
-	if err != nil {
-		return err
-	}
-	_, sealed, err := d.portal.Agreement(d.ctx, d.enrolment.GetId())
-	if err != nil {
-		return err
-	}
-	return d.keep("agreement.pdf", sealed)
-}
-
-func (d *demo) grantAccess() error {
-	d.print.step("The operator lets the document system \"contracts\" ask for signatures")
-	_, err := d.documents.Credential.GetCredential(d.ctx, &pb.GetCredentialRequest{CredentialId: d.credential})
-	if err == nil {
-		return errors.New("the document system sees a credential without a grant")
-	}
-	d.print.item("before", "refused: "+reason(err))
-	_, err = d.operator.Credential.GrantAccess(d.ctx, &pb.GrantAccessRequest{
-		RequestId: client.RequestID(), CredentialId: d.credential, Client: "contracts",
-	})
-	if err != nil {
-		return err
-	}
-	k, err := d.documents.Credential.GetCredential(d.ctx, &pb.GetCredentialRequest{CredentialId: d.credential})
-	if err != nil {
-		return err
-	}
-	chain := k.GetCredential().GetCertificateChain()
-	d.print.item("now", fmt.Sprintf("granted; chain of %d certificates, SCAL%d", len(chain), k.GetCredential().GetScal()))
-	return d.keep("certificate.cer", chain[0])
 }

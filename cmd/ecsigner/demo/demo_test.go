@@ -48,8 +48,10 @@ func TestTranscript(t *testing.T) {
 		t.Errorf("the transcript changed (-want +got); look at it, then run with -update:\n%s", d)
 	}
 	for _, name := range []string{
-		"contract.signed.pdf", "agreement.pdf", "order.csv.p7s", "certificate.cer", "issuing.cer", "root.cer", "issuing.crl", "root.crl",
-		"log/checkpoint", "log/receipts/contract.tlog-proof", "log/receipts/order.tlog-proof", "log.vkey",
+		"contract.signed.pdf", "agreement.pdf", "order.csv.p7s", "invoice.txt.sig", "annex-1.signed.pdf", "annex-2.signed.pdf",
+		"certificate.cer", "certificate-rsa.cer", "issuing.cer", "root.cer", "issuing.crl", "root.crl",
+		"log/checkpoint", "log.vkey", "log/receipts/contract.tlog-proof", "log/receipts/order.tlog-proof",
+		"log/receipts/invoice.tlog-proof", "log/receipts/annexes.tlog-proof",
 	} {
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Errorf("the results lack %s", name)
@@ -64,10 +66,12 @@ func mask(text, out string) string {
 		{`\d+(\.\d+)? (s|ms)\b`, "TIME"},
 		{`(cred|op|enr|doc)-[a-z2-7]{26}`, "$1-ID"},
 		{`[0-9A-Z]{4}(-[0-9A-Z]{4}){4}`, "VOUCHER"},
-		{`(Код) \d{6}`, "$1 CODE"},
-		{`SHA-256 [0-9a-f]{8,16}…`, "SHA-256 HASH…"},
+		{`(Код|Kod|Code) \d{6}`, "$1 CODE"},
+		{`Serial Number: [0-9A-F]+`, "Serial Number: SERIAL"},
+		{`(SHA-256(?: of all)?) [0-9a-f]{8,16}…`, "$1 HASH…"},
 		{`…[0-9a-f]{8} `, "…SERIAL "},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`\d\d:\d\d UTC`, "CLOCK UTC"},
 		{`PDF of \d+ kB`, "PDF of SIZE kB"},
 	} {
 		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.with)

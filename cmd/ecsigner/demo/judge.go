@@ -14,98 +14,144 @@ import (
 	"strings"
 )
 
-// verdict is one row of the table: what one program must literally say about one artefact.
+// subject is something that is judged.
+type subject struct {
+	title    string
+	verdicts []verdict
+}
+
+// verdict is one row of the table: what one program must literally say, about each file where it is asked about several.
 type verdict struct {
-	artefact string
 	judge    string
-	command  []string
+	commands [][]string
 	want     []string // each must stand in the output
 	never    []string // none may
+	note     string   // before the words; empty: they speak for themselves
 }
 
 // verdicts is the table of judges. Files are relative to the directory of results.
-func (d *demo) verdicts() []verdict {
-	own := []string{"signature valid", "whole file", "pdfsign: valid", "mozilla pkcs7: valid"}
-	pdf := func(file string) []verdict {
-		return []verdict{
-			{file, "pdfsig", []string{"pdfsig", "-nssdir", "sql:judge/nss", file}, []string{"Signature is Valid.", "Certificate is Trusted."}, []string{"Not total document signed"}},
-			{file, "mutool sign -v", []string{"mutool", "sign", "-v", file}, []string{"The document is unchanged since signing."}, []string{"\nerror:", "warning:", "edits since"}},
-			{file, "qpdf --check", []string{"qpdf", "--check", file}, []string{"No syntax or stream encoding errors found"}, []string{"WARNING"}},
-			{file, "openssl cms -cades", []string{
-				"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "judge/" + file + ".p7s", "-content", "judge/" + file + ".signed",
-				"-binary", "-CAfile", "judge/root.pem", "-purpose", "any", "-out", "/dev/null",
-			}, []string{"CAdES Verification successful"}, nil},
-			{file, "ecsigner verify", []string{d.Program, "verify", "--root", "root.cer", file}, own, []string{"INVALID"}},
-		}
+func (d *demo) verdicts() []subject {
+	certificates := func(args ...string) [][]string {
+		return [][]string{append([]string{
+			"openssl", "verify", "-CAfile", "judge/root.pem", "-untrusted", "judge/issuing.pem", "-CRLfile", "judge/crls.pem", "-crl_check_all",
+		}, args...)}
 	}
-	rows := append(pdf("contract.signed.pdf"), pdf("agreement.pdf")...)
-	return append(rows,
-		verdict{"order.csv.p7s", "openssl cms -cades", []string{
-			"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "order.csv.p7s", "-content", "order.csv",
-			"-binary", "-CAfile", "judge/root.pem", "-purpose", "any", "-out", "/dev/null",
-		}, []string{"CAdES Verification successful"}, nil},
-		verdict{
-			"order.csv.p7s", "ecsigner verify",
-			[]string{d.Program, "verify", "--root", "root.cer", "--content", "order.csv", "order.csv.p7s"},
-			[]string{"signature valid", "mozilla pkcs7: valid"},
-			[]string{"INVALID"},
+	detached := []string{
+		"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "order.csv.p7s", "-content", "order.csv",
+		"-binary", "-CAfile", "judge/root.pem", "-purpose", "any", "-out", "/dev/null",
+	}
+	return []subject{
+		{"contract.signed.pdf: ECDSA, PAdES B-B", d.pdf(false, "contract.signed.pdf")},
+		{"agreement.pdf: sealed by the service when Olena had accepted it", d.pdf(false, "agreement.pdf")},
+		{"order.csv.p7s: ECDSA, CAdES B-B", []verdict{
+			{judge: "openssl cms -cades", commands: [][]string{detached}, want: []string{"CAdES Verification successful"}},
+			{
+				judge: "ecsigner verify", want: []string{"signature valid", "mozilla pkcs7: valid"}, never: []string{"INVALID"},
+				commands: [][]string{{d.Program, "verify", "--root", "root.cer", "--content", "order.csv", "order.csv.p7s"}},
+			},
+		}},
+		{"invoice.txt.sig: ECDSA, raw", []verdict{{
+			judge: "openssl dgst", want: []string{"Verified OK"},
+			commands: [][]string{{"openssl", "dgst", "-sha256", "-verify", "judge/certificate.key", "-signature", "invoice.txt.sig", "invoice.txt"}},
+		}}},
+		{
+			"annex-1.signed.pdf, annex-2.signed.pdf: RSA-PSS, revoked since, their signatures still intact",
+			d.pdf(true, "annex-1.signed.pdf", "annex-2.signed.pdf"),
 		},
-		verdict{"certificate", "openssl verify", []string{
-			"openssl", "verify", "-CAfile", "judge/root.pem", "-untrusted", "judge/issuing.pem", "-CRLfile", "judge/crls.pem",
-			"-crl_check_all", "judge/certificate.pem",
-		}, []string{"judge/certificate.pem: OK"}, nil},
-		verdict{
-			"issuing.crl", "openssl crl",
-			[]string{"openssl", "crl", "-inform", "DER", "-in", "issuing.crl", "-CAfile", "judge/issuing.pem", "-noout", "-verify"},
-			[]string{"verify OK"},
-			nil,
+		{"certificates and revocation lists", []verdict{
+			{judge: "openssl verify", commands: certificates("judge/certificate.pem"), want: []string{"certificate.pem: OK"}},
+			{judge: "openssl verify", commands: certificates("judge/certificate-rsa.pem"), want: []string{"certificate revoked"}, never: []string{": OK"}, note: "the second: "},
+			{
+				judge: "openssl crl", want: []string{"verify OK", "Serial Number: " + strings.ToUpper(d.serial), "Key Compromise"},
+				commands: [][]string{{"openssl", "crl", "-inform", "DER", "-in", "issuing.crl", "-CAfile", "judge/issuing.pem", "-noout", "-verify", "-text"}},
+			},
+			{
+				judge: "zlint, own rules", want: []string{"no finding"}, never: []string{"findings"},
+				commands: [][]string{
+					{d.Program, "verify", "--config", d.server.path("ecsigner.yaml"), "certificate.cer", "issuing.cer", "root.cer"},
+					{d.Program, "verify", "--config", d.server.path("ecsigner.yaml"), "certificate-rsa.cer", "issuing.cer", "root.cer"},
+				},
+			},
+		}},
+		{"log, receipts of all signatures", []verdict{{
+			judge: "ecsigner audit", commands: [][]string{{d.Program, "audit", "verify", "--key", "log.vkey", "log"}},
+			want: []string{"receipts  4 verified", "the log is whole", "0 findings"},
+		}}},
+	}
+}
+
+// pdf is what everybody must say about signed PDFs. Some programs know no RSA-PSS; their words are in the table, too.
+func (d *demo) pdf(pss bool, files ...string) []verdict {
+	each := func(command func(file string) []string) (all [][]string) {
+		for _, f := range files {
+			all = append(all, command(f))
+		}
+		return all
+	}
+	mutool := verdict{
+		judge: "mutool sign -v", want: []string{"The document is unchanged since signing."}, never: []string{"\nerror:", "warning:", "edits since"},
+		commands: each(func(f string) []string { return []string{"mutool", "sign", "-v", f} }),
+	}
+	own := verdict{
+		judge: "ecsigner verify", want: []string{"signature valid", "whole file", "pdfsign: valid", "mozilla pkcs7: valid"}, never: []string{"INVALID"},
+		commands: each(func(f string) []string { return []string{d.Program, "verify", "--root", "root.cer", f} }),
+	}
+	if pss {
+		mutool.want, mutool.note = []string{"Digest error: Unknown error."}, "knows no RSA-PSS: "
+		own.want = []string{"signature valid", "whole file", "pdfsign: cannot judge RSA-PSS", "mozilla pkcs7: cannot judge RSA-PSS"}
+	}
+	return []verdict{
+		{
+			judge: "pdfsig", want: []string{"Signature is Valid.", "Certificate is Trusted."}, never: []string{"Not total document signed"},
+			commands: each(func(f string) []string { return []string{"pdfsig", "-nssdir", "sql:judge/nss", f} }),
 		},
-		verdict{
-			"certificates", "zlint, own rules",
-			[]string{d.Program, "verify", "--config", d.server.path("ecsigner.yaml"), "certificate.cer", "issuing.cer", "root.cer"},
-			[]string{"certificate.cer: no finding", "issuing.cer: no finding", "root.cer: no finding"},
-			nil,
+		mutool,
+		{
+			judge: "qpdf --check", want: []string{"No syntax or stream encoding errors found"}, never: []string{"WARNING"},
+			commands: each(func(f string) []string { return []string{"qpdf", "--check", f} }),
 		},
-		verdict{
-			"log, receipts", "ecsigner audit",
-			[]string{d.Program, "audit", "verify", "--key", "log.vkey", "log"},
-			[]string{"the log is whole", "0 findings"},
-			nil,
+		{
+			judge: "openssl cms -cades", want: []string{"CAdES Verification successful"},
+			commands: each(func(f string) []string {
+				return []string{
+					"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "judge/" + f + ".p7s", "-content", "judge/" + f + ".signed",
+					"-binary", "-CAfile", "judge/root.pem", "-purpose", "any", "-out", "/dev/null",
+				}
+			}),
 		},
-	)
+		own,
+	}
 }
 
 // judge asks every program and prints the table. Any deviation is an error.
 func (d *demo) judge() error {
-	d.print.step("Programs that nobody here wrote judge the results")
+	d.print.step("Programs that nobody here wrote, and our own, judge the results: their words")
 	if err := d.prepareJudges(); err != nil {
 		return err
 	}
-	d.print.line("\n   %-20s %-19s %s", "artefact", "judge", "verdict")
-	d.print.line("   %s", strings.Repeat("-", 84))
-	var failed []error
-	for _, v := range d.verdicts() {
-		cmd := exec.CommandContext(d.ctx, v.command[0], v.command[1:]...)
-		cmd.Dir = d.Out
-		out, _ := cmd.CombinedOutput() // what it says decides
-		said, err := v.hold(string(out))
-		d.print.line("   %-20s %-19s %s", v.artefact, v.judge, said)
-		if err != nil {
-			failed = append(failed, fmt.Errorf("%s objects to %s:\n%s", v.judge, v.artefact, out))
-		}
-	}
-	if err := errors.Join(failed...); err != nil {
-		return err
-	}
-	d.print.line("\n   All agree. Results: %s", d.results())
-	return nil
+	return d.hear(d.verdicts())
 }
 
-func (d *demo) results() string {
-	if strings.HasPrefix(d.Out, d.work) {
-		return "not kept (keep them with --out DIR)"
+func (d *demo) hear(subjects []subject) error {
+	var failed []error
+	for _, s := range subjects {
+		d.print.line("\n   %s", s.title)
+		for _, v := range s.verdicts {
+			said := ""
+			for _, command := range v.commands {
+				cmd := exec.CommandContext(d.ctx, command[0], command[1:]...)
+				cmd.Dir = d.Out
+				out, _ := cmd.CombinedOutput() // what it says decides
+				var err error
+				if said, err = v.hold(string(out)); err != nil {
+					failed = append(failed, fmt.Errorf("%s objects to %s (%s):\n%s", v.judge, s.title, strings.Join(command, " "), out))
+					break
+				}
+			}
+			d.print.line("     %-18s  %s", v.judge, said)
+		}
 	}
-	return d.Out
+	return errors.Join(failed...)
 }
 
 // hold compares what a judge said with what it must say.
@@ -120,11 +166,7 @@ func (v verdict) hold(output string) (string, error) {
 			return "OBJECTS: \"" + n + "\"", errors.New(n)
 		}
 	}
-	said := strings.Join(v.want, " · ")
-	if len([]rune(said)) > 72 {
-		said = string([]rune(said)[:71]) + "…"
-	}
-	return said, nil
+	return v.note + strings.Join(v.want, " · "), nil
 }
 
 // prepareJudges brings the results into the forms that the programs read.
@@ -132,7 +174,7 @@ func (d *demo) prepareJudges() error {
 	if err := os.MkdirAll(filepath.Join(d.Out, "judge", "nss"), 0o755); err != nil {
 		return err
 	}
-	for _, f := range []string{"root", "issuing", "certificate"} {
+	for _, f := range []string{"root", "issuing", "certificate", "certificate-rsa"} {
 		if err := d.pem("CERTIFICATE", "judge/"+f+".pem", f+".cer"); err != nil {
 			return err
 		}
@@ -140,17 +182,18 @@ func (d *demo) prepareJudges() error {
 	if err := d.pem("X509 CRL", "judge/crls.pem", "issuing.crl", "root.crl"); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"-N", "-d", "sql:judge/nss", "--empty-password"},
-		{"-A", "-d", "sql:judge/nss", "-n", "root", "-t", "CT,C,C", "-i", "judge/root.pem"},
+	for _, command := range [][]string{
+		{"certutil", "-N", "-d", "sql:judge/nss", "--empty-password"},
+		{"certutil", "-A", "-d", "sql:judge/nss", "-n", "root", "-t", "CT,C,C", "-i", "judge/root.pem"},
+		{"openssl", "x509", "-in", "judge/certificate.pem", "-noout", "-pubkey", "-out", "judge/certificate.key"},
 	} {
-		cmd := exec.CommandContext(d.ctx, "certutil", args...)
+		cmd := exec.CommandContext(d.ctx, command[0], command[1:]...)
 		cmd.Dir = d.Out
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("certutil: %w\n%s", err, out)
+			return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
 		}
 	}
-	for _, f := range []string{"contract.signed.pdf", "agreement.pdf"} {
+	for _, f := range []string{"contract.signed.pdf", "agreement.pdf", "annex-1.signed.pdf", "annex-2.signed.pdf"} {
 		if err := d.cut(f); err != nil {
 			return err
 		}

@@ -16,40 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/status"
 )
-
-// printer writes the transcript as a person likes to read it.
-type printer struct {
-	w     io.Writer
-	steps *int
-}
-
-func (p *printer) title(text string) {
-	p.steps = new(int)
-	p.line("%s\n%s", text, strings.Repeat("=", len(text)))
-}
-
-func (p *printer) step(text string) {
-	*p.steps++
-	p.line("\n%2d %s", *p.steps, text)
-}
-
-func (p *printer) item(name, text string) { p.line("   %-14s %s", name, text) }
-
-func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
-
-// reason returns the stable reason of a refusal.
-func reason(err error) string {
-	for _, d := range status.Convert(err).Details() {
-		if i, ok := d.(*errdetails.ErrorInfo); ok {
-			return i.GetReason()
-		}
-	}
-	return err.Error()
-}
 
 // server is the engine, running as a process of its own.
 type server struct {

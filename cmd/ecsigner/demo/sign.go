@@ -3,10 +3,8 @@ package demo
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,38 +13,58 @@ import (
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 )
 
-func (d *demo) signContract() error {
-	d.print.step("The document system has the contract signed as PDF (PAdES B-B)")
-	f, err := os.Open(d.File)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	doc, err := d.documents.Upload(d.ctx, filepath.Base(d.File), f, func(int64) {})
-	if err != nil {
-		return err
-	}
-	d.print.item("uploaded", fmt.Sprintf("%s, %d kB, SHA-256 %x…", doc.GetName(), doc.GetSizeBytes()/1024, doc.GetSha256()[:8]))
-	d.contract, err = d.sign("Договір про надання послуг", &pb.SigningItemRequest{
-		Source: &pb.SigningItemRequest_DocumentId{DocumentId: doc.GetId()}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_PADES_B_B,
+// grant lets the document system ask for signatures with a credential and returns its chain.
+func (d *demo) grant(credential string) ([][]byte, error) {
+	_, err := d.operator.Credential.GrantAccess(d.ctx, &pb.GrantAccessRequest{
+		RequestId: client.RequestID(), CredentialId: credential, Client: "contracts",
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var signed bytes.Buffer
-	if _, err := d.documents.Download(d.ctx, d.contract.GetId(), 0, pb.ArtifactContent_ARTIFACT_CONTENT_FULL, &signed); err != nil {
-		return err
-	}
-	if err := d.keep("contract.signed.pdf", signed.Bytes()); err != nil {
-		return err
-	}
-	return d.keep("log/receipts/contract.tlog-proof", d.contract.GetReceipt())
+	k, err := d.documents.Credential.GetCredential(d.ctx, &pb.GetCredentialRequest{CredentialId: credential})
+	return k.GetCredential().GetCertificateChain(), err
 }
 
-// sign runs one signing operation with the code from the phone, and asks for the result a second time.
-func (d *demo) sign(title string, item *pb.SigningItemRequest) (*pb.SigningOperation, error) {
+func (d *demo) grantAccess() error {
+	d.print.step("The operator lets the document system \"contracts\" ask her for signatures")
+	_, err := d.documents.Credential.GetCredential(d.ctx, &pb.GetCredentialRequest{CredentialId: d.credential})
+	if err == nil {
+		return errors.New("the document system sees a credential without a grant")
+	}
+	d.print.item("before", "refused: "+reason(err))
+	chain, err := d.grant(d.credential)
+	if err != nil {
+		return err
+	}
+	d.print.item("now", fmt.Sprintf("granted; it sees the chain of %d certificates", len(chain)))
+	return d.keep("certificate.cer", chain[0])
+}
+
+// upload sends a PDF that is to be signed and returns the item for it.
+func (d *demo) upload(name string, content []byte) (*pb.SigningItemRequest, error) {
+	doc, err := d.documents.Upload(d.ctx, name, bytes.NewReader(content), func(int64) {})
+	if err != nil {
+		return nil, err
+	}
+	d.print.item("uploaded", fmt.Sprintf("%s, %d bytes, SHA-256 %x…", doc.GetName(), doc.GetSizeBytes(), doc.GetSha256()[:8]))
+	return &pb.SigningItemRequest{
+		Source: &pb.SigningItemRequest_DocumentId{DocumentId: doc.GetId()}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_PADES_B_B,
+	}, nil
+}
+
+// download keeps one signed document whole.
+func (d *demo) download(o *pb.SigningOperation, item uint32, as string) error {
+	var signed bytes.Buffer
+	if _, err := d.documents.Download(d.ctx, o.GetId(), item, pb.ArtifactContent_ARTIFACT_CONTENT_FULL, &signed); err != nil {
+		return err
+	}
+	return d.keep(as, signed.Bytes())
+}
+
+// create begins a signing operation, twice with the same request id: it is one operation and one text.
+func (d *demo) create(credential, language, title string, items ...*pb.SigningItemRequest) (*pb.SigningOperation, error) {
 	request := &pb.CreateSigningOperationRequest{
-		RequestId: client.RequestID(), CredentialId: d.credential, Title: title, Language: "uk", Items: []*pb.SigningItemRequest{item},
+		RequestId: client.RequestID(), CredentialId: credential, Title: title, Language: language, Items: items,
 	}
 	c, err := d.documents.Signing.CreateSigningOperation(d.ctx, request)
 	if err != nil {
@@ -59,57 +77,88 @@ func (d *demo) sign(title string, item *pb.SigningItemRequest) (*pb.SigningOpera
 	if again.GetOperation().GetId() != c.GetOperation().GetId() {
 		return nil, errors.New("the same request id made two operations")
 	}
+	return c.GetOperation(), nil
+}
+
+func (d *demo) authorize(o *pb.SigningOperation, code string) (*pb.SigningOperation, error) {
+	a, err := d.documents.Signing.AuthorizeSigningOperation(d.ctx, &pb.AuthorizeSigningOperationRequest{
+		RequestId: client.RequestID(), OperationId: o.GetId(), Code: code,
+	})
+	return a.GetOperation(), err
+}
+
+// sign runs one signing operation with the code from the phone, keeps its receipt, and asks for the result a second time.
+func (d *demo) sign(receipt, credential, language, title string, items ...*pb.SigningItemRequest) (*pb.SigningOperation, error) {
+	o, err := d.create(credential, language, title, items...)
+	if err != nil {
+		return nil, err
+	}
 	code, err := d.server.code(d.ctx, "sign", d.print)
 	if err != nil {
 		return nil, err
 	}
-	authorize := &pb.AuthorizeSigningOperationRequest{RequestId: client.RequestID(), OperationId: c.GetOperation().GetId(), Code: code}
 	start := time.Now()
-	a, err := d.documents.Signing.AuthorizeSigningOperation(d.ctx, authorize)
+	signed, err := d.authorize(o, code)
 	if err != nil {
 		return nil, err
 	}
-	d.print.item("signed", fmt.Sprintf("%s in %.0f ms", a.GetOperation().GetId(), float64(time.Since(start).Microseconds())/1000))
-	g, err := d.documents.Signing.GetSigningOperation(d.ctx, &pb.GetSigningOperationRequest{OperationId: a.GetOperation().GetId()})
+	d.print.item("signed", fmt.Sprintf("%s in %.0f ms", signed.GetId(), float64(time.Since(start).Microseconds())/1000))
+	if _, err := d.server.message(d.ctx, "signed", d.print); err != nil {
+		return nil, err
+	}
+	g, err := d.documents.Signing.GetSigningOperation(d.ctx, &pb.GetSigningOperationRequest{OperationId: signed.GetId()})
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(g.GetOperation().GetItems()[0].GetSignature(), a.GetOperation().GetItems()[0].GetSignature()) {
-		return nil, errors.New("asked again, another signature came")
+	for i, item := range g.GetOperation().GetItems() {
+		if !bytes.Equal(item.GetSignature(), signed.GetItems()[i].GetSignature()) {
+			return nil, errors.New("asked again, another signature came")
+		}
 	}
 	d.print.item("asked again", "the same bytes, no second signature")
-	return a.GetOperation(), nil
+	return signed, d.keep("log/receipts/"+receipt+".tlog-proof", signed.GetReceipt())
+}
+
+func (d *demo) signContract() error {
+	d.print.step("A contract is signed as PDF (PAdES B-B)")
+	content, err := os.ReadFile(d.File)
+	if err != nil {
+		return err
+	}
+	item, err := d.upload(filepath.Base(d.File), content)
+	if err != nil {
+		return err
+	}
+	o, err := d.sign("contract", d.credential, "uk", "Договір про надання послуг", item)
+	if err != nil {
+		return err
+	}
+	return d.download(o, 0, "contract.signed.pdf")
 }
 
 // order is the file whose hash is signed. It never leaves the document system.
 const order = "Замовлення;Кількість;Ціна\nПапір A4, пачка;12;189,00\nКартридж;2;1450,00\n"
 
+func hashed(content string, f pb.SignatureFormat) *pb.SigningItemRequest {
+	sum := sha256.Sum256([]byte(content))
+	return &pb.SigningItemRequest{Source: &pb.SigningItemRequest_Sha256{Sha256: sum[:]}, Format: f}
+}
+
 func (d *demo) signHash() error {
-	d.print.step("The document system has a hash signed (detached CAdES B-B); the file stays with it")
-	if err := d.keep("order.csv", []byte(order)); err != nil {
-		return err
-	}
-	sum := sha256.Sum256([]byte(order))
-	var err error
-	d.order, err = d.sign("Замовлення № 17", &pb.SigningItemRequest{
-		Source: &pb.SigningItemRequest_Sha256{Sha256: sum[:]}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
-	})
+	d.print.step("An order stays where it is; only its hash is signed (detached CAdES B-B)")
+	o, err := d.sign("order", d.credential, "uk", "Замовлення № 17", hashed(order, pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B))
 	if err != nil {
 		return err
 	}
-	if err := d.keep("order.csv.p7s", d.order.GetItems()[0].GetCms()); err != nil {
-		return err
-	}
-	return d.keep("log/receipts/order.tlog-proof", d.order.GetReceipt())
+	return errors.Join(d.keep("order.csv", []byte(order)), d.keep("order.csv.p7s", o.GetItems()[0].GetCms()))
 }
 
+// invoice gets a bare signature.
+const invoice = "Faktura nr 5 do zamówienia nr 17: 5168,00\n"
+
 func (d *demo) wrongCode() error {
-	d.print.step("A wrong code releases nothing and is counted")
-	sum := sha256.Sum256([]byte("another file"))
-	c, err := d.documents.Signing.CreateSigningOperation(d.ctx, &pb.CreateSigningOperationRequest{
-		RequestId: client.RequestID(), CredentialId: d.credential, Title: "Рахунок", Language: "uk",
-		Items: []*pb.SigningItemRequest{{Source: &pb.SigningItemRequest_Sha256{Sha256: sum[:]}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_RAW}},
-	})
+	d.print.step("A wrong code releases nothing and is counted; the right one still signs an invoice's hash (raw)")
+	o, err := d.create(d.credential, "pl", "Faktura nr 5", hashed(invoice, pb.SignatureFormat_SIGNATURE_FORMAT_RAW))
 	if err != nil {
 		return err
 	}
@@ -119,82 +168,41 @@ func (d *demo) wrongCode() error {
 	}
 	wrong := []byte(code)
 	wrong[0] = '0' + (wrong[0]-'0'+1)%10
-	_, err = d.documents.Signing.AuthorizeSigningOperation(d.ctx, &pb.AuthorizeSigningOperationRequest{
-		RequestId: client.RequestID(), OperationId: c.GetOperation().GetId(), Code: string(wrong),
-	})
-	if err == nil {
+	if _, err := d.authorize(o, string(wrong)); err == nil {
 		return errors.New("a wrong code released a signature")
+	} else {
+		d.print.item("wrong code", "refused: "+reason(err))
 	}
-	d.print.item("wrong code", "refused: "+reason(err))
-	_, err = d.documents.Signing.CancelSigningOperation(d.ctx, &pb.CancelSigningOperationRequest{
-		RequestId: client.RequestID(), OperationId: c.GetOperation().GetId(),
-	})
-	return err
-}
-
-// keep writes one result.
-func (d *demo) keep(name string, content []byte) error {
-	path := filepath.Join(d.Out, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, content, 0o644)
-}
-
-// collect fetches chain and revocation list over HTTP as a relying party would, stops the service, and takes the log.
-func (d *demo) collect() error {
-	d.print.step("A relying party fetches certificates and revocation list; the service stops; the log is taken along")
-	if err := d.fetch("certificate.cer", "issuing"); err != nil {
-		return err
-	}
-	if err := d.fetch("issuing.cer", "root"); err != nil {
-		return err
-	}
-	if err := d.server.stop(); err != nil {
-		return err
-	}
-	return d.server.takeLog(d.Out)
-}
-
-// fetch follows the addresses in a certificate to its issuer's certificate and revocation list. The public name in them
-// is that of the demo's server on loopback.
-func (d *demo) fetch(certificate, issuer string) error {
-	der, err := os.ReadFile(filepath.Join(d.Out, certificate))
+	signed, err := d.authorize(o, code)
 	if err != nil {
 		return err
 	}
-	c, err := x509.ParseCertificate(der)
+	d.print.item("right code", signed.GetId()+" signed")
+	if _, err := d.server.message(d.ctx, "signed", d.print); err != nil {
+		return err
+	}
+	return errors.Join(
+		d.keep("invoice.txt", []byte(invoice)), d.keep("invoice.txt.sig", signed.GetItems()[0].GetSignature()),
+		d.keep("log/receipts/invoice.tlog-proof", signed.GetReceipt()),
+	)
+}
+
+func (d *demo) signBoth() error {
+	d.print.step("Two annexes are signed with it: one text, one code, two signatures (RSA-PSS)")
+	var items []*pb.SigningItemRequest
+	for i, text := range []string{"Annex 1: prices", "Annex 2: dates"} {
+		item, err := d.upload(fmt.Sprintf("annex-%d.pdf", i+1), annex(text))
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	o, err := d.sign("annexes", d.rsa, "en", "Annexes 1 and 2", items...)
 	if err != nil {
 		return err
 	}
-	for name, addresses := range map[string][]string{issuer + ".cer": c.IssuingCertificateURL, issuer + ".crl": c.CRLDistributionPoints} {
-		if len(addresses) != 1 {
-			return fmt.Errorf("%s names %d addresses for %s", certificate, len(addresses), name)
-		}
-		u, err := url.Parse(addresses[0])
-		if err != nil {
-			return err
-		}
-		b, err := d.server.get(d.ctx, u.Path)
-		if err != nil {
-			return err
-		}
-		if err := d.keep(name, b); err != nil {
-			return err
-		}
+	if o.GetAlgorithm() != pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256 || len(o.GetItems()) != 2 {
+		return fmt.Errorf("%d signatures by %v came", len(o.GetItems()), o.GetAlgorithm())
 	}
-	return nil
-}
-
-func (d *demo) close() error {
-	var err error
-	for _, c := range []*client.Conn{d.operator, d.portal, d.identity, d.documents, d.auditor} {
-		if c != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}
-	if d.server != nil {
-		err = errors.Join(err, d.server.stop())
-	}
-	return err
+	return errors.Join(d.download(o, 0, "annex-1.signed.pdf"), d.download(o, 1, "annex-2.signed.pdf"))
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/server"
 	"github.com/ecsigner/ecsigner/server/pki"
+	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
 	"golang.org/x/time/rate"
@@ -46,7 +47,7 @@ type Engine struct {
 	memory *otp.Memory
 	db     *store.DB
 	spool  *store.Spool
-	tiles  *tiles.Exporter
+	log    *publisher
 
 	issuing *ca.Authority
 	tlsRoot *ca.Authority
@@ -62,6 +63,8 @@ type Engine struct {
 	http                       *pki.Server
 	metrics                    *metrics     // nil unless configured
 	metricsListener            net.Listener // the same
+	callbacks                  *webhook.Server
+	callbackListener           net.Listener // nil unless configured, and so is callbacks
 	workers                    sync.WaitGroup
 }
 
@@ -111,22 +114,30 @@ func (e *Engine) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.tiles = tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey)))
+	if _, err := os.Lstat(e.config.Path(e.config.Data, RestoringDir)); err == nil {
+		return ErrRestoring
+	}
+	if err := os.MkdirAll(e.logDir(), 0o755); err != nil { // the published log is for everybody to read
+		return err
+	}
+	e.log = &publisher{
+		dir: e.logDir(), now: time.Now, alarm: e.alarm, logger: e.logger, tiles: tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey))),
+	}
 	e.db, err = store.Open(ctx, store.Config{
 		Dir: e.config.Path(e.config.Data, "db"), HeadFile: e.config.Path(e.config.Data, "heads"),
-		HeadMAC: e.trust.Head, Head: head, Now: time.Now,
+		HeadMAC: e.trust.Head, Head: head, Now: time.Now, Committed: e.log.committed, Activating: e.log.activating,
 	})
 	if err != nil {
 		return err
 	}
-	e.spool, err = store.OpenSpool(e.config.Path(e.config.Data, "spool"), e.trust.SpoolKey)
-	if err != nil {
+	if err := e.log.open(ctx, e.db, e.trust.Head); err != nil {
 		return err
 	}
-	return os.MkdirAll(e.logDir(), 0o755) // the published log is for everybody to read
+	e.spool, err = store.OpenSpool(e.config.Path(e.config.Data, "spool"), e.trust.SpoolKey)
+	return err
 }
 
-func (e *Engine) logDir() string { return e.config.Path(e.config.Data, "log") }
+func (e *Engine) logDir() string { return e.config.LogDir() }
 
 func (e *Engine) openAuthorities(ctx context.Context) (err error) {
 	e.issuing, err = authority(ctx, e.config, e.device, ca.IssuingCA, fileIssuing, fileRoot, keyIssuing)
@@ -157,15 +168,23 @@ func (e *Engine) openServices(ctx context.Context) error {
 	limits := codeLimits(e.config)
 	e.memory = otp.NewMemory()
 	p, c := e.config.Provider, e.config.Certificates
+	proofers, err := identityProviders(e.config)
+	if err != nil {
+		return err
+	}
 	e.enrol, err = enrol.New(enrol.Config{
 		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
-		Memory: e.memory, Limits: limits,
+		Memory: e.memory, Limits: limits, Products: catalogue(e.config.Products), Guesses: guessLimits(e.config.Vouchers),
 		Provider: agreement.Provider{
 			Name: p.Organisation, RegistrationID: p.OrganisationID, Address: p.Address, PolicyOID: c.PolicyNatural,
+			PDSVersion: c.PDSVersion,
 		},
-		PDS:   c.PDS,
-		Terms: agreement.Terms{Version: p.TermsVersion, URL: p.TermsURL, RetentionYears: c.RetentionYears},
+		PDS: c.PDS, PDSSHA256: digests(c.PDSSHA256),
+		Terms: agreement.Terms{
+			Version: p.TermsVersion, URL: p.TermsURL, SHA256: pinned(p.TermsSHA256), RetentionYears: c.RetentionYears,
+		},
+		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
 		Renewal: enrol.RenewalRules{
 			Window: e.config.Renewal.Window, ProofAge: e.config.Renewal.ProofAge, Notice: e.config.Renewal.Notice,
 		},
@@ -176,7 +195,8 @@ func (e *Engine) openServices(ctx context.Context) error {
 	}
 	e.signer, err = signer.New(signer.Config{
 		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
-		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife, Parts: e.config.Messages.Parts, Alarm: e.alarm,
+		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
+		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
 	})
 	if err != nil {
 		return err
@@ -184,8 +204,9 @@ func (e *Engine) openServices(ctx context.Context) error {
 	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
+		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose,
 		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose, sms.KindEnding: e.enrol.Compose,
-		sms.KindSign: e.signer.Compose,
+		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	return nil
 }
@@ -221,7 +242,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	limits := server.DefaultLimits()
 	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
 	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
-	checks := []server.Check{{Name: "hsm", Test: e.device.Healthy}, {Name: "store", Test: e.db.Healthy}}
+	checks := e.checks()
 	var called func(server.Call)
 	if e.config.Metrics.Listen != "" {
 		e.metrics = newMetrics(e.version)
@@ -232,7 +253,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
@@ -252,6 +273,9 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 		if e.metrics.next, err = e.db.Size(ctx); err != nil {
 			return err
 		}
+	}
+	if e.callbacks, e.callbackListener, err = e.listenCallbacks(ctx); err != nil {
+		return err
 	}
 	e.http, err = e.publication()
 	return err
@@ -281,11 +305,15 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 		e.logger.Info("keys of revoked credentials destroyed", "count", n)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	e.workers.Go(func() { e.sender.Run(work) })
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
 	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
+	e.workers.Go(func() { e.enrol.Follow(work, e.config.Proofing.Poll, e.notAsked) })
+	if e.callbacks != nil {
+		e.workers.Go(func() { failed <- e.callbacks.Serve(e.callbackListener) })
+	}
 	if e.metrics != nil {
 		watched := e.metrics.server(e.logger)
 		e.workers.Go(func() { _ = watched.Serve(e.metricsListener) }) // its end is not the end of the service
@@ -305,12 +333,14 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := errors.Join(e.server.Shutdown(ctx), e.http.Shutdown(ctx))
+	if e.callbacks != nil {
+		err = errors.Join(err, e.callbacks.Shutdown(ctx))
+	}
 	stopWorkers()
 	e.workers.Wait()
 	err = errors.Join(err, e.note(ctx, func(uint64, int64) audit.Event { return audit.ServiceStopped{} }))
 	covered := e.db.Cover(ctx)
-	_, exported := e.tiles.Export(ctx, e.db)
-	return errors.Join(err, covered, exported, e.close())
+	return errors.Join(err, covered, e.log.publish(ctx), e.close())
 }
 
 // close releases what is open, last opened first.
@@ -319,13 +349,16 @@ func (e *Engine) close() error {
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}
-	for _, l := range []net.Listener{e.httpListener, e.metricsListener} {
+	for _, l := range []net.Listener{e.httpListener, e.metricsListener, e.callbackListener} {
 		if l != nil {
 			_ = l.Close()
 		}
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
+	}
+	if e.log != nil {
+		errs = append(errs, e.log.close())
 	}
 	if e.device != nil {
 		errs = append(errs, e.device.Close())
@@ -356,9 +389,11 @@ const headPause = time.Minute
 
 // tick publishes the log, takes up issuing that a lost device interrupted, sweeps, and deletes old documents until ctx ends.
 func (e *Engine) tick(ctx context.Context) {
-	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	second, minute, day := time.NewTicker(time.Second), time.NewTicker(time.Minute), time.NewTicker(24*time.Hour)
 	defer second.Stop()
 	defer minute.Stop()
+	defer day.Stop()
+	e.warnOfEnds(time.Now())
 	var failed time.Time // when a head could not be signed
 	for {
 		var err error
@@ -371,16 +406,18 @@ func (e *Engine) tick(ctx context.Context) {
 					failed = now
 				}
 			}
-			_, exported := e.tiles.Export(ctx, e.db)
-			err = errors.Join(err, exported)
+			err = errors.Join(err, e.log.publish(ctx))
 			if e.metrics != nil {
 				err = errors.Join(err, e.metrics.follow(ctx, e.db))
 			}
+		case now := <-day.C:
+			e.warnOfEnds(now)
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
 			_, reminded := e.enrol.Remind(ctx)
 			_, swept := e.signer.Sweep(ctx)
-			err = errors.Join(resumed, reminded, swept, e.forget())
+			_, ended := e.enrol.Sweep(ctx)
+			err = errors.Join(resumed, reminded, swept, ended, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base32"
@@ -286,13 +287,18 @@ func makeLogKey(ctx context.Context, cfg config.Config, d *hsm.Device) error {
 	if err != nil {
 		return err
 	}
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok {
-		return errors.New("the log key is not Ed25519")
-	}
-	v, err := audit.VerifierKey(logOrigin(cfg), public)
+	v, err := verifierKey(cfg, key.Public())
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(cfg.Path(FileLogKey), []byte(v+"\n"), 0o644) // public by nature
+}
+
+// verifierKey is the log's public key as auditors pin it.
+func verifierKey(cfg config.Config, key crypto.PublicKey) (string, error) {
+	public, ok := key.(ed25519.PublicKey)
+	if !ok {
+		return "", errors.New("the log key is not Ed25519")
+	}
+	return audit.VerifierKey(logOrigin(cfg), public)
 }

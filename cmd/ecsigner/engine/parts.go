@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/hsm"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/server"
@@ -60,9 +63,45 @@ func CAConfig(cfg config.Config) ca.Config {
 func codeLimits(cfg config.Config) otp.Limits {
 	l := otp.DefaultLimits()
 	l.Life, l.Tries, l.Codes = cfg.Codes.Life, cfg.Codes.Tries, cfg.Codes.PerRequest
-	l.Resends = cfg.Codes.Resends
+	l.Resends, l.Digits, l.HighDigits = cfg.Codes.Resends, cfg.Codes.Digits, cfg.Codes.HighValueDigits
+	l.NumberBudget, l.CallerBudget = cfg.Codes.NumberBudget, cfg.Codes.CallerBudget
 	l.CallerLock, l.AccountLock = cfg.Codes.CallerLock, cfg.Codes.AccountLock
 	return l
+}
+
+// catalogue is what vouchers can be made for.
+func catalogue(products []config.Product) []enrol.Product {
+	all := make([]enrol.Product, len(products))
+	for i, p := range products {
+		all[i] = enrol.Product{
+			Name: p.Name, Years: p.Years, Identifiers: p.Identifiers, Organisation: enrol.OrganisationRule(p.Organisation),
+		}
+		for _, a := range p.Algorithms {
+			all[i].Algorithms = append(all[i].Algorithms, credential.Algorithm(a))
+		}
+	}
+	return all
+}
+
+// pinned reads a SHA-256 that the configuration was checked to hold; nil for none.
+func pinned(text string) []byte {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func digests(texts map[string]string) map[string][]byte {
+	all := map[string][]byte{}
+	for language, text := range texts {
+		all[language] = pinned(text)
+	}
+	return all
+}
+
+func guessLimits(v config.Vouchers) enrol.GuessLimits {
+	return enrol.GuessLimits{Person: v.WrongPerPerson, Caller: v.WrongPerClient, Callers: v.Clients, Window: v.Window}
 }
 
 // logOrigin names the operation log, as C2SP checkpoints do.
@@ -134,9 +173,11 @@ func faults() []server.Fault {
 		{Err: store.ErrReadOnly, Reason: server.ReasonStore},
 		{Err: store.ErrDatabase, Reason: server.ReasonStore},
 		{Err: store.ErrStopped, Reason: server.ReasonStore},
+		{Err: store.ErrUnpublished, Reason: server.ReasonStore},
 		{Err: store.ErrClosed, Reason: server.ReasonShutdown},
 		{Err: store.ErrHead, Reason: server.ReasonDevice},
 		{Err: store.ErrNoHead, Reason: server.ReasonHeadPending},
+		{Err: store.ErrLost, Reason: server.ReasonLost},
 		{Err: store.ErrClock, Reason: server.ReasonClock},
 	}
 }

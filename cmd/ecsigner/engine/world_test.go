@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/system"
@@ -24,6 +25,7 @@ type world struct {
 	t      *testing.T
 	engine *Engine
 	log    *system.Output
+	broken bool // what the server needs was taken away: it cannot end well
 }
 
 // newWorld makes and serves an installation until the test ends. Its server is stopped as by SIGTERM.
@@ -57,8 +59,15 @@ func newWorld(t *testing.T, edit ...func(*config.Config)) *world {
 	go func() { ended <- w.engine.Run(ctx, func() { close(ready) }) }()
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !w.broken {
 			t.Errorf("the server ended with %v", err)
+		}
+		vkey, err := os.ReadFile(w.Path(FileLogKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := tiles.VerifyDir(context.Background(), w.engine.logDir(), strings.TrimSpace(string(vkey))); err != nil && !w.broken {
+			t.Errorf("the log that is left: %v: %v", err, r.Findings)
 		}
 		if text := w.log.String(); strings.Contains(text, `"INTERNAL"`) || strings.Contains(text, "panicked") {
 			t.Errorf("the server failed inside:\n%s", linesWith(text, `"INTERNAL"`, "panicked"))

@@ -36,7 +36,7 @@ type phone struct {
 	codes  map[string]string // by title
 }
 
-var quoted, nineDigits = regexp.MustCompile(`“[^”]*”`), regexp.MustCompile(`\b\d{9}\b`)
+var quoted, nineDigits = regexp.MustCompile(`"[^"]*"`), regexp.MustCompile(`\b\d{9}\b`)
 
 // code waits for the code of the operation with this title.
 func (p *phone) code(ctx context.Context, title string) (string, error) {
@@ -74,10 +74,12 @@ func (p *phone) look(title string) (string, error) {
 		}
 		p.read[f.Name()] = true
 		for _, q := range quoted.FindAllString(m.Text, -1) { // who asks, and the title
-			p.codes[q] = nineDigits.FindString(m.Text)
+			if code := nineDigits.FindString(m.Text); code != "" { // a notice has none
+				p.codes[q] = code
+			}
 		}
 	}
-	return p.codes["“"+title+"”"], nil
+	return p.codes[`"`+title+`"`], nil
 }
 
 // load is what callers do while the server is killed again and again.

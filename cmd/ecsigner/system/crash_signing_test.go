@@ -213,6 +213,9 @@ func (s *signings) crash(t *testing.T, c signingCrash) {
 	if all := kinds(t, s.i, mark); all != join(c.left, c.added) {
 		t.Errorf("the log tells %q, want %q", all, join(c.left, c.added))
 	}
+	if n := notices(s.i, o.GetId()); n != 1 {
+		t.Errorf("the person is told of the signature %d times", n)
+	}
 	s.spent(t, code, title)
 }
 

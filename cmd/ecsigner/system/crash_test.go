@@ -118,7 +118,7 @@ func entries(t *testing.T, i *system.Installation, from int64) [][]byte {
 	}
 }
 
-// kinds names the events from an index on, but for starts and stops, in order: "CodeAccepted SigningActivated".
+// kinds names the events from an index on, but for starts, stops and notices of signatures, in order: "CodeAccepted SigningActivated".
 func kinds(t *testing.T, i *system.Installation, from int64) string {
 	t.Helper()
 	var names []string
@@ -128,11 +128,19 @@ func kinds(t *testing.T, i *system.Installation, from int64) string {
 			t.Fatal(err)
 		}
 		name := strings.TrimPrefix(fmt.Sprintf("%T", event), "audit.")
+		if notice, ok := event.(audit.NoticeSent); ok && notice.Kind == "signed" {
+			continue // told of in the transaction of the signature; notices counts them
+		}
 		if name != "ServiceStarted" && name != "ServiceStopped" {
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, " ")
+}
+
+// notices counts the notices of an operation's signatures.
+func notices(i *system.Installation, operation string) int {
+	return count(logFrom(i, 0), "notice.sent", "subject", operation, "kind", "signed")
 }
 
 // logSize is the number of entries now.
@@ -262,7 +270,7 @@ func TestReleaseHasNoFailpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, pkg := range []string{"signer", "enrol"} {
+		for _, pkg := range []string{"signer", "enrol", "cmd/ecsigner/backup", "cmd/ecsigner/restore"} {
 			if got := bytes.Contains(symbols, []byte("ecsigner/"+pkg+".failpoint")); got != c.want {
 				t.Errorf("built with %q: %s.failpoint is in the program: %v", c.flags, pkg, got)
 			}

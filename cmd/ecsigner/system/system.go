@@ -96,7 +96,7 @@ func New(t testing.TB, program string, args ...string) *Installation {
 		clients: map[string]*client.Conn{}, seen: map[string]bool{}, Key: pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256,
 	}
 	i.Address, i.PKI = freePort(t), freePort(t)
-	i.Run("init", append([]string{"--dir", i.Dir, "--listen", i.Address, "--pki-listen", i.PKI, "--rate", "100000"}, args...)...)
+	i.Run("init", append([]string{"--dir", i.Dir, "--listen", i.Address, "--pki-listen", i.PKI, "--rate", "100000", "--budget", "0"}, args...)...)
 	t.Cleanup(i.cleanup)
 	return i
 }
@@ -290,7 +290,7 @@ func (i *Installation) Message(kind, contains string) string {
 			var m struct{ Kind, Text string }
 			b, err := os.ReadFile(f)
 			i.must(err)
-			if !i.seen[f] && json.Unmarshal(b, &m) == nil && m.Kind == kind && strings.Contains(m.Text, contains) {
+			if !i.seen[f] && json.Unmarshal(b, &m) == nil && m.Kind == kind && strings.Contains(straight(m.Text), straight(contains)) {
 				i.seen[f] = true
 				return m.Text
 			}
@@ -303,6 +303,9 @@ func (i *Installation) Message(kind, contains string) string {
 	i.t.Fatalf("no message of kind %s with %q came to the phone", kind, contains)
 	return ""
 }
+
+// straight writes quotation marks as a text in the default alphabet of the phone network has them.
+func straight(text string) string { return strings.NewReplacer("“", `"`, "”", `"`).Replace(text) }
 
 // Code waits for a message like Message and returns the code in it.
 func (i *Installation) Code(kind, contains string) string {
@@ -383,9 +386,12 @@ func (i *Installation) Accept(id string, agreement []byte) *pb.AcceptAgreementRe
 	_, err := i.Portal().Enrolment.SendAgreementCode(i.Context(), &pb.SendAgreementCodeRequest{RequestId: client.RequestID(), EnrolmentId: id})
 	i.must(err)
 	return &pb.AcceptAgreementRequest{
-		RequestId: client.RequestID(), EnrolmentId: id, AgreementSha256: agreement, Code: i.Code("agreement", ""),
+		RequestId: client.RequestID(), EnrolmentId: id, AgreementSha256: agreement, Code: i.Code("agreement", ""), Consents: Consents(),
 	}
 }
+
+// Consents are those without which no agreement of a private person can be accepted.
+func Consents() []string { return []string{"data", "obligations", "device", "records"} }
 
 // Credential enrols person n to the end, grants the credential to Documents, and returns it.
 func (i *Installation) Credential(n int) string {

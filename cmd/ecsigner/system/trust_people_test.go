@@ -184,12 +184,6 @@ func TestTrustClients(t *testing.T) {
 		{"the result is for another proofing", report(i.Identity(), func(r *pb.ReportIdentityResultRequest) {
 			r.Reference += "x"
 		}), codes.NotFound, "NOT_FOUND"},
-		{"the proofing proved another phone", report(i.Identity(), func(r *pb.ReportIdentityResultRequest) {
-			r.ProvenData.Phone = "+380671234567"
-		}), codes.FailedPrecondition, "IDENTITY_DIFFERS"},
-		{"the proofing proved another person", report(i.Identity(), func(r *pb.ReportIdentityResultRequest) {
-			r.ProvenData.Surname = "Somebody"
-		}), codes.FailedPrecondition, "IDENTITY_DIFFERS"},
 		{"another document system signs with the right code", authorize(other), codes.NotFound, "NOT_FOUND"},
 		{"another document system uses the credential", create(other, credential), codes.FailedPrecondition, "CREDENTIAL_UNUSABLE"},
 		{"another document system uses no credential at all", create(other, "cred-none"), codes.FailedPrecondition, "CREDENTIAL_UNUSABLE"},
@@ -200,8 +194,27 @@ func TestTrustClients(t *testing.T) {
 	if a, b := create(other, credential), create(other, "cred-none"); a.Error() != b.Error() {
 		t.Errorf("a foreign credential answers %v, an unknown one %v", a, b)
 	}
+	// Another phone or another person that was proven issues nothing, and what differs is in the log.
+	otherID, otherReference := i.Proofing(3)
+	for _, r := range []struct {
+		report *pb.ReportIdentityResultRequest
+		edit   func(d *pb.PersonalData)
+		want   pb.EnrolmentState
+	}{
+		{system.Proven(2, id, reference), func(d *pb.PersonalData) { d.Phone = "+380671234567" }, pb.EnrolmentState_ENROLMENT_STATE_DATA},
+		{system.Proven(3, otherID, otherReference), func(d *pb.PersonalData) { d.Surname = "Somebody" }, pb.EnrolmentState_ENROLMENT_STATE_REVIEW},
+	} {
+		r.edit(r.report.GetProvenData())
+		if a, err := i.Identity().Enrolment.ReportIdentityResult(i.Context(), r.report); err != nil || a.GetState() != r.want {
+			t.Errorf("the proofing proved something else: %v, %v; want %v", a, err, r.want)
+		}
+		_, err := i.Portal().Enrolment.AcceptAgreement(i.Context(), &pb.AcceptAgreementRequest{
+			RequestId: client.RequestID(), EnrolmentId: r.report.GetEnrolmentId(), AgreementSha256: make([]byte, 32), Code: "123456",
+		})
+		wantRefusal(t, err, codes.FailedPrecondition, "WRONG_STATE", "")
+	}
 	entries := logFrom(i, from)
-	for _, kind := range []string{"signing.requested", "signing.activated", "signing.signed", "code.accepted"} {
+	for _, kind := range []string{"signing.requested", "signing.activated", "signing.signed", "key.generated"} {
 		if n := count(entries, kind); n != 0 {
 			t.Errorf("the log has %d times %s: %v", n, kind, entries)
 		}

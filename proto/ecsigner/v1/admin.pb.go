@@ -28,9 +28,9 @@ type CreateVouchersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID that the caller makes for this call.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// What the vouchers pay for, such as qes-1y.
+	// A product of the catalogue, such as qes-1y; or with years its name without the ending, such as qes.
 	Product string `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`
-	// Longest validity of the certificate in years.
+	// Longest validity of the certificate in years, as the product has it; 0: whatever the product has.
 	Years uint32 `protobuf:"varint,3,opt,name=years,proto3" json:"years,omitempty"`
 	// How many.
 	Count uint32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
@@ -384,12 +384,12 @@ var File_ecsigner_v1_admin_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17ecsigner/v1/admin.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x01\n" +
+	"\x17ecsigner/v1/admin.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n" +
 	"\x15CreateVouchersRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x122\n" +
-	"\aproduct\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,32}$R\aproduct\x12\x1f\n" +
-	"\x05years\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\x05(\x01R\x05years\x12 \n" +
+	"\aproduct\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,32}$R\aproduct\x12\x1d\n" +
+	"\x05years\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x18\x05R\x05years\x12 \n" +
 	"\x05count\x18\x04 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\xf4\x03(\x01R\x05count\x12C\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\n" +

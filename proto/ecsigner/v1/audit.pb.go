@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -203,7 +204,11 @@ type ListEntriesRequest struct {
 	// Index of the first entry wanted: 0 for the first of the log.
 	StartIndex int64 `protobuf:"varint,1,opt,name=start_index,json=startIndex,proto3" json:"start_index,omitempty"`
 	// Most entries to return; 0 leaves it to the server. Fewer come when they are large.
-	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Only those that it chooses. With a filter, the answer is in matches, all under the newest signed head.
+	Filter *EntryFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Answer in matches, with a proof for each entry.
+	WithProofs    bool `protobuf:"varint,4,opt,name=with_proofs,json=withProofs,proto3" json:"with_proofs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,15 +257,36 @@ func (x *ListEntriesRequest) GetPageSize() uint32 {
 	return 0
 }
 
+func (x *ListEntriesRequest) GetFilter() *EntryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListEntriesRequest) GetWithProofs() bool {
+	if x != nil {
+		return x.WithProofs
+	}
+	return false
+}
+
 // ListEntriesResponse answers ListEntries.
 type ListEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries from start_index on, without gaps; empty at the end of the log.
 	Entries [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// start_index of the next page.
-	NextIndex     int64 `protobuf:"varint,2,opt,name=next_index,json=nextIndex,proto3" json:"next_index,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextIndex int64 `protobuf:"varint,2,opt,name=next_index,json=nextIndex,proto3" json:"next_index,omitempty"`
+	// The chosen entries, where a filter or proofs were asked for. A page may be empty although more follow: a filter reads
+	// a bounded part of the log in one call. Nothing follows when next_index is checkpoint_size.
+	Matches []*LogEntry `protobuf:"bytes,3,rep,name=matches,proto3" json:"matches,omitempty"`
+	// The newest signed head, under which the matches are proven (c2sp.org/tlog-checkpoint).
+	Checkpoint []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Number of entries under it.
+	CheckpointSize int64 `protobuf:"varint,5,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListEntriesResponse) Reset() {
@@ -307,11 +333,435 @@ func (x *ListEntriesResponse) GetNextIndex() int64 {
 	return 0
 }
 
+func (x *ListEntriesResponse) GetMatches() []*LogEntry {
+	if x != nil {
+		return x.Matches
+	}
+	return nil
+}
+
+func (x *ListEntriesResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *ListEntriesResponse) GetCheckpointSize() int64 {
+	if x != nil {
+		return x.CheckpointSize
+	}
+	return 0
+}
+
+// EntryFilter chooses entries. Every field that is set must fit.
+type EntryFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kinds of events, such as signing.signed: one of them.
+	Kinds []string `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Of this operation, and of its codes and notices.
+	OperationId string `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// Of this enrolment, and of its codes and notices.
+	EnrolmentId string `protobuf:"bytes,3,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	// Of this credential.
+	CredentialId string `protobuf:"bytes,4,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// Asked by this client, or about it.
+	Client string `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	// Recorded then or later.
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
+	// Recorded before then.
+	BeforeTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=before_time,json=beforeTime,proto3" json:"before_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntryFilter) Reset() {
+	*x = EntryFilter{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntryFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntryFilter) ProtoMessage() {}
+
+func (x *EntryFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntryFilter.ProtoReflect.Descriptor instead.
+func (*EntryFilter) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EntryFilter) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *EntryFilter) GetOperationId() string {
+	if x != nil {
+		return x.OperationId
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetEnrolmentId() string {
+	if x != nil {
+		return x.EnrolmentId
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FromTime
+	}
+	return nil
+}
+
+func (x *EntryFilter) GetBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeforeTime
+	}
+	return nil
+}
+
+// LogEntry is one entry of the operation log.
+type LogEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its index: 0 for the first of the log.
+	Index int64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// The entry, as docs/formats.md explains it.
+	Entry []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Hashes that prove it under the checkpoint beside it, from the leaf's sibling up (RFC 6962 section 2.1.1), where proofs
+	// were asked for.
+	Proof         [][]byte `protobuf:"bytes,3,rep,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogEntry) Reset() {
+	*x = LogEntry{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogEntry) ProtoMessage() {}
+
+func (x *LogEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
+func (*LogEntry) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LogEntry) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogEntry) GetEntry() []byte {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *LogEntry) GetProof() [][]byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// FollowEntriesRequest asks for FollowEntries.
+type FollowEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index of the first entry wanted: 0 for the first of the log, checkpoint_size for those to come.
+	StartIndex int64 `protobuf:"varint,1,opt,name=start_index,json=startIndex,proto3" json:"start_index,omitempty"`
+	// Only those that it chooses.
+	Filter *EntryFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// With a proof for each entry.
+	WithProofs    bool `protobuf:"varint,3,opt,name=with_proofs,json=withProofs,proto3" json:"with_proofs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEntriesRequest) Reset() {
+	*x = FollowEntriesRequest{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEntriesRequest) ProtoMessage() {}
+
+func (x *FollowEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEntriesRequest.ProtoReflect.Descriptor instead.
+func (*FollowEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowEntriesRequest) GetStartIndex() int64 {
+	if x != nil {
+		return x.StartIndex
+	}
+	return 0
+}
+
+func (x *FollowEntriesRequest) GetFilter() *EntryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FollowEntriesRequest) GetWithProofs() bool {
+	if x != nil {
+		return x.WithProofs
+	}
+	return false
+}
+
+// FollowEntriesResponse is one message of FollowEntries.
+type FollowEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries in the order of the log. Empty in a message that only tells how far the filter has read.
+	Entries []*LogEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// start_index to resume with after this message.
+	NextIndex int64 `protobuf:"varint,2,opt,name=next_index,json=nextIndex,proto3" json:"next_index,omitempty"`
+	// The newest signed head, under which the entries are proven.
+	Checkpoint []byte `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Number of entries under it.
+	CheckpointSize int64 `protobuf:"varint,4,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *FollowEntriesResponse) Reset() {
+	*x = FollowEntriesResponse{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEntriesResponse) ProtoMessage() {}
+
+func (x *FollowEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEntriesResponse.ProtoReflect.Descriptor instead.
+func (*FollowEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowEntriesResponse) GetEntries() []*LogEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *FollowEntriesResponse) GetNextIndex() int64 {
+	if x != nil {
+		return x.NextIndex
+	}
+	return 0
+}
+
+func (x *FollowEntriesResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *FollowEntriesResponse) GetCheckpointSize() int64 {
+	if x != nil {
+		return x.CheckpointSize
+	}
+	return 0
+}
+
+// GetConsistencyProofRequest asks for GetConsistencyProof.
+type GetConsistencyProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Size of the log at the auditor's earlier head.
+	OldSize       int64 `protobuf:"varint,1,opt,name=old_size,json=oldSize,proto3" json:"old_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConsistencyProofRequest) Reset() {
+	*x = GetConsistencyProofRequest{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConsistencyProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConsistencyProofRequest) ProtoMessage() {}
+
+func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConsistencyProofRequest.ProtoReflect.Descriptor instead.
+func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetConsistencyProofRequest) GetOldSize() int64 {
+	if x != nil {
+		return x.OldSize
+	}
+	return 0
+}
+
+// GetConsistencyProofResponse answers GetConsistencyProof.
+type GetConsistencyProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest signed head.
+	Checkpoint []byte `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Hashes that lead from the earlier tree to that of the checkpoint (RFC 6962 section 2.1.2).
+	Hashes        [][]byte `protobuf:"bytes,2,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConsistencyProofResponse) Reset() {
+	*x = GetConsistencyProofResponse{}
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConsistencyProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConsistencyProofResponse) ProtoMessage() {}
+
+func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConsistencyProofResponse.ProtoReflect.Descriptor instead.
+func (*GetConsistencyProofResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetConsistencyProofResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *GetConsistencyProofResponse) GetHashes() [][]byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
 var File_ecsigner_v1_audit_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x17ecsigner/v1/audit.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\"\x16\n" +
+	"\x17ecsigner/v1/audit.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
 	"\x14GetCheckpointRequest\"7\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
@@ -320,20 +770,64 @@ const file_ecsigner_v1_audit_proto_rawDesc = "" +
 	"\x11GetReceiptRequest\x12\x1d\n" +
 	"\x05index\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x05index\".\n" +
 	"\x12GetReceiptResponse\x12\x18\n" +
-	"\areceipt\x18\x01 \x01(\fR\areceipt\"e\n" +
+	"\areceipt\x18\x01 \x01(\fR\areceipt\"\xb8\x01\n" +
 	"\x12ListEntriesRequest\x12(\n" +
 	"\vstart_index\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
 	"startIndex\x12%\n" +
-	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\"N\n" +
+	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x120\n" +
+	"\x06filter\x18\x03 \x01(\v2\x18.ecsigner.v1.EntryFilterR\x06filter\x12\x1f\n" +
+	"\vwith_proofs\x18\x04 \x01(\bR\n" +
+	"withProofs\"\xc8\x01\n" +
 	"\x13ListEntriesResponse\x12\x18\n" +
 	"\aentries\x18\x01 \x03(\fR\aentries\x12\x1d\n" +
 	"\n" +
-	"next_index\x18\x02 \x01(\x03R\tnextIndex2\xa5\x02\n" +
+	"next_index\x18\x02 \x01(\x03R\tnextIndex\x12/\n" +
+	"\amatches\x18\x03 \x03(\v2\x15.ecsigner.v1.LogEntryR\amatches\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\fR\n" +
+	"checkpoint\x12'\n" +
+	"\x0fcheckpoint_size\x18\x05 \x01(\x03R\x0echeckpointSize\"\xb8\x03\n" +
+	"\vEntryFilter\x127\n" +
+	"\x05kinds\x18\x01 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10@\"\x17r\x152\x13^[a-z]+(\\.[a-z]+)+$R\x05kinds\x12>\n" +
+	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\voperationId\x12>\n" +
+	"\fenrolment_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\venrolmentId\x12@\n" +
+	"\rcredential_id\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\fcredentialId\x128\n" +
+	"\x06client\x18\x05 \x01(\tB \xbaH\x1dr\x1b2\x19^[A-Za-z0-9._:/=-]{0,64}$R\x06client\x127\n" +
+	"\tfrom_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x12;\n" +
+	"\vbefore_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"beforeTime\"L\n" +
+	"\bLogEntry\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x14\n" +
+	"\x05entry\x18\x02 \x01(\fR\x05entry\x12\x14\n" +
+	"\x05proof\x18\x03 \x03(\fR\x05proof\"\x93\x01\n" +
+	"\x14FollowEntriesRequest\x12(\n" +
+	"\vstart_index\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
+	"startIndex\x120\n" +
+	"\x06filter\x18\x02 \x01(\v2\x18.ecsigner.v1.EntryFilterR\x06filter\x12\x1f\n" +
+	"\vwith_proofs\x18\x03 \x01(\bR\n" +
+	"withProofs\"\xb0\x01\n" +
+	"\x15FollowEntriesResponse\x12/\n" +
+	"\aentries\x18\x01 \x03(\v2\x15.ecsigner.v1.LogEntryR\aentries\x12\x1d\n" +
+	"\n" +
+	"next_index\x18\x02 \x01(\x03R\tnextIndex\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x03 \x01(\fR\n" +
+	"checkpoint\x12'\n" +
+	"\x0fcheckpoint_size\x18\x04 \x01(\x03R\x0echeckpointSize\"@\n" +
+	"\x1aGetConsistencyProofRequest\x12\"\n" +
+	"\bold_size\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aoldSize\"U\n" +
+	"\x1bGetConsistencyProofResponse\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\fR\n" +
+	"checkpoint\x12\x16\n" +
+	"\x06hashes\x18\x02 \x03(\fR\x06hashes2\xfd\x03\n" +
 	"\fAuditService\x12`\n" +
 	"\rGetCheckpoint\x12!.ecsigner.v1.GetCheckpointRequest\x1a\".ecsigner.v1.GetCheckpointResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x01\x12W\n" +
 	"\n" +
 	"GetReceipt\x12\x1e.ecsigner.v1.GetReceiptRequest\x1a\x1f.ecsigner.v1.GetReceiptResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x01\x12Z\n" +
-	"\vListEntries\x12\x1f.ecsigner.v1.ListEntriesRequest\x1a .ecsigner.v1.ListEntriesResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\vListEntries\x12\x1f.ecsigner.v1.ListEntriesRequest\x1a .ecsigner.v1.ListEntriesResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x01\x12b\n" +
+	"\rFollowEntries\x12!.ecsigner.v1.FollowEntriesRequest\x1a\".ecsigner.v1.FollowEntriesResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x010\x01\x12r\n" +
+	"\x13GetConsistencyProof\x12'.ecsigner.v1.GetConsistencyProofRequest\x1a(.ecsigner.v1.GetConsistencyProofResponse\"\b\xca\xf3\x18\x01\x04\x90\x02\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_audit_proto_rawDescOnce sync.Once
@@ -347,27 +841,44 @@ func file_ecsigner_v1_audit_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_audit_proto_rawDescData
 }
 
-var file_ecsigner_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_ecsigner_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_ecsigner_v1_audit_proto_goTypes = []any{
-	(*GetCheckpointRequest)(nil),  // 0: ecsigner.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 1: ecsigner.v1.GetCheckpointResponse
-	(*GetReceiptRequest)(nil),     // 2: ecsigner.v1.GetReceiptRequest
-	(*GetReceiptResponse)(nil),    // 3: ecsigner.v1.GetReceiptResponse
-	(*ListEntriesRequest)(nil),    // 4: ecsigner.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 5: ecsigner.v1.ListEntriesResponse
+	(*GetCheckpointRequest)(nil),        // 0: ecsigner.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),       // 1: ecsigner.v1.GetCheckpointResponse
+	(*GetReceiptRequest)(nil),           // 2: ecsigner.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),          // 3: ecsigner.v1.GetReceiptResponse
+	(*ListEntriesRequest)(nil),          // 4: ecsigner.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),         // 5: ecsigner.v1.ListEntriesResponse
+	(*EntryFilter)(nil),                 // 6: ecsigner.v1.EntryFilter
+	(*LogEntry)(nil),                    // 7: ecsigner.v1.LogEntry
+	(*FollowEntriesRequest)(nil),        // 8: ecsigner.v1.FollowEntriesRequest
+	(*FollowEntriesResponse)(nil),       // 9: ecsigner.v1.FollowEntriesResponse
+	(*GetConsistencyProofRequest)(nil),  // 10: ecsigner.v1.GetConsistencyProofRequest
+	(*GetConsistencyProofResponse)(nil), // 11: ecsigner.v1.GetConsistencyProofResponse
+	(*timestamppb.Timestamp)(nil),       // 12: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_audit_proto_depIdxs = []int32{
-	0, // 0: ecsigner.v1.AuditService.GetCheckpoint:input_type -> ecsigner.v1.GetCheckpointRequest
-	2, // 1: ecsigner.v1.AuditService.GetReceipt:input_type -> ecsigner.v1.GetReceiptRequest
-	4, // 2: ecsigner.v1.AuditService.ListEntries:input_type -> ecsigner.v1.ListEntriesRequest
-	1, // 3: ecsigner.v1.AuditService.GetCheckpoint:output_type -> ecsigner.v1.GetCheckpointResponse
-	3, // 4: ecsigner.v1.AuditService.GetReceipt:output_type -> ecsigner.v1.GetReceiptResponse
-	5, // 5: ecsigner.v1.AuditService.ListEntries:output_type -> ecsigner.v1.ListEntriesResponse
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	6,  // 0: ecsigner.v1.ListEntriesRequest.filter:type_name -> ecsigner.v1.EntryFilter
+	7,  // 1: ecsigner.v1.ListEntriesResponse.matches:type_name -> ecsigner.v1.LogEntry
+	12, // 2: ecsigner.v1.EntryFilter.from_time:type_name -> google.protobuf.Timestamp
+	12, // 3: ecsigner.v1.EntryFilter.before_time:type_name -> google.protobuf.Timestamp
+	6,  // 4: ecsigner.v1.FollowEntriesRequest.filter:type_name -> ecsigner.v1.EntryFilter
+	7,  // 5: ecsigner.v1.FollowEntriesResponse.entries:type_name -> ecsigner.v1.LogEntry
+	0,  // 6: ecsigner.v1.AuditService.GetCheckpoint:input_type -> ecsigner.v1.GetCheckpointRequest
+	2,  // 7: ecsigner.v1.AuditService.GetReceipt:input_type -> ecsigner.v1.GetReceiptRequest
+	4,  // 8: ecsigner.v1.AuditService.ListEntries:input_type -> ecsigner.v1.ListEntriesRequest
+	8,  // 9: ecsigner.v1.AuditService.FollowEntries:input_type -> ecsigner.v1.FollowEntriesRequest
+	10, // 10: ecsigner.v1.AuditService.GetConsistencyProof:input_type -> ecsigner.v1.GetConsistencyProofRequest
+	1,  // 11: ecsigner.v1.AuditService.GetCheckpoint:output_type -> ecsigner.v1.GetCheckpointResponse
+	3,  // 12: ecsigner.v1.AuditService.GetReceipt:output_type -> ecsigner.v1.GetReceiptResponse
+	5,  // 13: ecsigner.v1.AuditService.ListEntries:output_type -> ecsigner.v1.ListEntriesResponse
+	9,  // 14: ecsigner.v1.AuditService.FollowEntries:output_type -> ecsigner.v1.FollowEntriesResponse
+	11, // 15: ecsigner.v1.AuditService.GetConsistencyProof:output_type -> ecsigner.v1.GetConsistencyProofResponse
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_audit_proto_init() }
@@ -382,7 +893,7 @@ func file_ecsigner_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_audit_proto_rawDesc), len(file_ecsigner_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuditService_GetCheckpoint_FullMethodName = "/ecsigner.v1.AuditService/GetCheckpoint"
-	AuditService_GetReceipt_FullMethodName    = "/ecsigner.v1.AuditService/GetReceipt"
-	AuditService_ListEntries_FullMethodName   = "/ecsigner.v1.AuditService/ListEntries"
+	AuditService_GetCheckpoint_FullMethodName       = "/ecsigner.v1.AuditService/GetCheckpoint"
+	AuditService_GetReceipt_FullMethodName          = "/ecsigner.v1.AuditService/GetReceipt"
+	AuditService_ListEntries_FullMethodName         = "/ecsigner.v1.AuditService/ListEntries"
+	AuditService_FollowEntries_FullMethodName       = "/ecsigner.v1.AuditService/FollowEntries"
+	AuditService_GetConsistencyProof_FullMethodName = "/ecsigner.v1.AuditService/GetConsistencyProof"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -35,8 +37,15 @@ type AuditServiceClient interface {
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// GetReceipt proves one entry of the log under its newest signed head.
 	GetReceipt(ctx context.Context, in *GetReceiptRequest, opts ...grpc.CallOption) (*GetReceiptResponse, error)
-	// ListEntries returns entries in the order of the log.
+	// ListEntries returns entries in the order of the log: all, or those that a filter chooses.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
+	// FollowEntries sends entries as they come under a signed head, within about a second of their commit, until the
+	// deadline comes. A client that lost the stream resumes with the last next_index it saw. Nothing is sent faster than
+	// it is read, and nothing is left out.
+	FollowEntries(ctx context.Context, in *FollowEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEntriesResponse], error)
+	// GetConsistencyProof proves that the log, as its newest signed head has it, only added to what it was at an earlier
+	// size: with the head of then, the auditor sees that nothing was changed or removed since.
+	GetConsistencyProof(ctx context.Context, in *GetConsistencyProofRequest, opts ...grpc.CallOption) (*GetConsistencyProofResponse, error)
 }
 
 type auditServiceClient struct {
@@ -77,6 +86,35 @@ func (c *auditServiceClient) ListEntries(ctx context.Context, in *ListEntriesReq
 	return out, nil
 }
 
+func (c *auditServiceClient) FollowEntries(ctx context.Context, in *FollowEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEntriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[0], AuditService_FollowEntries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowEntriesRequest, FollowEntriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_FollowEntriesClient = grpc.ServerStreamingClient[FollowEntriesResponse]
+
+func (c *auditServiceClient) GetConsistencyProof(ctx context.Context, in *GetConsistencyProofRequest, opts ...grpc.CallOption) (*GetConsistencyProofResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetConsistencyProofResponse)
+	err := c.cc.Invoke(ctx, AuditService_GetConsistencyProof_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -88,8 +126,15 @@ type AuditServiceServer interface {
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// GetReceipt proves one entry of the log under its newest signed head.
 	GetReceipt(context.Context, *GetReceiptRequest) (*GetReceiptResponse, error)
-	// ListEntries returns entries in the order of the log.
+	// ListEntries returns entries in the order of the log: all, or those that a filter chooses.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
+	// FollowEntries sends entries as they come under a signed head, within about a second of their commit, until the
+	// deadline comes. A client that lost the stream resumes with the last next_index it saw. Nothing is sent faster than
+	// it is read, and nothing is left out.
+	FollowEntries(*FollowEntriesRequest, grpc.ServerStreamingServer[FollowEntriesResponse]) error
+	// GetConsistencyProof proves that the log, as its newest signed head has it, only added to what it was at an earlier
+	// size: with the head of then, the auditor sees that nothing was changed or removed since.
+	GetConsistencyProof(context.Context, *GetConsistencyProofRequest) (*GetConsistencyProofResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -108,6 +153,12 @@ func (UnimplementedAuditServiceServer) GetReceipt(context.Context, *GetReceiptRe
 }
 func (UnimplementedAuditServiceServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
+}
+func (UnimplementedAuditServiceServer) FollowEntries(*FollowEntriesRequest, grpc.ServerStreamingServer[FollowEntriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowEntries not implemented")
+}
+func (UnimplementedAuditServiceServer) GetConsistencyProof(context.Context, *GetConsistencyProofRequest) (*GetConsistencyProofResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConsistencyProof not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -184,6 +235,35 @@ func _AuditService_ListEntries_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_FollowEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowEntriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServiceServer).FollowEntries(m, &grpc.GenericServerStream[FollowEntriesRequest, FollowEntriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_FollowEntriesServer = grpc.ServerStreamingServer[FollowEntriesResponse]
+
+func _AuditService_GetConsistencyProof_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConsistencyProofRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).GetConsistencyProof(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_GetConsistencyProof_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).GetConsistencyProof(ctx, req.(*GetConsistencyProofRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -203,7 +283,17 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListEntries",
 			Handler:    _AuditService_ListEntries_Handler,
 		},
+		{
+			MethodName: "GetConsistencyProof",
+			Handler:    _AuditService_GetConsistencyProof_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "FollowEntries",
+			Handler:       _AuditService_FollowEntries_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "ecsigner/v1/audit.proto",
 }

@@ -211,6 +211,10 @@ const (
 	IdentifierType_IDENTIFIER_TYPE_PNO IdentifierType = 1
 	// Tax number, such as the Ukrainian RNOKPP.
 	IdentifierType_IDENTIFIER_TYPE_TIN IdentifierType = 2
+	// Number of a passport.
+	IdentifierType_IDENTIFIER_TYPE_PAS IdentifierType = 3
+	// Number of a national identity card.
+	IdentifierType_IDENTIFIER_TYPE_IDC IdentifierType = 4
 )
 
 // Enum value maps for IdentifierType.
@@ -219,11 +223,15 @@ var (
 		0: "IDENTIFIER_TYPE_UNSPECIFIED",
 		1: "IDENTIFIER_TYPE_PNO",
 		2: "IDENTIFIER_TYPE_TIN",
+		3: "IDENTIFIER_TYPE_PAS",
+		4: "IDENTIFIER_TYPE_IDC",
 	}
 	IdentifierType_value = map[string]int32{
 		"IDENTIFIER_TYPE_UNSPECIFIED": 0,
 		"IDENTIFIER_TYPE_PNO":         1,
 		"IDENTIFIER_TYPE_TIN":         2,
+		"IDENTIFIER_TYPE_PAS":         3,
+		"IDENTIFIER_TYPE_IDC":         4,
 	}
 )
 
@@ -364,6 +372,254 @@ func (IdentityOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
+// ProofingReason says why identity proofing led to no agreement.
+type ProofingReason int32
+
+const (
+	// None.
+	ProofingReason_PROOFING_REASON_UNSPECIFIED ProofingReason = 0
+	// Other data were proven than given: the person looks at them.
+	ProofingReason_PROOFING_REASON_DATA_DIFFER ProofingReason = 1
+	// Another phone was proven than the one that was confirmed.
+	ProofingReason_PROOFING_REASON_PHONE_DIFFERS ProofingReason = 2
+	// The named fields were not proven, although the certificate needs them.
+	ProofingReason_PROOFING_REASON_ATTRIBUTE_MISSING ProofingReason = 3
+	// The named fields were proven, but no certificate can say them.
+	ProofingReason_PROOFING_REASON_ATTRIBUTE_REFUSED ProofingReason = 4
+	// The proven date of birth is not the one in the proven identifier; the provider has to decide.
+	ProofingReason_PROOFING_REASON_BIRTH_DATE_CONFLICT ProofingReason = 5
+	// The proof is too old to issue a certificate on it.
+	ProofingReason_PROOFING_REASON_TOO_OLD ProofingReason = 6
+	// The session ended without a result.
+	ProofingReason_PROOFING_REASON_SESSION_ENDED ProofingReason = 7
+)
+
+// Enum value maps for ProofingReason.
+var (
+	ProofingReason_name = map[int32]string{
+		0: "PROOFING_REASON_UNSPECIFIED",
+		1: "PROOFING_REASON_DATA_DIFFER",
+		2: "PROOFING_REASON_PHONE_DIFFERS",
+		3: "PROOFING_REASON_ATTRIBUTE_MISSING",
+		4: "PROOFING_REASON_ATTRIBUTE_REFUSED",
+		5: "PROOFING_REASON_BIRTH_DATE_CONFLICT",
+		6: "PROOFING_REASON_TOO_OLD",
+		7: "PROOFING_REASON_SESSION_ENDED",
+	}
+	ProofingReason_value = map[string]int32{
+		"PROOFING_REASON_UNSPECIFIED":         0,
+		"PROOFING_REASON_DATA_DIFFER":         1,
+		"PROOFING_REASON_PHONE_DIFFERS":       2,
+		"PROOFING_REASON_ATTRIBUTE_MISSING":   3,
+		"PROOFING_REASON_ATTRIBUTE_REFUSED":   4,
+		"PROOFING_REASON_BIRTH_DATE_CONFLICT": 5,
+		"PROOFING_REASON_TOO_OLD":             6,
+		"PROOFING_REASON_SESSION_ENDED":       7,
+	}
+)
+
+func (x ProofingReason) Enum() *ProofingReason {
+	p := new(ProofingReason)
+	*p = x
+	return p
+}
+
+func (x ProofingReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProofingReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_enrolment_proto_enumTypes[5].Descriptor()
+}
+
+func (ProofingReason) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_enrolment_proto_enumTypes[5]
+}
+
+func (x ProofingReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProofingReason.Descriptor instead.
+func (ProofingReason) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+}
+
+// OrganisationRule says whether certificates of a product name an organisation.
+type OrganisationRule int32
+
+const (
+	// Never sent.
+	OrganisationRule_ORGANISATION_RULE_UNSPECIFIED OrganisationRule = 0
+	// Never: the certificate is for a private person.
+	OrganisationRule_ORGANISATION_RULE_NONE OrganisationRule = 1
+	// As the person chooses.
+	OrganisationRule_ORGANISATION_RULE_OPTIONAL OrganisationRule = 2
+	// Always.
+	OrganisationRule_ORGANISATION_RULE_REQUIRED OrganisationRule = 3
+)
+
+// Enum value maps for OrganisationRule.
+var (
+	OrganisationRule_name = map[int32]string{
+		0: "ORGANISATION_RULE_UNSPECIFIED",
+		1: "ORGANISATION_RULE_NONE",
+		2: "ORGANISATION_RULE_OPTIONAL",
+		3: "ORGANISATION_RULE_REQUIRED",
+	}
+	OrganisationRule_value = map[string]int32{
+		"ORGANISATION_RULE_UNSPECIFIED": 0,
+		"ORGANISATION_RULE_NONE":        1,
+		"ORGANISATION_RULE_OPTIONAL":    2,
+		"ORGANISATION_RULE_REQUIRED":    3,
+	}
+)
+
+func (x OrganisationRule) Enum() *OrganisationRule {
+	p := new(OrganisationRule)
+	*p = x
+	return p
+}
+
+func (x OrganisationRule) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrganisationRule) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_enrolment_proto_enumTypes[6].Descriptor()
+}
+
+func (OrganisationRule) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_enrolment_proto_enumTypes[6]
+}
+
+func (x OrganisationRule) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrganisationRule.Descriptor instead.
+func (OrganisationRule) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+}
+
+// IdentityProofing is what the proofing wants of the person, and what it came to.
+type IdentityProofing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the provider.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Where the person proves who they are; empty when the provider has no page, and once nothing is waited for there.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// When the session behind url ends; absent where the provider does not say.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Why there is no agreement. It stays until the data or the proofing change.
+	Reason ProofingReason `protobuf:"varint,4,opt,name=reason,proto3,enum=ecsigner.v1.ProofingReason" json:"reason,omitempty"`
+	// The fields that the reason is about, named as in PersonalData.
+	Fields []string `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	// The proven data, from state review on.
+	Proven *Person `protobuf:"bytes,6,opt,name=proven,proto3" json:"proven,omitempty"`
+	// Kind of the proven identifier.
+	IdentifierType IdentifierType `protobuf:"varint,7,opt,name=identifier_type,json=identifierType,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_type,omitempty"`
+	// The proven date of birth: YYYY-MM-DD.
+	BirthDate string `protobuf:"bytes,8,opt,name=birth_date,json=birthDate,proto3" json:"birth_date,omitempty"`
+	// SHA-256 of everything that was reported: what AcceptProvenData takes.
+	ReportSha256  []byte `protobuf:"bytes,9,opt,name=report_sha256,json=reportSha256,proto3" json:"report_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentityProofing) Reset() {
+	*x = IdentityProofing{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentityProofing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentityProofing) ProtoMessage() {}
+
+func (x *IdentityProofing) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentityProofing.ProtoReflect.Descriptor instead.
+func (*IdentityProofing) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *IdentityProofing) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetReason() ProofingReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ProofingReason_PROOFING_REASON_UNSPECIFIED
+}
+
+func (x *IdentityProofing) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetProven() *Person {
+	if x != nil {
+		return x.Proven
+	}
+	return nil
+}
+
+func (x *IdentityProofing) GetIdentifierType() IdentifierType {
+	if x != nil {
+		return x.IdentifierType
+	}
+	return IdentifierType_IDENTIFIER_TYPE_UNSPECIFIED
+}
+
+func (x *IdentityProofing) GetBirthDate() string {
+	if x != nil {
+		return x.BirthDate
+	}
+	return ""
+}
+
+func (x *IdentityProofing) GetReportSha256() []byte {
+	if x != nil {
+		return x.ReportSha256
+	}
+	return nil
+}
+
 // Enrolment is one person's way to a credential.
 type Enrolment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -397,8 +653,19 @@ type Enrolment struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the enrolment last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Until when the agreement has to be accepted.
+	// Until when the agreement has to be accepted; in state deferred, until when the result is waited for.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// The proofing of the identity; absent before it starts.
+	Proofing *IdentityProofing `protobuf:"bytes,17,opt,name=proofing,proto3" json:"proofing,omitempty"`
+	// What happens next, in a sentence for the person in the enrolment's language.
+	NextText string `protobuf:"bytes,20,opt,name=next_text,json=nextText,proto3" json:"next_text,omitempty"`
+	// The product that the voucher paid for.
+	Product string `protobuf:"bytes,21,opt,name=product,proto3" json:"product,omitempty"`
+	// The consents that the agreement asks for, in its order; empty before the identity is proven. A portal shows each
+	// with a box of its own, none of them ticked.
+	Consents []*Consent `protobuf:"bytes,22,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Names of the consents that were given; empty before the acceptance.
+	GivenConsents []string `protobuf:"bytes,23,rep,name=given_consents,json=givenConsents,proto3" json:"given_consents,omitempty"`
 	// The credential that this enrolment renews; empty for a first one.
 	RenewsCredentialId string `protobuf:"bytes,25,opt,name=renews_credential_id,json=renewsCredentialId,proto3" json:"renews_credential_id,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -407,7 +674,7 @@ type Enrolment struct {
 
 func (x *Enrolment) Reset() {
 	*x = Enrolment{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +686,7 @@ func (x *Enrolment) String() string {
 func (*Enrolment) ProtoMessage() {}
 
 func (x *Enrolment) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +699,7 @@ func (x *Enrolment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrolment.ProtoReflect.Descriptor instead.
 func (*Enrolment) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{0}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Enrolment) GetId() string {
@@ -547,11 +814,192 @@ func (x *Enrolment) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Enrolment) GetProofing() *IdentityProofing {
+	if x != nil {
+		return x.Proofing
+	}
+	return nil
+}
+
+func (x *Enrolment) GetNextText() string {
+	if x != nil {
+		return x.NextText
+	}
+	return ""
+}
+
+func (x *Enrolment) GetProduct() string {
+	if x != nil {
+		return x.Product
+	}
+	return ""
+}
+
+func (x *Enrolment) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *Enrolment) GetGivenConsents() []string {
+	if x != nil {
+		return x.GivenConsents
+	}
+	return nil
+}
+
 func (x *Enrolment) GetRenewsCredentialId() string {
 	if x != nil {
 		return x.RenewsCredentialId
 	}
 	return ""
+}
+
+// Consent is one thing that the person agrees to, or does not.
+type Consent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, such as "obligations": what AcceptAgreement takes.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the agreement says, in the enrolment's language.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Whether the agreement cannot be accepted without it.
+	Required      bool `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Consent) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Consent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Consent) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+// Product is what a voucher pays for, and so what SetParameters accepts.
+type Product struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name in the catalogue, such as qes-2y.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Longest validity in years.
+	LongestYears uint32 `protobuf:"varint,2,opt,name=longest_years,json=longestYears,proto3" json:"longest_years,omitempty"`
+	// Types of the key.
+	Algorithms []KeyAlgorithm `protobuf:"varint,3,rep,packed,name=algorithms,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithms,omitempty"`
+	// Kinds of the person's identifier.
+	IdentifierTypes []IdentifierType `protobuf:"varint,4,rep,packed,name=identifier_types,json=identifierTypes,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_types,omitempty"`
+	// Whether the certificate names an organisation.
+	Organisation  OrganisationRule `protobuf:"varint,5,opt,name=organisation,proto3,enum=ecsigner.v1.OrganisationRule" json:"organisation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Product) Reset() {
+	*x = Product{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Product) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Product) ProtoMessage() {}
+
+func (x *Product) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Product.ProtoReflect.Descriptor instead.
+func (*Product) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Product) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Product) GetLongestYears() uint32 {
+	if x != nil {
+		return x.LongestYears
+	}
+	return 0
+}
+
+func (x *Product) GetAlgorithms() []KeyAlgorithm {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *Product) GetIdentifierTypes() []IdentifierType {
+	if x != nil {
+		return x.IdentifierTypes
+	}
+	return nil
+}
+
+func (x *Product) GetOrganisation() OrganisationRule {
+	if x != nil {
+		return x.Organisation
+	}
+	return OrganisationRule_ORGANISATION_RULE_UNSPECIFIED
 }
 
 // Person holds the attributes that stand in the certificate, and the name in the person's own script.
@@ -566,14 +1014,18 @@ type Person struct {
 	// Country that gave the identifier: ISO 3166-1 alpha-2.
 	Country string `protobuf:"bytes,4,opt,name=country,proto3" json:"country,omitempty"`
 	// Identifier of the type chosen in the parameters.
-	Identifier    string `protobuf:"bytes,5,opt,name=identifier,proto3" json:"identifier,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Identifier string `protobuf:"bytes,5,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	// Registered name of the organisation that the certificate names; empty without one.
+	Organisation string `protobuf:"bytes,6,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	// Its identifier, such as VATPL-5260250274 (ETSI EN 319 412-1 clause 5.1.4); empty without one.
+	OrganisationId string `protobuf:"bytes,7,opt,name=organisation_id,json=organisationId,proto3" json:"organisation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +1037,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +1050,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{1}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Person) GetGivenName() string {
@@ -636,6 +1088,20 @@ func (x *Person) GetIdentifier() string {
 	return ""
 }
 
+func (x *Person) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *Person) GetOrganisationId() string {
+	if x != nil {
+		return x.OrganisationId
+	}
+	return ""
+}
+
 // CertificateParameters says what a certificate is to be like.
 type CertificateParameters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -644,14 +1110,16 @@ type CertificateParameters struct {
 	// Kind of the identifier in the certificate.
 	IdentifierType IdentifierType `protobuf:"varint,2,opt,name=identifier_type,json=identifierType,proto3,enum=ecsigner.v1.IdentifierType" json:"identifier_type,omitempty"`
 	// Type of the key.
-	Algorithm     KeyAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithm,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Algorithm KeyAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=ecsigner.v1.KeyAlgorithm" json:"algorithm,omitempty"`
+	// Whether the certificate names the organisation that the person acts for.
+	ForOrganisation bool `protobuf:"varint,4,opt,name=for_organisation,json=forOrganisation,proto3" json:"for_organisation,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CertificateParameters) Reset() {
 	*x = CertificateParameters{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +1131,7 @@ func (x *CertificateParameters) String() string {
 func (*CertificateParameters) ProtoMessage() {}
 
 func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +1144,7 @@ func (x *CertificateParameters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateParameters.ProtoReflect.Descriptor instead.
 func (*CertificateParameters) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CertificateParameters) GetYears() uint32 {
@@ -700,6 +1168,13 @@ func (x *CertificateParameters) GetAlgorithm() KeyAlgorithm {
 	return KeyAlgorithm_KEY_ALGORITHM_UNSPECIFIED
 }
 
+func (x *CertificateParameters) GetForOrganisation() bool {
+	if x != nil {
+		return x.ForOrganisation
+	}
+	return false
+}
+
 // PersonalData is what a person says about themselves.
 type PersonalData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -716,14 +1191,18 @@ type PersonalData struct {
 	// Date of birth: YYYY-MM-DD.
 	BirthDate string `protobuf:"bytes,6,opt,name=birth_date,json=birthDate,proto3" json:"birth_date,omitempty"`
 	// Mobile phone number: E.164, such as +380501234567.
-	Phone         string `protobuf:"bytes,7,opt,name=phone,proto3" json:"phone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Phone string `protobuf:"bytes,7,opt,name=phone,proto3" json:"phone,omitempty"`
+	// Registered name of the organisation; given exactly when the parameters say for_organisation.
+	Organisation string `protobuf:"bytes,8,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	// Its identifier, such as VATPL-5260250274 or NTRUA-12345678 (ETSI EN 319 412-1 clause 5.1.4).
+	OrganisationId string `protobuf:"bytes,9,opt,name=organisation_id,json=organisationId,proto3" json:"organisation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PersonalData) Reset() {
 	*x = PersonalData{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1214,7 @@ func (x *PersonalData) String() string {
 func (*PersonalData) ProtoMessage() {}
 
 func (x *PersonalData) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1227,7 @@ func (x *PersonalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalData.ProtoReflect.Descriptor instead.
 func (*PersonalData) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PersonalData) GetGivenName() string {
@@ -800,6 +1279,20 @@ func (x *PersonalData) GetPhone() string {
 	return ""
 }
 
+func (x *PersonalData) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *PersonalData) GetOrganisationId() string {
+	if x != nil {
+		return x.OrganisationId
+	}
+	return ""
+}
+
 // SentCode says that a code is on its way.
 type SentCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -810,14 +1303,16 @@ type SentCode struct {
 	// Where the code goes, with most digits hidden.
 	MaskedPhone string `protobuf:"bytes,3,opt,name=masked_phone,json=maskedPhone,proto3" json:"masked_phone,omitempty"`
 	// Texts that carried this code so far: 1 for the first.
-	SentCount     uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
+	SentCount uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
+	// How many digits the code has.
+	Digits        uint32 `protobuf:"varint,5,opt,name=digits,proto3" json:"digits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SentCode) Reset() {
 	*x = SentCode{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1324,7 @@ func (x *SentCode) String() string {
 func (*SentCode) ProtoMessage() {}
 
 func (x *SentCode) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1337,7 @@ func (x *SentCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SentCode.ProtoReflect.Descriptor instead.
 func (*SentCode) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SentCode) GetExpireTime() *timestamppb.Timestamp {
@@ -873,6 +1368,13 @@ func (x *SentCode) GetSentCount() uint32 {
 	return 0
 }
 
+func (x *SentCode) GetDigits() uint32 {
+	if x != nil {
+		return x.Digits
+	}
+	return 0
+}
+
 // CreateEnrolmentRequest asks for CreateEnrolment.
 type CreateEnrolmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -881,14 +1383,18 @@ type CreateEnrolmentRequest struct {
 	// The voucher's code as the person typed it; case, blanks and hyphens do not matter.
 	VoucherCode string `protobuf:"bytes,2,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
 	// Language of texts and of the agreement: ISO 639-1.
-	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	// The person at the portal, in the portal's own terms: a random value that stays with one visitor, such as the id of a
+	// session; never a name, an address or a number. Wrong voucher codes are counted for it. Empty: they are counted for
+	// the client alone.
+	PersonKey     string `protobuf:"bytes,10,opt,name=person_key,json=personKey,proto3" json:"person_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEnrolmentRequest) Reset() {
 	*x = CreateEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1406,7 @@ func (x *CreateEnrolmentRequest) String() string {
 func (*CreateEnrolmentRequest) ProtoMessage() {}
 
 func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1419,7 @@ func (x *CreateEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateEnrolmentRequest) GetRequestId() string {
@@ -937,6 +1443,13 @@ func (x *CreateEnrolmentRequest) GetLanguage() string {
 	return ""
 }
 
+func (x *CreateEnrolmentRequest) GetPersonKey() string {
+	if x != nil {
+		return x.PersonKey
+	}
+	return ""
+}
+
 // CreateEnrolmentResponse answers CreateEnrolment.
 type CreateEnrolmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -948,7 +1461,7 @@ type CreateEnrolmentResponse struct {
 
 func (x *CreateEnrolmentResponse) Reset() {
 	*x = CreateEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1473,7 @@ func (x *CreateEnrolmentResponse) String() string {
 func (*CreateEnrolmentResponse) ProtoMessage() {}
 
 func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1486,7 @@ func (x *CreateEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -994,7 +1507,7 @@ type GetEnrolmentRequest struct {
 
 func (x *GetEnrolmentRequest) Reset() {
 	*x = GetEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1519,7 @@ func (x *GetEnrolmentRequest) String() string {
 func (*GetEnrolmentRequest) ProtoMessage() {}
 
 func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1532,7 @@ func (x *GetEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetEnrolmentRequest) GetEnrolmentId() string {
@@ -1040,7 +1553,7 @@ type GetEnrolmentResponse struct {
 
 func (x *GetEnrolmentResponse) Reset() {
 	*x = GetEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1565,7 @@ func (x *GetEnrolmentResponse) String() string {
 func (*GetEnrolmentResponse) ProtoMessage() {}
 
 func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1578,7 @@ func (x *GetEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1088,7 +1601,7 @@ type ListEnrolmentsRequest struct {
 
 func (x *ListEnrolmentsRequest) Reset() {
 	*x = ListEnrolmentsRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1613,7 @@ func (x *ListEnrolmentsRequest) String() string {
 func (*ListEnrolmentsRequest) ProtoMessage() {}
 
 func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1626,7 @@ func (x *ListEnrolmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListEnrolmentsRequest) GetPageSize() uint32 {
@@ -1143,7 +1656,7 @@ type ListEnrolmentsResponse struct {
 
 func (x *ListEnrolmentsResponse) Reset() {
 	*x = ListEnrolmentsResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1668,7 @@ func (x *ListEnrolmentsResponse) String() string {
 func (*ListEnrolmentsResponse) ProtoMessage() {}
 
 func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1681,7 @@ func (x *ListEnrolmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnrolmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnrolmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListEnrolmentsResponse) GetEnrolments() []*Enrolment {
@@ -1198,7 +1711,7 @@ type WatchEnrolmentRequest struct {
 
 func (x *WatchEnrolmentRequest) Reset() {
 	*x = WatchEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1723,7 @@ func (x *WatchEnrolmentRequest) String() string {
 func (*WatchEnrolmentRequest) ProtoMessage() {}
 
 func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1736,7 @@ func (x *WatchEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchEnrolmentRequest) GetEnrolmentId() string {
@@ -1251,7 +1764,7 @@ type WatchEnrolmentResponse struct {
 
 func (x *WatchEnrolmentResponse) Reset() {
 	*x = WatchEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1776,7 @@ func (x *WatchEnrolmentResponse) String() string {
 func (*WatchEnrolmentResponse) ProtoMessage() {}
 
 func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1789,7 @@ func (x *WatchEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*WatchEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchEnrolmentResponse) GetEnrolment() *Enrolment {
@@ -1301,7 +1814,7 @@ type SetParametersRequest struct {
 
 func (x *SetParametersRequest) Reset() {
 	*x = SetParametersRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1826,7 @@ func (x *SetParametersRequest) String() string {
 func (*SetParametersRequest) ProtoMessage() {}
 
 func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1839,7 @@ func (x *SetParametersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersRequest.ProtoReflect.Descriptor instead.
 func (*SetParametersRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetParametersRequest) GetRequestId() string {
@@ -1361,7 +1874,7 @@ type SetParametersResponse struct {
 
 func (x *SetParametersResponse) Reset() {
 	*x = SetParametersResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1886,7 @@ func (x *SetParametersResponse) String() string {
 func (*SetParametersResponse) ProtoMessage() {}
 
 func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1899,7 @@ func (x *SetParametersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetParametersResponse.ProtoReflect.Descriptor instead.
 func (*SetParametersResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetParametersResponse) GetEnrolment() *Enrolment {
@@ -1411,7 +1924,7 @@ type SetPersonalDataRequest struct {
 
 func (x *SetPersonalDataRequest) Reset() {
 	*x = SetPersonalDataRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1936,7 @@ func (x *SetPersonalDataRequest) String() string {
 func (*SetPersonalDataRequest) ProtoMessage() {}
 
 func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1949,7 @@ func (x *SetPersonalDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataRequest.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetPersonalDataRequest) GetRequestId() string {
@@ -1471,7 +1984,7 @@ type SetPersonalDataResponse struct {
 
 func (x *SetPersonalDataResponse) Reset() {
 	*x = SetPersonalDataResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1996,7 @@ func (x *SetPersonalDataResponse) String() string {
 func (*SetPersonalDataResponse) ProtoMessage() {}
 
 func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +2009,7 @@ func (x *SetPersonalDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonalDataResponse.ProtoReflect.Descriptor instead.
 func (*SetPersonalDataResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetPersonalDataResponse) GetEnrolment() *Enrolment {
@@ -1521,7 +2034,7 @@ type SendPhoneCodeRequest struct {
 
 func (x *SendPhoneCodeRequest) Reset() {
 	*x = SendPhoneCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +2046,7 @@ func (x *SendPhoneCodeRequest) String() string {
 func (*SendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +2059,7 @@ func (x *SendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SendPhoneCodeRequest) GetRequestId() string {
@@ -1583,7 +2096,7 @@ type SendPhoneCodeResponse struct {
 
 func (x *SendPhoneCodeResponse) Reset() {
 	*x = SendPhoneCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +2108,7 @@ func (x *SendPhoneCodeResponse) String() string {
 func (*SendPhoneCodeResponse) ProtoMessage() {}
 
 func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +2121,7 @@ func (x *SendPhoneCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPhoneCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendPhoneCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SendPhoneCodeResponse) GetEnrolment() *Enrolment {
@@ -1640,7 +2153,7 @@ type ConfirmPhoneRequest struct {
 
 func (x *ConfirmPhoneRequest) Reset() {
 	*x = ConfirmPhoneRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2165,7 @@ func (x *ConfirmPhoneRequest) String() string {
 func (*ConfirmPhoneRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2178,7 @@ func (x *ConfirmPhoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmPhoneRequest) GetRequestId() string {
@@ -1700,7 +2213,7 @@ type ConfirmPhoneResponse struct {
 
 func (x *ConfirmPhoneResponse) Reset() {
 	*x = ConfirmPhoneResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +2225,7 @@ func (x *ConfirmPhoneResponse) String() string {
 func (*ConfirmPhoneResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +2238,7 @@ func (x *ConfirmPhoneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConfirmPhoneResponse) GetEnrolment() *Enrolment {
@@ -1742,7 +2255,7 @@ type StartIdentityProofingRequest struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the enrolment.
 	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
-	// Name of the provider: that of its client certificate.
+	// Name of the provider: that of the installation's configuration, or of its client certificate.
 	Provider      string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1750,7 +2263,7 @@ type StartIdentityProofingRequest struct {
 
 func (x *StartIdentityProofingRequest) Reset() {
 	*x = StartIdentityProofingRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2275,7 @@ func (x *StartIdentityProofingRequest) String() string {
 func (*StartIdentityProofingRequest) ProtoMessage() {}
 
 func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2288,7 @@ func (x *StartIdentityProofingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingRequest.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StartIdentityProofingRequest) GetRequestId() string {
@@ -1810,7 +2323,7 @@ type StartIdentityProofingResponse struct {
 
 func (x *StartIdentityProofingResponse) Reset() {
 	*x = StartIdentityProofingResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +2335,7 @@ func (x *StartIdentityProofingResponse) String() string {
 func (*StartIdentityProofingResponse) ProtoMessage() {}
 
 func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2348,7 @@ func (x *StartIdentityProofingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartIdentityProofingResponse.ProtoReflect.Descriptor instead.
 func (*StartIdentityProofingResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{22}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StartIdentityProofingResponse) GetEnrolment() *Enrolment {
@@ -1870,7 +2383,7 @@ type ReportIdentityResultRequest struct {
 
 func (x *ReportIdentityResultRequest) Reset() {
 	*x = ReportIdentityResultRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2395,7 @@ func (x *ReportIdentityResultRequest) String() string {
 func (*ReportIdentityResultRequest) ProtoMessage() {}
 
 func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[23]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2408,7 @@ func (x *ReportIdentityResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{23}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReportIdentityResultRequest) GetRequestId() string {
@@ -1965,7 +2478,7 @@ type ReportIdentityResultResponse struct {
 
 func (x *ReportIdentityResultResponse) Reset() {
 	*x = ReportIdentityResultResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2490,7 @@ func (x *ReportIdentityResultResponse) String() string {
 func (*ReportIdentityResultResponse) ProtoMessage() {}
 
 func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[24]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2503,7 @@ func (x *ReportIdentityResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportIdentityResultResponse.ProtoReflect.Descriptor instead.
 func (*ReportIdentityResultResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{24}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
@@ -1998,6 +2511,116 @@ func (x *ReportIdentityResultResponse) GetState() EnrolmentState {
 		return x.State
 	}
 	return EnrolmentState_ENROLMENT_STATE_UNSPECIFIED
+}
+
+// AcceptProvenDataRequest asks for AcceptProvenData.
+type AcceptProvenDataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the enrolment.
+	EnrolmentId string `protobuf:"bytes,2,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	// report_sha256 of the proofing whose data the person was shown.
+	ReportSha256  []byte `protobuf:"bytes,3,opt,name=report_sha256,json=reportSha256,proto3" json:"report_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptProvenDataRequest) Reset() {
+	*x = AcceptProvenDataRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptProvenDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptProvenDataRequest) ProtoMessage() {}
+
+func (x *AcceptProvenDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptProvenDataRequest.ProtoReflect.Descriptor instead.
+func (*AcceptProvenDataRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AcceptProvenDataRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AcceptProvenDataRequest) GetEnrolmentId() string {
+	if x != nil {
+		return x.EnrolmentId
+	}
+	return ""
+}
+
+func (x *AcceptProvenDataRequest) GetReportSha256() []byte {
+	if x != nil {
+		return x.ReportSha256
+	}
+	return nil
+}
+
+// AcceptProvenDataResponse answers AcceptProvenData.
+type AcceptProvenDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The enrolment as it is now.
+	Enrolment     *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptProvenDataResponse) Reset() {
+	*x = AcceptProvenDataResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptProvenDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptProvenDataResponse) ProtoMessage() {}
+
+func (x *AcceptProvenDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptProvenDataResponse.ProtoReflect.Descriptor instead.
+func (*AcceptProvenDataResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *AcceptProvenDataResponse) GetEnrolment() *Enrolment {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
 }
 
 // DownloadAgreementRequest asks for DownloadAgreement.
@@ -2011,7 +2634,7 @@ type DownloadAgreementRequest struct {
 
 func (x *DownloadAgreementRequest) Reset() {
 	*x = DownloadAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2646,7 @@ func (x *DownloadAgreementRequest) String() string {
 func (*DownloadAgreementRequest) ProtoMessage() {}
 
 func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[25]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2659,7 @@ func (x *DownloadAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{25}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DownloadAgreementRequest) GetEnrolmentId() string {
@@ -2062,7 +2685,7 @@ type DownloadAgreementResponse struct {
 
 func (x *DownloadAgreementResponse) Reset() {
 	*x = DownloadAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2697,7 @@ func (x *DownloadAgreementResponse) String() string {
 func (*DownloadAgreementResponse) ProtoMessage() {}
 
 func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[26]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2710,7 @@ func (x *DownloadAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DownloadAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{26}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DownloadAgreementResponse) GetPart() isDownloadAgreementResponse_Part {
@@ -2148,7 +2771,7 @@ type AgreementHeader struct {
 
 func (x *AgreementHeader) Reset() {
 	*x = AgreementHeader{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2783,7 @@ func (x *AgreementHeader) String() string {
 func (*AgreementHeader) ProtoMessage() {}
 
 func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[27]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2796,7 @@ func (x *AgreementHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementHeader.ProtoReflect.Descriptor instead.
 func (*AgreementHeader) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{27}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AgreementHeader) GetSha256() []byte {
@@ -2212,7 +2835,7 @@ type SendAgreementCodeRequest struct {
 
 func (x *SendAgreementCodeRequest) Reset() {
 	*x = SendAgreementCodeRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2847,7 @@ func (x *SendAgreementCodeRequest) String() string {
 func (*SendAgreementCodeRequest) ProtoMessage() {}
 
 func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[28]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2860,7 @@ func (x *SendAgreementCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{28}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SendAgreementCodeRequest) GetRequestId() string {
@@ -2274,7 +2897,7 @@ type SendAgreementCodeResponse struct {
 
 func (x *SendAgreementCodeResponse) Reset() {
 	*x = SendAgreementCodeResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2909,7 @@ func (x *SendAgreementCodeResponse) String() string {
 func (*SendAgreementCodeResponse) ProtoMessage() {}
 
 func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[29]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2922,7 @@ func (x *SendAgreementCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendAgreementCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendAgreementCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{29}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SendAgreementCodeResponse) GetEnrolment() *Enrolment {
@@ -2326,14 +2949,19 @@ type AcceptAgreementRequest struct {
 	// SHA-256 of the agreement that the person was shown.
 	AgreementSha256 []byte `protobuf:"bytes,3,opt,name=agreement_sha256,json=agreementSha256,proto3" json:"agreement_sha256,omitempty"`
 	// The code as the person typed it: digits only. Each code sent is a try.
-	Code          string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	Code string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	// Names of the consents that the person gave, each on its own. The required ones of the enrolment's consents must be
+	// among them.
+	Consents []string `protobuf:"bytes,10,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Where the person is, as far as the portal knows it; becomes part of the evidence.
+	Context       *AcceptanceContext `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AcceptAgreementRequest) Reset() {
 	*x = AcceptAgreementRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2973,7 @@ func (x *AcceptAgreementRequest) String() string {
 func (*AcceptAgreementRequest) ProtoMessage() {}
 
 func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[30]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2986,7 @@ func (x *AcceptAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementRequest.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{30}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AcceptAgreementRequest) GetRequestId() string {
@@ -2389,6 +3017,85 @@ func (x *AcceptAgreementRequest) GetCode() string {
 	return ""
 }
 
+func (x *AcceptAgreementRequest) GetConsents() []string {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *AcceptAgreementRequest) GetContext() *AcceptanceContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// AcceptanceContext is what a portal knows of the device on which the person accepts. It is kept with the evidence of the
+// acceptance and nowhere else.
+type AcceptanceContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Address of the person's device: IPv4 or IPv6.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// What the browser says of itself.
+	UserAgent string `protobuf:"bytes,2,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// The portal's own name of the session.
+	Session       string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptanceContext) Reset() {
+	*x = AcceptanceContext{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptanceContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptanceContext) ProtoMessage() {}
+
+func (x *AcceptanceContext) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptanceContext.ProtoReflect.Descriptor instead.
+func (*AcceptanceContext) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AcceptanceContext) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AcceptanceContext) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *AcceptanceContext) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
 // AcceptAgreementResponse answers AcceptAgreement.
 type AcceptAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2400,7 +3107,7 @@ type AcceptAgreementResponse struct {
 
 func (x *AcceptAgreementResponse) Reset() {
 	*x = AcceptAgreementResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +3119,7 @@ func (x *AcceptAgreementResponse) String() string {
 func (*AcceptAgreementResponse) ProtoMessage() {}
 
 func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[31]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +3132,7 @@ func (x *AcceptAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptAgreementResponse.ProtoReflect.Descriptor instead.
 func (*AcceptAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{31}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AcceptAgreementResponse) GetEnrolment() *Enrolment {
@@ -2448,7 +3155,7 @@ type CancelEnrolmentRequest struct {
 
 func (x *CancelEnrolmentRequest) Reset() {
 	*x = CancelEnrolmentRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +3167,7 @@ func (x *CancelEnrolmentRequest) String() string {
 func (*CancelEnrolmentRequest) ProtoMessage() {}
 
 func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[32]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +3180,7 @@ func (x *CancelEnrolmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentRequest.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{32}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CancelEnrolmentRequest) GetRequestId() string {
@@ -2501,7 +3208,7 @@ type CancelEnrolmentResponse struct {
 
 func (x *CancelEnrolmentResponse) Reset() {
 	*x = CancelEnrolmentResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +3220,7 @@ func (x *CancelEnrolmentResponse) String() string {
 func (*CancelEnrolmentResponse) ProtoMessage() {}
 
 func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[33]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,12 +3233,205 @@ func (x *CancelEnrolmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelEnrolmentResponse.ProtoReflect.Descriptor instead.
 func (*CancelEnrolmentResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{33}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CancelEnrolmentResponse) GetEnrolment() *Enrolment {
 	if x != nil {
 		return x.Enrolment
+	}
+	return nil
+}
+
+// ListProductsRequest asks for ListProducts.
+type ListProductsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProductsRequest) Reset() {
+	*x = ListProductsRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProductsRequest) ProtoMessage() {}
+
+func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
+func (*ListProductsRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{40}
+}
+
+// ListProductsResponse answers ListProducts.
+type ListProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All products that vouchers can be made for.
+	Products      []*Product `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProductsResponse) Reset() {
+	*x = ListProductsResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProductsResponse) ProtoMessage() {}
+
+func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
+func (*ListProductsResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListProductsResponse) GetProducts() []*Product {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+// GetEnrolmentEvidenceRequest asks for GetEnrolmentEvidence.
+type GetEnrolmentEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the enrolment.
+	EnrolmentId   string `protobuf:"bytes,1,opt,name=enrolment_id,json=enrolmentId,proto3" json:"enrolment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnrolmentEvidenceRequest) Reset() {
+	*x = GetEnrolmentEvidenceRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnrolmentEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnrolmentEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEnrolmentEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnrolmentEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEnrolmentEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *GetEnrolmentEvidenceRequest) GetEnrolmentId() string {
+	if x != nil {
+		return x.EnrolmentId
+	}
+	return ""
+}
+
+// GetEnrolmentEvidenceResponse answers GetEnrolmentEvidence.
+type GetEnrolmentEvidenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The evidence record: JSON of the format "ecsigner acceptance v1", byte for byte as it was sealed.
+	Evidence []byte `protobuf:"bytes,1,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Its SHA-256, which the operation log holds in the entry consents.given of this enrolment.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The agreement that was accepted, with the service's seal once it is sealed: PDF.
+	Agreement     []byte `protobuf:"bytes,3,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnrolmentEvidenceResponse) Reset() {
+	*x = GetEnrolmentEvidenceResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnrolmentEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnrolmentEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEnrolmentEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnrolmentEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEnrolmentEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetEvidence() []byte {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *GetEnrolmentEvidenceResponse) GetAgreement() []byte {
+	if x != nil {
+		return x.Agreement
 	}
 	return nil
 }
@@ -2553,7 +3453,7 @@ type CreateRenewalRequest struct {
 
 func (x *CreateRenewalRequest) Reset() {
 	*x = CreateRenewalRequest{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +3465,7 @@ func (x *CreateRenewalRequest) String() string {
 func (*CreateRenewalRequest) ProtoMessage() {}
 
 func (x *CreateRenewalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[34]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +3478,7 @@ func (x *CreateRenewalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{34}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateRenewalRequest) GetRequestId() string {
@@ -2620,7 +3520,7 @@ type CreateRenewalResponse struct {
 
 func (x *CreateRenewalResponse) Reset() {
 	*x = CreateRenewalResponse{}
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +3532,7 @@ func (x *CreateRenewalResponse) String() string {
 func (*CreateRenewalResponse) ProtoMessage() {}
 
 func (x *CreateRenewalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[35]
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +3545,7 @@ func (x *CreateRenewalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{35}
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateRenewalResponse) GetEnrolment() *Enrolment {
@@ -2659,7 +3559,19 @@ var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\n" +
-	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x06\n" +
+	"\x1becsigner/v1/enrolment.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x03\n" +
+	"\x10IdentityProofing\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x123\n" +
+	"\x06reason\x18\x04 \x01(\x0e2\x1b.ecsigner.v1.ProofingReasonR\x06reason\x12\x16\n" +
+	"\x06fields\x18\x05 \x03(\tR\x06fields\x12+\n" +
+	"\x06proven\x18\x06 \x01(\v2\x13.ecsigner.v1.PersonR\x06proven\x12D\n" +
+	"\x0fidentifier_type\x18\a \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0eidentifierType\x12\x1d\n" +
+	"\n" +
+	"birth_date\x18\b \x01(\tR\tbirthDate\x12#\n" +
+	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xed\a\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -2683,8 +3595,25 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\vupdate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12;\n" +
 	"\vexpire_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\x120\n" +
-	"\x14renews_credential_id\x18\x19 \x01(\tR\x12renewsCredentialId\"\x9a\x01\n" +
+	"expireTime\x129\n" +
+	"\bproofing\x18\x11 \x01(\v2\x1d.ecsigner.v1.IdentityProofingR\bproofing\x12\x1b\n" +
+	"\tnext_text\x18\x14 \x01(\tR\bnextText\x12\x18\n" +
+	"\aproduct\x18\x15 \x01(\tR\aproduct\x120\n" +
+	"\bconsents\x18\x16 \x03(\v2\x14.ecsigner.v1.ConsentR\bconsents\x12%\n" +
+	"\x0egiven_consents\x18\x17 \x03(\tR\rgivenConsents\x120\n" +
+	"\x14renews_credential_id\x18\x19 \x01(\tR\x12renewsCredentialId\"M\n" +
+	"\aConsent\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
+	"\brequired\x18\x03 \x01(\bR\brequired\"\x88\x02\n" +
+	"\aProduct\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rlongest_years\x18\x02 \x01(\rR\flongestYears\x129\n" +
+	"\n" +
+	"algorithms\x18\x03 \x03(\x0e2\x19.ecsigner.v1.KeyAlgorithmR\n" +
+	"algorithms\x12F\n" +
+	"\x10identifier_types\x18\x04 \x03(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0fidentifierTypes\x12A\n" +
+	"\forganisation\x18\x05 \x01(\x0e2\x1d.ecsigner.v1.OrganisationRuleR\forganisation\"\xe7\x01\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tR\tgivenName\x12\x18\n" +
@@ -2694,13 +3623,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1e\n" +
 	"\n" +
 	"identifier\x18\x05 \x01(\tR\n" +
-	"identifier\"\xcf\x01\n" +
+	"identifier\x12\"\n" +
+	"\forganisation\x18\x06 \x01(\tR\forganisation\x12'\n" +
+	"\x0forganisation_id\x18\a \x01(\tR\x0eorganisationId\"\xfa\x01\n" +
 	"\x15CertificateParameters\x12\x1f\n" +
 	"\x05years\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x05(\x01R\x05years\x12P\n" +
 	"\x0fidentifier_type\x18\x02 \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x0eidentifierType\x12C\n" +
 	"\talgorithm\x18\x03 \x01(\x0e2\x19.ecsigner.v1.KeyAlgorithmB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\talgorithm\"\x93\x03\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\talgorithm\x12)\n" +
+	"\x10for_organisation\x18\x04 \x01(\bR\x0fforOrganisation\"\xa7\x04\n" +
 	"\fPersonalData\x126\n" +
 	"\n" +
 	"given_name\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18@2\f^[^\\p{Cc}]+$R\tgivenName\x121\n" +
@@ -2714,19 +3646,25 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"identifier\x12B\n" +
 	"\n" +
 	"birth_date\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tbirthDate\x121\n" +
-	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\"\xa1\x01\n" +
+	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\x12:\n" +
+	"\forganisation\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\x96\x012\f^[^\\p{Cc}]*$R\forganisation\x12V\n" +
+	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xb9\x01\n" +
 	"\bSentCode\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12!\n" +
 	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\x12\x1d\n" +
 	"\n" +
-	"sent_count\x18\x04 \x01(\rR\tsentCount\"\xb1\x01\n" +
+	"sent_count\x18\x04 \x01(\rR\tsentCount\x12\x16\n" +
+	"\x06digits\x18\x05 \x01(\rR\x06digits\"\xf4\x01\n" +
 	"\x16CreateEnrolmentRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12?\n" +
 	"\fvoucher_code\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9 -]{1,64}$R\vvoucherCode\x12-\n" +
-	"\blanguage\x18\x03 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\"O\n" +
+	"\blanguage\x18\x03 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
+	"\n" +
+	"person_key\x18\n" +
+	" \x01(\tB\"\xbaH\x1fr\x1d2\x1b^[A-Za-z0-9._:/=+-]{0,128}$R\tpersonKey\"O\n" +
 	"\x17CreateEnrolmentResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"U\n" +
 	"\x13GetEnrolmentRequest\x12>\n" +
@@ -2800,7 +3738,14 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\rcomplete_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\fcompleteTime:\xb3\x01\xbaH\xaf\x01\x1a\xac\x01\n" +
 	"\x19proven_data_when_positive\x12Dproven_data and identifier_type are required with a positive outcome\x1aIthis.outcome != 1 || (has(this.proven_data) && this.identifier_type != 0)\"Q\n" +
 	"\x1cReportIdentityResultResponse\x121\n" +
-	"\x05state\x18\x01 \x01(\x0e2\x1b.ecsigner.v1.EnrolmentStateR\x05state\"Z\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1b.ecsigner.v1.EnrolmentStateR\x05state\"\xb0\x01\n" +
+	"\x17AcceptProvenDataRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
+	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x12,\n" +
+	"\rreport_sha256\x18\x03 \x01(\fB\a\xbaH\x04z\x02h R\freportSha256\"P\n" +
+	"\x18AcceptProvenDataResponse\x124\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"Z\n" +
 	"\x18DownloadAgreementRequest\x12>\n" +
 	"\fenrolment_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"s\n" +
 	"\x19DownloadAgreementResponse\x126\n" +
@@ -2820,13 +3765,23 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	" \x01(\bR\anewCode\"\x85\x01\n" +
 	"\x19SendAgreementCodeResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\x122\n" +
-	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xe1\x01\n" +
+	"\tsent_code\x18\x02 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xd6\x02\n" +
 	"\x16AcceptAgreementRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\x122\n" +
 	"\x10agreement_sha256\x18\x03 \x01(\fB\a\xbaH\x04z\x02h R\x0fagreementSha256\x12*\n" +
-	"\x04code\x18\x04 \x01(\tB\x16\xbaH\x10r\x0e2\f^[0-9]{6,9}$\x80\x01\x01R\x04code\"O\n" +
+	"\x04code\x18\x04 \x01(\tB\x16\xbaH\x10r\x0e2\f^[0-9]{6,9}$\x80\x01\x01R\x04code\x129\n" +
+	"\bconsents\x18\n" +
+	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\x18\x01\"\x11r\x0f2\r^[a-z]{1,32}$R\bconsents\x128\n" +
+	"\acontext\x18\v \x01(\v2\x1e.ecsigner.v1.AcceptanceContextR\acontext\"\x82\x02\n" +
+	"\x11AcceptanceContext\x12u\n" +
+	"\aaddress\x18\x01 \x01(\tB[\xbaHU\xba\x01R\n" +
+	"\n" +
+	"address_ip\x12)must be an IPv4 or IPv6 address, or empty\x1a\x19this == '' || this.isIp()\x80\x01\x01R\aaddress\x128\n" +
+	"\n" +
+	"user_agent\x18\x02 \x01(\tB\x19\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$\x80\x01\x01R\tuserAgent\x12<\n" +
+	"\asession\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^[A-Za-z0-9._:/=+-]{0,128}$R\asession\"O\n" +
 	"\x17AcceptAgreementResponse\x124\n" +
 	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x81\x01\n" +
 	"\x16CancelEnrolmentRequest\x12'\n" +
@@ -2834,7 +3789,16 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\fenrolment_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"O\n" +
 	"\x17CancelEnrolmentResponse\x124\n" +
-	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x8e\x02\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment\"\x15\n" +
+	"\x13ListProductsRequest\"H\n" +
+	"\x14ListProductsResponse\x120\n" +
+	"\bproducts\x18\x01 \x03(\v2\x14.ecsigner.v1.ProductR\bproducts\"]\n" +
+	"\x1bGetEnrolmentEvidenceRequest\x12>\n" +
+	"\fenrolment_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\venrolmentId\"z\n" +
+	"\x1cGetEnrolmentEvidenceResponse\x12\x1f\n" +
+	"\bevidence\x18\x01 \x01(\fB\x03\x80\x01\x01R\bevidence\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12!\n" +
+	"\tagreement\x18\x03 \x01(\fB\x03\x80\x01\x01R\tagreement\"\x8e\x02\n" +
 	"\x14CreateRenewalRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -2871,11 +3835,13 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"!ENROLMENT_ACTION_ACCEPT_AGREEMENT\x10\x06\x12%\n" +
 	"!ENROLMENT_ACTION_AWAIT_CREDENTIAL\x10\a\x12'\n" +
 	"#ENROLMENT_ACTION_REVIEW_PROVEN_DATA\x10\b\x12*\n" +
-	"&ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT\x10\t*c\n" +
+	"&ENROLMENT_ACTION_AWAIT_DEFERRED_RESULT\x10\t*\x95\x01\n" +
 	"\x0eIdentifierType\x12\x1f\n" +
 	"\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
-	"\x13IDENTIFIER_TYPE_TIN\x10\x02*u\n" +
+	"\x13IDENTIFIER_TYPE_TIN\x10\x02\x12\x17\n" +
+	"\x13IDENTIFIER_TYPE_PAS\x10\x03\x12\x17\n" +
+	"\x13IDENTIFIER_TYPE_IDC\x10\x04*u\n" +
 	"\fKeyAlgorithm\x12\x1d\n" +
 	"\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01\x12!\n" +
@@ -2884,22 +3850,39 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_NEGATIVE\x10\x02\x12\x1d\n" +
-	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x032\x90\f\n" +
+	"\x19IDENTITY_OUTCOME_DEFERRED\x10\x03*\xac\x02\n" +
+	"\x0eProofingReason\x12\x1f\n" +
+	"\x1bPROOFING_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bPROOFING_REASON_DATA_DIFFER\x10\x01\x12!\n" +
+	"\x1dPROOFING_REASON_PHONE_DIFFERS\x10\x02\x12%\n" +
+	"!PROOFING_REASON_ATTRIBUTE_MISSING\x10\x03\x12%\n" +
+	"!PROOFING_REASON_ATTRIBUTE_REFUSED\x10\x04\x12'\n" +
+	"#PROOFING_REASON_BIRTH_DATE_CONFLICT\x10\x05\x12\x1b\n" +
+	"\x17PROOFING_REASON_TOO_OLD\x10\x06\x12!\n" +
+	"\x1dPROOFING_REASON_SESSION_ENDED\x10\a*\x91\x01\n" +
+	"\x10OrganisationRule\x12!\n" +
+	"\x1dORGANISATION_RULE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ORGANISATION_RULE_NONE\x10\x01\x12\x1e\n" +
+	"\x1aORGANISATION_RULE_OPTIONAL\x10\x02\x12\x1e\n" +
+	"\x1aORGANISATION_RULE_REQUIRED\x10\x032\xd0\x0e\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
 	"\x0eListEnrolments\x12\".ecsigner.v1.ListEnrolmentsRequest\x1a#.ecsigner.v1.ListEnrolmentsResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12e\n" +
-	"\x0eWatchEnrolment\x12\".ecsigner.v1.WatchEnrolmentRequest\x1a#.ecsigner.v1.WatchEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12]\n" +
+	"\x0eWatchEnrolment\x12\".ecsigner.v1.WatchEnrolmentRequest\x1a#.ecsigner.v1.WatchEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12^\n" +
+	"\fListProducts\x12 .ecsigner.v1.ListProductsRequest\x1a!.ecsigner.v1.ListProductsResponse\"\t\xca\xf3\x18\x02\x01\x05\x90\x02\x01\x12]\n" +
 	"\rSetParameters\x12!.ecsigner.v1.SetParametersRequest\x1a\".ecsigner.v1.SetParametersResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fSetPersonalData\x12#.ecsigner.v1.SetPersonalDataRequest\x1a$.ecsigner.v1.SetPersonalDataResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\rSendPhoneCode\x12!.ecsigner.v1.SendPhoneCodeRequest\x1a\".ecsigner.v1.SendPhoneCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12Z\n" +
 	"\fConfirmPhone\x12 .ecsigner.v1.ConfirmPhoneRequest\x1a!.ecsigner.v1.ConfirmPhoneResponse\"\x05\xca\xf3\x18\x01\x01\x12u\n" +
 	"\x15StartIdentityProofing\x12).ecsigner.v1.StartIdentityProofingRequest\x1a*.ecsigner.v1.StartIdentityProofingResponse\"\x05\xca\xf3\x18\x01\x01\x12r\n" +
-	"\x14ReportIdentityResult\x12(.ecsigner.v1.ReportIdentityResultRequest\x1a).ecsigner.v1.ReportIdentityResultResponse\"\x05\xca\xf3\x18\x01\x03\x12n\n" +
-	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x010\x01\x12i\n" +
+	"\x14ReportIdentityResult\x12(.ecsigner.v1.ReportIdentityResultRequest\x1a).ecsigner.v1.ReportIdentityResultResponse\"\x05\xca\xf3\x18\x01\x03\x12f\n" +
+	"\x10AcceptProvenData\x12$.ecsigner.v1.AcceptProvenDataRequest\x1a%.ecsigner.v1.AcceptProvenDataResponse\"\x05\xca\xf3\x18\x01\x01\x12n\n" +
+	"\x11DownloadAgreement\x12%.ecsigner.v1.DownloadAgreementRequest\x1a&.ecsigner.v1.DownloadAgreementResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x020\x01\x12i\n" +
 	"\x11SendAgreementCode\x12%.ecsigner.v1.SendAgreementCodeRequest\x1a&.ecsigner.v1.SendAgreementCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fAcceptAgreement\x12#.ecsigner.v1.AcceptAgreementRequest\x1a$.ecsigner.v1.AcceptAgreementResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
-	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
+	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12v\n" +
+	"\x14GetEnrolmentEvidence\x12(.ecsigner.v1.GetEnrolmentEvidenceRequest\x1a).ecsigner.v1.GetEnrolmentEvidenceResponse\"\t\xca\xf3\x18\x02\x01\x06\x90\x02\x01\x12]\n" +
 	"\rCreateRenewal\x12!.ecsigner.v1.CreateRenewalRequest\x1a\".ecsigner.v1.CreateRenewalResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
@@ -2914,123 +3897,153 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_enrolment_proto_rawDescData
 }
 
-var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
 	(IdentifierType)(0),                   // 2: ecsigner.v1.IdentifierType
 	(KeyAlgorithm)(0),                     // 3: ecsigner.v1.KeyAlgorithm
 	(IdentityOutcome)(0),                  // 4: ecsigner.v1.IdentityOutcome
-	(*Enrolment)(nil),                     // 5: ecsigner.v1.Enrolment
-	(*Person)(nil),                        // 6: ecsigner.v1.Person
-	(*CertificateParameters)(nil),         // 7: ecsigner.v1.CertificateParameters
-	(*PersonalData)(nil),                  // 8: ecsigner.v1.PersonalData
-	(*SentCode)(nil),                      // 9: ecsigner.v1.SentCode
-	(*CreateEnrolmentRequest)(nil),        // 10: ecsigner.v1.CreateEnrolmentRequest
-	(*CreateEnrolmentResponse)(nil),       // 11: ecsigner.v1.CreateEnrolmentResponse
-	(*GetEnrolmentRequest)(nil),           // 12: ecsigner.v1.GetEnrolmentRequest
-	(*GetEnrolmentResponse)(nil),          // 13: ecsigner.v1.GetEnrolmentResponse
-	(*ListEnrolmentsRequest)(nil),         // 14: ecsigner.v1.ListEnrolmentsRequest
-	(*ListEnrolmentsResponse)(nil),        // 15: ecsigner.v1.ListEnrolmentsResponse
-	(*WatchEnrolmentRequest)(nil),         // 16: ecsigner.v1.WatchEnrolmentRequest
-	(*WatchEnrolmentResponse)(nil),        // 17: ecsigner.v1.WatchEnrolmentResponse
-	(*SetParametersRequest)(nil),          // 18: ecsigner.v1.SetParametersRequest
-	(*SetParametersResponse)(nil),         // 19: ecsigner.v1.SetParametersResponse
-	(*SetPersonalDataRequest)(nil),        // 20: ecsigner.v1.SetPersonalDataRequest
-	(*SetPersonalDataResponse)(nil),       // 21: ecsigner.v1.SetPersonalDataResponse
-	(*SendPhoneCodeRequest)(nil),          // 22: ecsigner.v1.SendPhoneCodeRequest
-	(*SendPhoneCodeResponse)(nil),         // 23: ecsigner.v1.SendPhoneCodeResponse
-	(*ConfirmPhoneRequest)(nil),           // 24: ecsigner.v1.ConfirmPhoneRequest
-	(*ConfirmPhoneResponse)(nil),          // 25: ecsigner.v1.ConfirmPhoneResponse
-	(*StartIdentityProofingRequest)(nil),  // 26: ecsigner.v1.StartIdentityProofingRequest
-	(*StartIdentityProofingResponse)(nil), // 27: ecsigner.v1.StartIdentityProofingResponse
-	(*ReportIdentityResultRequest)(nil),   // 28: ecsigner.v1.ReportIdentityResultRequest
-	(*ReportIdentityResultResponse)(nil),  // 29: ecsigner.v1.ReportIdentityResultResponse
-	(*DownloadAgreementRequest)(nil),      // 30: ecsigner.v1.DownloadAgreementRequest
-	(*DownloadAgreementResponse)(nil),     // 31: ecsigner.v1.DownloadAgreementResponse
-	(*AgreementHeader)(nil),               // 32: ecsigner.v1.AgreementHeader
-	(*SendAgreementCodeRequest)(nil),      // 33: ecsigner.v1.SendAgreementCodeRequest
-	(*SendAgreementCodeResponse)(nil),     // 34: ecsigner.v1.SendAgreementCodeResponse
-	(*AcceptAgreementRequest)(nil),        // 35: ecsigner.v1.AcceptAgreementRequest
-	(*AcceptAgreementResponse)(nil),       // 36: ecsigner.v1.AcceptAgreementResponse
-	(*CancelEnrolmentRequest)(nil),        // 37: ecsigner.v1.CancelEnrolmentRequest
-	(*CancelEnrolmentResponse)(nil),       // 38: ecsigner.v1.CancelEnrolmentResponse
-	(*CreateRenewalRequest)(nil),          // 39: ecsigner.v1.CreateRenewalRequest
-	(*CreateRenewalResponse)(nil),         // 40: ecsigner.v1.CreateRenewalResponse
-	(*timestamppb.Timestamp)(nil),         // 41: google.protobuf.Timestamp
+	(ProofingReason)(0),                   // 5: ecsigner.v1.ProofingReason
+	(OrganisationRule)(0),                 // 6: ecsigner.v1.OrganisationRule
+	(*IdentityProofing)(nil),              // 7: ecsigner.v1.IdentityProofing
+	(*Enrolment)(nil),                     // 8: ecsigner.v1.Enrolment
+	(*Consent)(nil),                       // 9: ecsigner.v1.Consent
+	(*Product)(nil),                       // 10: ecsigner.v1.Product
+	(*Person)(nil),                        // 11: ecsigner.v1.Person
+	(*CertificateParameters)(nil),         // 12: ecsigner.v1.CertificateParameters
+	(*PersonalData)(nil),                  // 13: ecsigner.v1.PersonalData
+	(*SentCode)(nil),                      // 14: ecsigner.v1.SentCode
+	(*CreateEnrolmentRequest)(nil),        // 15: ecsigner.v1.CreateEnrolmentRequest
+	(*CreateEnrolmentResponse)(nil),       // 16: ecsigner.v1.CreateEnrolmentResponse
+	(*GetEnrolmentRequest)(nil),           // 17: ecsigner.v1.GetEnrolmentRequest
+	(*GetEnrolmentResponse)(nil),          // 18: ecsigner.v1.GetEnrolmentResponse
+	(*ListEnrolmentsRequest)(nil),         // 19: ecsigner.v1.ListEnrolmentsRequest
+	(*ListEnrolmentsResponse)(nil),        // 20: ecsigner.v1.ListEnrolmentsResponse
+	(*WatchEnrolmentRequest)(nil),         // 21: ecsigner.v1.WatchEnrolmentRequest
+	(*WatchEnrolmentResponse)(nil),        // 22: ecsigner.v1.WatchEnrolmentResponse
+	(*SetParametersRequest)(nil),          // 23: ecsigner.v1.SetParametersRequest
+	(*SetParametersResponse)(nil),         // 24: ecsigner.v1.SetParametersResponse
+	(*SetPersonalDataRequest)(nil),        // 25: ecsigner.v1.SetPersonalDataRequest
+	(*SetPersonalDataResponse)(nil),       // 26: ecsigner.v1.SetPersonalDataResponse
+	(*SendPhoneCodeRequest)(nil),          // 27: ecsigner.v1.SendPhoneCodeRequest
+	(*SendPhoneCodeResponse)(nil),         // 28: ecsigner.v1.SendPhoneCodeResponse
+	(*ConfirmPhoneRequest)(nil),           // 29: ecsigner.v1.ConfirmPhoneRequest
+	(*ConfirmPhoneResponse)(nil),          // 30: ecsigner.v1.ConfirmPhoneResponse
+	(*StartIdentityProofingRequest)(nil),  // 31: ecsigner.v1.StartIdentityProofingRequest
+	(*StartIdentityProofingResponse)(nil), // 32: ecsigner.v1.StartIdentityProofingResponse
+	(*ReportIdentityResultRequest)(nil),   // 33: ecsigner.v1.ReportIdentityResultRequest
+	(*ReportIdentityResultResponse)(nil),  // 34: ecsigner.v1.ReportIdentityResultResponse
+	(*AcceptProvenDataRequest)(nil),       // 35: ecsigner.v1.AcceptProvenDataRequest
+	(*AcceptProvenDataResponse)(nil),      // 36: ecsigner.v1.AcceptProvenDataResponse
+	(*DownloadAgreementRequest)(nil),      // 37: ecsigner.v1.DownloadAgreementRequest
+	(*DownloadAgreementResponse)(nil),     // 38: ecsigner.v1.DownloadAgreementResponse
+	(*AgreementHeader)(nil),               // 39: ecsigner.v1.AgreementHeader
+	(*SendAgreementCodeRequest)(nil),      // 40: ecsigner.v1.SendAgreementCodeRequest
+	(*SendAgreementCodeResponse)(nil),     // 41: ecsigner.v1.SendAgreementCodeResponse
+	(*AcceptAgreementRequest)(nil),        // 42: ecsigner.v1.AcceptAgreementRequest
+	(*AcceptanceContext)(nil),             // 43: ecsigner.v1.AcceptanceContext
+	(*AcceptAgreementResponse)(nil),       // 44: ecsigner.v1.AcceptAgreementResponse
+	(*CancelEnrolmentRequest)(nil),        // 45: ecsigner.v1.CancelEnrolmentRequest
+	(*CancelEnrolmentResponse)(nil),       // 46: ecsigner.v1.CancelEnrolmentResponse
+	(*ListProductsRequest)(nil),           // 47: ecsigner.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),          // 48: ecsigner.v1.ListProductsResponse
+	(*GetEnrolmentEvidenceRequest)(nil),   // 49: ecsigner.v1.GetEnrolmentEvidenceRequest
+	(*GetEnrolmentEvidenceResponse)(nil),  // 50: ecsigner.v1.GetEnrolmentEvidenceResponse
+	(*CreateRenewalRequest)(nil),          // 51: ecsigner.v1.CreateRenewalRequest
+	(*CreateRenewalResponse)(nil),         // 52: ecsigner.v1.CreateRenewalResponse
+	(*timestamppb.Timestamp)(nil),         // 53: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
-	0,  // 0: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
-	1,  // 1: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
-	7,  // 2: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
-	6,  // 3: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
-	4,  // 4: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	41, // 5: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	41, // 6: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	41, // 7: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 8: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	3,  // 9: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	41, // 10: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	5,  // 11: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 12: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 13: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	5,  // 14: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 15: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	5,  // 16: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 17: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	5,  // 18: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 19: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 20: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 21: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 22: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 23: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	8,  // 24: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 25: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	41, // 26: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 27: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	32, // 28: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	5,  // 29: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	9,  // 30: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	5,  // 31: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	5,  // 32: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	7,  // 33: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	5,  // 34: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 35: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	12, // 36: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	14, // 37: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	16, // 38: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	18, // 39: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	20, // 40: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	22, // 41: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	24, // 42: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	26, // 43: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	28, // 44: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	30, // 45: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	33, // 46: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	35, // 47: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	37, // 48: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	39, // 49: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
-	11, // 50: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	13, // 51: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	15, // 52: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	17, // 53: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	19, // 54: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	21, // 55: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	23, // 56: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	25, // 57: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	27, // 58: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	29, // 59: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	31, // 60: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	34, // 61: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	36, // 62: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	38, // 63: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	40, // 64: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
-	50, // [50:65] is the sub-list for method output_type
-	35, // [35:50] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	53, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 1: ecsigner.v1.IdentityProofing.reason:type_name -> ecsigner.v1.ProofingReason
+	11, // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
+	2,  // 3: ecsigner.v1.IdentityProofing.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	0,  // 4: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
+	1,  // 5: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
+	12, // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
+	11, // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
+	4,  // 8: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
+	53, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	53, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	53, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
+	9,  // 13: ecsigner.v1.Enrolment.consents:type_name -> ecsigner.v1.Consent
+	3,  // 14: ecsigner.v1.Product.algorithms:type_name -> ecsigner.v1.KeyAlgorithm
+	2,  // 15: ecsigner.v1.Product.identifier_types:type_name -> ecsigner.v1.IdentifierType
+	6,  // 16: ecsigner.v1.Product.organisation:type_name -> ecsigner.v1.OrganisationRule
+	2,  // 17: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	3,  // 18: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	53, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 20: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 21: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 22: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	8,  // 23: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	12, // 24: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	8,  // 25: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	13, // 26: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	8,  // 27: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 28: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	14, // 29: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	8,  // 30: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 31: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 32: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	13, // 33: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 34: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	53, // 35: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 36: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	8,  // 37: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	39, // 38: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	8,  // 39: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	14, // 40: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	43, // 41: ecsigner.v1.AcceptAgreementRequest.context:type_name -> ecsigner.v1.AcceptanceContext
+	8,  // 42: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	8,  // 43: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	10, // 44: ecsigner.v1.ListProductsResponse.products:type_name -> ecsigner.v1.Product
+	12, // 45: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	8,  // 46: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	15, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	17, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	19, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	21, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	47, // 51: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
+	23, // 52: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	25, // 53: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	27, // 54: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	29, // 55: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	31, // 56: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	33, // 57: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	35, // 58: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
+	37, // 59: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	40, // 60: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	42, // 61: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	45, // 62: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	49, // 63: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
+	51, // 64: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
+	16, // 65: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	18, // 66: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	20, // 67: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	22, // 68: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	48, // 69: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
+	24, // 70: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	26, // 71: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	28, // 72: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	30, // 73: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	32, // 74: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	34, // 75: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	36, // 76: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
+	38, // 77: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	41, // 78: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	44, // 79: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	46, // 80: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	50, // 81: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
+	52, // 82: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
+	65, // [65:83] is the sub-list for method output_type
+	47, // [47:65] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -3039,7 +4052,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		return
 	}
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_enrolment_proto_msgTypes[26].OneofWrappers = []any{
+	file_ecsigner_v1_enrolment_proto_msgTypes[31].OneofWrappers = []any{
 		(*DownloadAgreementResponse_Header)(nil),
 		(*DownloadAgreementResponse_Chunk)(nil),
 	}
@@ -3048,8 +4061,8 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   36,
+			NumEnums:      7,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

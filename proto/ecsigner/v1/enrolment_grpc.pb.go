@@ -23,16 +23,19 @@ const (
 	EnrolmentService_GetEnrolment_FullMethodName          = "/ecsigner.v1.EnrolmentService/GetEnrolment"
 	EnrolmentService_ListEnrolments_FullMethodName        = "/ecsigner.v1.EnrolmentService/ListEnrolments"
 	EnrolmentService_WatchEnrolment_FullMethodName        = "/ecsigner.v1.EnrolmentService/WatchEnrolment"
+	EnrolmentService_ListProducts_FullMethodName          = "/ecsigner.v1.EnrolmentService/ListProducts"
 	EnrolmentService_SetParameters_FullMethodName         = "/ecsigner.v1.EnrolmentService/SetParameters"
 	EnrolmentService_SetPersonalData_FullMethodName       = "/ecsigner.v1.EnrolmentService/SetPersonalData"
 	EnrolmentService_SendPhoneCode_FullMethodName         = "/ecsigner.v1.EnrolmentService/SendPhoneCode"
 	EnrolmentService_ConfirmPhone_FullMethodName          = "/ecsigner.v1.EnrolmentService/ConfirmPhone"
 	EnrolmentService_StartIdentityProofing_FullMethodName = "/ecsigner.v1.EnrolmentService/StartIdentityProofing"
 	EnrolmentService_ReportIdentityResult_FullMethodName  = "/ecsigner.v1.EnrolmentService/ReportIdentityResult"
+	EnrolmentService_AcceptProvenData_FullMethodName      = "/ecsigner.v1.EnrolmentService/AcceptProvenData"
 	EnrolmentService_DownloadAgreement_FullMethodName     = "/ecsigner.v1.EnrolmentService/DownloadAgreement"
 	EnrolmentService_SendAgreementCode_FullMethodName     = "/ecsigner.v1.EnrolmentService/SendAgreementCode"
 	EnrolmentService_AcceptAgreement_FullMethodName       = "/ecsigner.v1.EnrolmentService/AcceptAgreement"
 	EnrolmentService_CancelEnrolment_FullMethodName       = "/ecsigner.v1.EnrolmentService/CancelEnrolment"
+	EnrolmentService_GetEnrolmentEvidence_FullMethodName  = "/ecsigner.v1.EnrolmentService/GetEnrolmentEvidence"
 	EnrolmentService_CreateRenewal_FullMethodName         = "/ecsigner.v1.EnrolmentService/CreateRenewal"
 )
 
@@ -58,30 +61,43 @@ type EnrolmentServiceClient interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(ctx context.Context, in *WatchEnrolmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEnrolmentResponse], error)
-	// SetParameters chooses what the certificate will be like.
+	// ListProducts returns the catalogue, in the order of the configuration.
+	ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error)
+	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
+	// person then gives their data again, and what was proven is void.
 	SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error)
-	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
+	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone. Until the agreement is
+	// accepted it can be called again; phone, proofing and agreement are then void.
 	SetPersonalData(ctx context.Context, in *SetPersonalDataRequest, opts ...grpc.CallOption) (*SetPersonalDataResponse, error)
 	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendPhoneCode(ctx context.Context, in *SendPhoneCodeRequest, opts ...grpc.CallOption) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(ctx context.Context, in *ConfirmPhoneRequest, opts ...grpc.CallOption) (*ConfirmPhoneResponse, error)
-	// StartIdentityProofing says which provider will prove the person's identity.
+	// StartIdentityProofing says which provider will prove the person's identity. Where the answer has a proofing url, the
+	// person goes there. It can be started anew while it is under way.
 	StartIdentityProofing(ctx context.Context, in *StartIdentityProofingRequest, opts ...grpc.CallOption) (*StartIdentityProofingResponse, error)
 	// ReportIdentityResult takes the result of the identity proofing from its provider. A positive result that differs
-	// from the data the person gave is refused and changes nothing.
+	// from the data the person gave leads to state review, or back to the data where no certificate could rest on it.
 	ReportIdentityResult(ctx context.Context, in *ReportIdentityResultRequest, opts ...grpc.CallOption) (*ReportIdentityResultResponse, error)
-	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
+	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
+	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
+	AcceptProvenData(ctx context.Context, in *AcceptProvenDataRequest, opts ...grpc.CallOption) (*AcceptProvenDataResponse, error)
+	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB. The first
+	// time is recorded as the time at which the person was shown it; nobody can accept it before.
 	DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error)
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendAgreementCode(ctx context.Context, in *SendAgreementCodeRequest, opts ...grpc.CallOption) (*SendAgreementCodeResponse, error)
-	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
-	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.
+	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, the consents given one by
+	// one, and the code. Key and certificate are made at once; when that takes longer than the deadline, WatchEnrolment
+	// tells when it is done.
 	AcceptAgreement(ctx context.Context, in *AcceptAgreementRequest, opts ...grpc.CallOption) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(ctx context.Context, in *CancelEnrolmentRequest, opts ...grpc.CallOption) (*CancelEnrolmentResponse, error)
+	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
+	// gets that of its own enrolments, an officer any.
+	GetEnrolmentEvidence(ctx context.Context, in *GetEnrolmentEvidenceRequest, opts ...grpc.CallOption) (*GetEnrolmentEvidenceResponse, error)
 	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
 	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
 	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
@@ -146,6 +162,16 @@ func (c *enrolmentServiceClient) WatchEnrolment(ctx context.Context, in *WatchEn
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EnrolmentService_WatchEnrolmentClient = grpc.ServerStreamingClient[WatchEnrolmentResponse]
 
+func (c *enrolmentServiceClient) ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProductsResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_ListProducts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *enrolmentServiceClient) SetParameters(ctx context.Context, in *SetParametersRequest, opts ...grpc.CallOption) (*SetParametersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetParametersResponse)
@@ -206,6 +232,16 @@ func (c *enrolmentServiceClient) ReportIdentityResult(ctx context.Context, in *R
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) AcceptProvenData(ctx context.Context, in *AcceptProvenDataRequest, opts ...grpc.CallOption) (*AcceptProvenDataResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptProvenDataResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_AcceptProvenData_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *enrolmentServiceClient) DownloadAgreement(ctx context.Context, in *DownloadAgreementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAgreementResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &EnrolmentService_ServiceDesc.Streams[1], EnrolmentService_DownloadAgreement_FullMethodName, cOpts...)
@@ -255,6 +291,16 @@ func (c *enrolmentServiceClient) CancelEnrolment(ctx context.Context, in *Cancel
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) GetEnrolmentEvidence(ctx context.Context, in *GetEnrolmentEvidenceRequest, opts ...grpc.CallOption) (*GetEnrolmentEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEnrolmentEvidenceResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_GetEnrolmentEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *enrolmentServiceClient) CreateRenewal(ctx context.Context, in *CreateRenewalRequest, opts ...grpc.CallOption) (*CreateRenewalResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateRenewalResponse)
@@ -287,30 +333,43 @@ type EnrolmentServiceServer interface {
 	// next action is left) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchEnrolment(*WatchEnrolmentRequest, grpc.ServerStreamingServer[WatchEnrolmentResponse]) error
-	// SetParameters chooses what the certificate will be like.
+	// ListProducts returns the catalogue, in the order of the configuration.
+	ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error)
+	// SetParameters chooses what the certificate will be like. Until the agreement is accepted it can be called again; the
+	// person then gives their data again, and what was proven is void.
 	SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error)
-	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone.
+	// SetPersonalData gives the person's data as they will stand in the certificate, and the phone. Until the agreement is
+	// accepted it can be called again; phone, proofing and agreement are then void.
 	SetPersonalData(context.Context, *SetPersonalDataRequest) (*SetPersonalDataResponse, error)
 	// SendPhoneCode sends a code to the given phone, to prove that the person holds it: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendPhoneCode(context.Context, *SendPhoneCodeRequest) (*SendPhoneCodeResponse, error)
 	// ConfirmPhone takes the code that came to the phone.
 	ConfirmPhone(context.Context, *ConfirmPhoneRequest) (*ConfirmPhoneResponse, error)
-	// StartIdentityProofing says which provider will prove the person's identity.
+	// StartIdentityProofing says which provider will prove the person's identity. Where the answer has a proofing url, the
+	// person goes there. It can be started anew while it is under way.
 	StartIdentityProofing(context.Context, *StartIdentityProofingRequest) (*StartIdentityProofingResponse, error)
 	// ReportIdentityResult takes the result of the identity proofing from its provider. A positive result that differs
-	// from the data the person gave is refused and changes nothing.
+	// from the data the person gave leads to state review, or back to the data where no certificate could rest on it.
 	ReportIdentityResult(context.Context, *ReportIdentityResultRequest) (*ReportIdentityResultResponse, error)
-	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB.
+	// AcceptProvenData takes the person's word, in state review, that the proven data are right: they become the person's
+	// data, and the agreement is made of them. Who finds them wrong corrects by SetPersonalData and is proven anew.
+	AcceptProvenData(context.Context, *AcceptProvenDataRequest) (*AcceptProvenDataResponse, error)
+	// DownloadAgreement sends the issuance agreement: one header, then its PDF in chunks of at most 64 KiB. The first
+	// time is recorded as the time at which the person was shown it; nobody can accept it before.
 	DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error
 	// SendAgreementCode sends the code that accepts the agreement to the proven phone: the same code again while it can be
 	// answered, else a new one, which voids the one before.
 	SendAgreementCode(context.Context, *SendAgreementCodeRequest) (*SendAgreementCodeResponse, error)
-	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, and the code. Key and
-	// certificate are made at once; when that takes longer than the deadline, WatchEnrolment tells when it is done.
+	// AcceptAgreement takes the person's acceptance: the digest of the agreement that was shown, the consents given one by
+	// one, and the code. Key and certificate are made at once; when that takes longer than the deadline, WatchEnrolment
+	// tells when it is done.
 	AcceptAgreement(context.Context, *AcceptAgreementRequest) (*AcceptAgreementResponse, error)
 	// CancelEnrolment gives an enrolment up. An enrolment whose agreement was accepted cannot be cancelled.
 	CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error)
+	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
+	// gets that of its own enrolments, an officer any.
+	GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error)
 	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
 	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
 	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
@@ -338,6 +397,9 @@ func (UnimplementedEnrolmentServiceServer) ListEnrolments(context.Context, *List
 func (UnimplementedEnrolmentServiceServer) WatchEnrolment(*WatchEnrolmentRequest, grpc.ServerStreamingServer[WatchEnrolmentResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEnrolment not implemented")
 }
+func (UnimplementedEnrolmentServiceServer) ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProducts not implemented")
+}
 func (UnimplementedEnrolmentServiceServer) SetParameters(context.Context, *SetParametersRequest) (*SetParametersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetParameters not implemented")
 }
@@ -356,6 +418,9 @@ func (UnimplementedEnrolmentServiceServer) StartIdentityProofing(context.Context
 func (UnimplementedEnrolmentServiceServer) ReportIdentityResult(context.Context, *ReportIdentityResultRequest) (*ReportIdentityResultResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportIdentityResult not implemented")
 }
+func (UnimplementedEnrolmentServiceServer) AcceptProvenData(context.Context, *AcceptProvenDataRequest) (*AcceptProvenDataResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptProvenData not implemented")
+}
 func (UnimplementedEnrolmentServiceServer) DownloadAgreement(*DownloadAgreementRequest, grpc.ServerStreamingServer[DownloadAgreementResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadAgreement not implemented")
 }
@@ -367,6 +432,9 @@ func (UnimplementedEnrolmentServiceServer) AcceptAgreement(context.Context, *Acc
 }
 func (UnimplementedEnrolmentServiceServer) CancelEnrolment(context.Context, *CancelEnrolmentRequest) (*CancelEnrolmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelEnrolment not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEnrolmentEvidence not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) CreateRenewal(context.Context, *CreateRenewalRequest) (*CreateRenewalResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateRenewal not implemented")
@@ -456,6 +524,24 @@ func _EnrolmentService_WatchEnrolment_Handler(srv interface{}, stream grpc.Serve
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EnrolmentService_WatchEnrolmentServer = grpc.ServerStreamingServer[WatchEnrolmentResponse]
+
+func _EnrolmentService_ListProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProductsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).ListProducts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_ListProducts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).ListProducts(ctx, req.(*ListProductsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _EnrolmentService_SetParameters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetParametersRequest)
@@ -565,6 +651,24 @@ func _EnrolmentService_ReportIdentityResult_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_AcceptProvenData_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptProvenDataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).AcceptProvenData(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_AcceptProvenData_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).AcceptProvenData(ctx, req.(*AcceptProvenDataRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EnrolmentService_DownloadAgreement_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(DownloadAgreementRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -630,6 +734,24 @@ func _EnrolmentService_CancelEnrolment_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_GetEnrolmentEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEnrolmentEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).GetEnrolmentEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_GetEnrolmentEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).GetEnrolmentEvidence(ctx, req.(*GetEnrolmentEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EnrolmentService_CreateRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRenewalRequest)
 	if err := dec(in); err != nil {
@@ -668,6 +790,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _EnrolmentService_ListEnrolments_Handler,
 		},
 		{
+			MethodName: "ListProducts",
+			Handler:    _EnrolmentService_ListProducts_Handler,
+		},
+		{
 			MethodName: "SetParameters",
 			Handler:    _EnrolmentService_SetParameters_Handler,
 		},
@@ -692,6 +818,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _EnrolmentService_ReportIdentityResult_Handler,
 		},
 		{
+			MethodName: "AcceptProvenData",
+			Handler:    _EnrolmentService_AcceptProvenData_Handler,
+		},
+		{
 			MethodName: "SendAgreementCode",
 			Handler:    _EnrolmentService_SendAgreementCode_Handler,
 		},
@@ -702,6 +832,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelEnrolment",
 			Handler:    _EnrolmentService_CancelEnrolment_Handler,
+		},
+		{
+			MethodName: "GetEnrolmentEvidence",
+			Handler:    _EnrolmentService_GetEnrolmentEvidence_Handler,
 		},
 		{
 			MethodName: "CreateRenewal",

@@ -481,8 +481,12 @@ type SigningOperation struct {
 	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one document its SHA-256, of several the
 	// SHA-256 over the concatenation of their SHA-256s, in the order of the items. Show the same digits beside the documents.
 	DocumentsSha256 []byte `protobuf:"bytes,12,opt,name=documents_sha256,json=documentsSha256,proto3" json:"documents_sha256,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Its codes are longer, as was asked for.
+	HighValue bool `protobuf:"varint,14,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
+	// Rises with each change; what WatchSigningOperation resumes by.
+	Revision      uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SigningOperation) Reset() {
@@ -599,6 +603,20 @@ func (x *SigningOperation) GetDocumentsSha256() []byte {
 	return nil
 }
 
+func (x *SigningOperation) GetHighValue() bool {
+	if x != nil {
+		return x.HighValue
+	}
+	return false
+}
+
+func (x *SigningOperation) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // CreateSigningOperationRequest asks for CreateSigningOperation.
 type CreateSigningOperationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -613,7 +631,9 @@ type CreateSigningOperationRequest struct {
 	// The things to sign.
 	Items []*SigningItemRequest `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
 	// How the key is to sign all of them; one of those that the credential lists. Unspecified is the first of these.
-	Algorithm     SignatureAlgorithm `protobuf:"varint,6,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
+	Algorithm SignatureAlgorithm `protobuf:"varint,6,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
+	// What is signed is of high value: the codes have more digits.
+	HighValue     bool `protobuf:"varint,7,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -688,6 +708,13 @@ func (x *CreateSigningOperationRequest) GetAlgorithm() SignatureAlgorithm {
 		return x.Algorithm
 	}
 	return SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
+}
+
+func (x *CreateSigningOperationRequest) GetHighValue() bool {
+	if x != nil {
+		return x.HighValue
+	}
+	return false
 }
 
 // CreateSigningOperationResponse answers CreateSigningOperation.
@@ -1252,6 +1279,253 @@ func (x *CompleteSigningOperationResponse) GetOperation() *SigningOperation {
 	return nil
 }
 
+// ListSigningOperationsRequest asks for ListSigningOperations.
+type ListSigningOperationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most operations to return; 0 leaves it to the server. Fewer come when they are large.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before; empty for the first. The other fields must be those of the page before.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those in this state; unspecified: in any.
+	State SigningState `protobuf:"varint,3,opt,name=state,proto3,enum=ecsigner.v1.SigningState" json:"state,omitempty"`
+	// Only those of this credential; empty: of any.
+	CredentialId string `protobuf:"bytes,4,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// Only those prepared then or later.
+	CreatedFromTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_from_time,json=createdFromTime,proto3" json:"created_from_time,omitempty"`
+	// Only those prepared before then.
+	CreatedBeforeTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_before_time,json=createdBeforeTime,proto3" json:"created_before_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ListSigningOperationsRequest) Reset() {
+	*x = ListSigningOperationsRequest{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningOperationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningOperationsRequest) ProtoMessage() {}
+
+func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningOperationsRequest.ProtoReflect.Descriptor instead.
+func (*ListSigningOperationsRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListSigningOperationsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSigningOperationsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListSigningOperationsRequest) GetState() SigningState {
+	if x != nil {
+		return x.State
+	}
+	return SigningState_SIGNING_STATE_UNSPECIFIED
+}
+
+func (x *ListSigningOperationsRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *ListSigningOperationsRequest) GetCreatedFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedFromTime
+	}
+	return nil
+}
+
+func (x *ListSigningOperationsRequest) GetCreatedBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedBeforeTime
+	}
+	return nil
+}
+
+// ListSigningOperationsResponse answers ListSigningOperations.
+type ListSigningOperationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operations, the newest first, without signatures, CMS and receipts: GetSigningOperation has them.
+	Operations []*SigningOperation `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"`
+	// page_token of the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningOperationsResponse) Reset() {
+	*x = ListSigningOperationsResponse{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningOperationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningOperationsResponse) ProtoMessage() {}
+
+func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningOperationsResponse.ProtoReflect.Descriptor instead.
+func (*ListSigningOperationsResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListSigningOperationsResponse) GetOperations() []*SigningOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *ListSigningOperationsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// WatchSigningOperationRequest asks for WatchSigningOperation.
+type WatchSigningOperationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the operation.
+	OperationId string `protobuf:"bytes,1,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// The last revision that the caller has seen; 0 to begin with the present one.
+	AfterRevision uint64 `protobuf:"varint,2,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSigningOperationRequest) Reset() {
+	*x = WatchSigningOperationRequest{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSigningOperationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSigningOperationRequest) ProtoMessage() {}
+
+func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSigningOperationRequest.ProtoReflect.Descriptor instead.
+func (*WatchSigningOperationRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchSigningOperationRequest) GetOperationId() string {
+	if x != nil {
+		return x.OperationId
+	}
+	return ""
+}
+
+func (x *WatchSigningOperationRequest) GetAfterRevision() uint64 {
+	if x != nil {
+		return x.AfterRevision
+	}
+	return 0
+}
+
+// WatchSigningOperationResponse is one message of WatchSigningOperation.
+type WatchSigningOperationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operation as it is now.
+	Operation     *SigningOperation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSigningOperationResponse) Reset() {
+	*x = WatchSigningOperationResponse{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSigningOperationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSigningOperationResponse) ProtoMessage() {}
+
+func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSigningOperationResponse.ProtoReflect.Descriptor instead.
+func (*WatchSigningOperationResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchSigningOperationResponse) GetOperation() *SigningOperation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 var File_ecsigner_v1_signing_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_signing_proto_rawDesc = "" +
@@ -1272,7 +1546,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\x8f\x04\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xca\x04\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1288,7 +1562,10 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
 	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\x12)\n" +
-	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\"\xf5\x02\n" +
+	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\x12\x1d\n" +
+	"\n" +
+	"high_value\x18\x0e \x01(\bR\thighValue\x12\x1a\n" +
+	"\brevision\x18\x0f \x01(\x04R\brevision\"\x94\x03\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -1297,7 +1574,9 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\blanguage\x18\x04 \x01(\tB\x11\xbaH\x0er\fR\x02ukR\x02plR\x02enR\blanguage\x12A\n" +
 	"\x05items\x18\x05 \x03(\v2\x1f.ecsigner.v1.SigningItemRequestB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05items\x12G\n" +
-	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\"]\n" +
+	"\talgorithm\x18\x06 \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmB\b\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\x12\x1d\n" +
+	"\n" +
+	"high_value\x18\a \x01(\bR\thighValue\"]\n" +
 	"\x1eCreateSigningOperationResponse\x12;\n" +
 	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\x95\x01\n" +
 	"\x0fSendCodeRequest\x12'\n" +
@@ -1330,6 +1609,24 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12>\n" +
 	"\foperation_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\"_\n" +
 	" CompleteSigningOperationResponse\x12;\n" +
+	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation\"\xa1\x03\n" +
+	"\x1cListSigningOperationsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\rB\a\xbaH\x04*\x02\x18dR\bpageSize\x12J\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB+\xbaH(r&2$^([0-9]{1,19}\\.[A-Za-z0-9-]{1,64})?$R\tpageToken\x129\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x19.ecsigner.v1.SigningStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12@\n" +
+	"\rcredential_id\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\fcredentialId\x12F\n" +
+	"\x11created_from_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0fcreatedFromTime\x12J\n" +
+	"\x13created_before_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11createdBeforeTime\"\x86\x01\n" +
+	"\x1dListSigningOperationsResponse\x12=\n" +
+	"\n" +
+	"operations\x18\x01 \x03(\v2\x1d.ecsigner.v1.SigningOperationR\n" +
+	"operations\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
+	"\x1cWatchSigningOperationRequest\x12>\n" +
+	"\foperation_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\x12%\n" +
+	"\x0eafter_revision\x18\x02 \x01(\x04R\rafterRevision\"\\\n" +
+	"\x1dWatchSigningOperationResponse\x12;\n" +
 	"\toperation\x18\x01 \x01(\v2\x1d.ecsigner.v1.SigningOperationR\toperation*\x99\x01\n" +
 	"\fSigningState\x12\x1d\n" +
 	"\x19SIGNING_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
@@ -1351,14 +1648,16 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
 	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
 	"\"SIGNATURE_ALGORITHM_RSA_PSS_SHA256\x10\x02\x12(\n" +
-	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256\x10\x032\xcc\x05\n" +
+	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256\x10\x032\xc2\a\n" +
 	"\x0eSigningService\x12x\n" +
 	"\x16CreateSigningOperation\x12*.ecsigner.v1.CreateSigningOperationRequest\x1a+.ecsigner.v1.CreateSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12N\n" +
 	"\bSendCode\x12\x1c.ecsigner.v1.SendCodeRequest\x1a\x1d.ecsigner.v1.SendCodeResponse\"\x05\xca\xf3\x18\x01\x02\x12\x81\x01\n" +
 	"\x19AuthorizeSigningOperation\x12-.ecsigner.v1.AuthorizeSigningOperationRequest\x1a..ecsigner.v1.AuthorizeSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12r\n" +
 	"\x13GetSigningOperation\x12'.ecsigner.v1.GetSigningOperationRequest\x1a(.ecsigner.v1.GetSigningOperationResponse\"\b\xca\xf3\x18\x01\x02\x90\x02\x01\x12x\n" +
 	"\x16CancelSigningOperation\x12*.ecsigner.v1.CancelSigningOperationRequest\x1a+.ecsigner.v1.CancelSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12~\n" +
-	"\x18CompleteSigningOperation\x12,.ecsigner.v1.CompleteSigningOperationRequest\x1a-.ecsigner.v1.CompleteSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\x18CompleteSigningOperation\x12,.ecsigner.v1.CompleteSigningOperationRequest\x1a-.ecsigner.v1.CompleteSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12x\n" +
+	"\x15ListSigningOperations\x12).ecsigner.v1.ListSigningOperationsRequest\x1a*.ecsigner.v1.ListSigningOperationsResponse\"\b\xca\xf3\x18\x01\x02\x90\x02\x01\x12z\n" +
+	"\x15WatchSigningOperation\x12).ecsigner.v1.WatchSigningOperationRequest\x1a*.ecsigner.v1.WatchSigningOperationResponse\"\b\xca\xf3\x18\x01\x02\x90\x02\x010\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_signing_proto_rawDescOnce sync.Once
@@ -1373,7 +1672,7 @@ func file_ecsigner_v1_signing_proto_rawDescGZIP() []byte {
 }
 
 var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SigningState)(0),                         // 0: ecsigner.v1.SigningState
 	(SigningOutcome)(0),                       // 1: ecsigner.v1.SigningOutcome
@@ -1394,8 +1693,12 @@ var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(*CancelSigningOperationResponse)(nil),    // 16: ecsigner.v1.CancelSigningOperationResponse
 	(*CompleteSigningOperationRequest)(nil),   // 17: ecsigner.v1.CompleteSigningOperationRequest
 	(*CompleteSigningOperationResponse)(nil),  // 18: ecsigner.v1.CompleteSigningOperationResponse
-	(*timestamppb.Timestamp)(nil),             // 19: google.protobuf.Timestamp
-	(*SentCode)(nil),                          // 20: ecsigner.v1.SentCode
+	(*ListSigningOperationsRequest)(nil),      // 19: ecsigner.v1.ListSigningOperationsRequest
+	(*ListSigningOperationsResponse)(nil),     // 20: ecsigner.v1.ListSigningOperationsResponse
+	(*WatchSigningOperationRequest)(nil),      // 21: ecsigner.v1.WatchSigningOperationRequest
+	(*WatchSigningOperationResponse)(nil),     // 22: ecsigner.v1.WatchSigningOperationResponse
+	(*timestamppb.Timestamp)(nil),             // 23: google.protobuf.Timestamp
+	(*SentCode)(nil),                          // 24: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	2,  // 0: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
@@ -1403,34 +1706,43 @@ var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	0,  // 2: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
 	1,  // 3: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
 	5,  // 4: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
-	19, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
-	19, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
+	23, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
+	23, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
 	3,  // 7: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
 	4,  // 8: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
 	3,  // 9: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
 	6,  // 10: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	20, // 11: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	24, // 11: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
 	6,  // 12: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
 	6,  // 13: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
 	6,  // 14: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
 	6,  // 15: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	7,  // 16: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	9,  // 17: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	11, // 18: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	13, // 19: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	15, // 20: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	17, // 21: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	8,  // 22: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	10, // 23: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	12, // 24: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	14, // 25: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	16, // 26: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	18, // 27: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	0,  // 16: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
+	23, // 17: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
+	23, // 18: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
+	6,  // 19: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
+	6,  // 20: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	7,  // 21: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	9,  // 22: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	11, // 23: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	13, // 24: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	15, // 25: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	17, // 26: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	19, // 27: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
+	21, // 28: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
+	8,  // 29: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	10, // 30: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	12, // 31: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	14, // 32: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	16, // 33: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	18, // 34: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	20, // 35: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
+	22, // 36: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
+	29, // [29:37] is the sub-list for method output_type
+	21, // [21:29] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
@@ -1450,7 +1762,7 @@ func file_ecsigner_v1_signing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_signing_proto_rawDesc), len(file_ecsigner_v1_signing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

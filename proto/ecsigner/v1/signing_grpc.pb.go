@@ -25,6 +25,8 @@ const (
 	SigningService_GetSigningOperation_FullMethodName       = "/ecsigner.v1.SigningService/GetSigningOperation"
 	SigningService_CancelSigningOperation_FullMethodName    = "/ecsigner.v1.SigningService/CancelSigningOperation"
 	SigningService_CompleteSigningOperation_FullMethodName  = "/ecsigner.v1.SigningService/CompleteSigningOperation"
+	SigningService_ListSigningOperations_FullMethodName     = "/ecsigner.v1.SigningService/ListSigningOperations"
+	SigningService_WatchSigningOperation_FullMethodName     = "/ecsigner.v1.SigningService/WatchSigningOperation"
 )
 
 // SigningServiceClient is the client API for SigningService service.
@@ -51,6 +53,12 @@ type SigningServiceClient interface {
 	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted. Signatures and
 	// what was added to a PDF stay.
 	CompleteSigningOperation(ctx context.Context, in *CompleteSigningOperationRequest, opts ...grpc.CallOption) (*CompleteSigningOperationResponse, error)
+	// ListSigningOperations returns the caller's operations, the newest first, without signatures, CMS and receipts.
+	ListSigningOperations(ctx context.Context, in *ListSigningOperationsRequest, opts ...grpc.CallOption) (*ListSigningOperationsResponse, error)
+	// WatchSigningOperation sends the operation whenever its revision is higher than the one given, until it is finished
+	// (signed or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
+	// Several changes in quick succession may arrive as one.
+	WatchSigningOperation(ctx context.Context, in *WatchSigningOperationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSigningOperationResponse], error)
 }
 
 type signingServiceClient struct {
@@ -121,6 +129,35 @@ func (c *signingServiceClient) CompleteSigningOperation(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *signingServiceClient) ListSigningOperations(ctx context.Context, in *ListSigningOperationsRequest, opts ...grpc.CallOption) (*ListSigningOperationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSigningOperationsResponse)
+	err := c.cc.Invoke(ctx, SigningService_ListSigningOperations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *signingServiceClient) WatchSigningOperation(ctx context.Context, in *WatchSigningOperationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSigningOperationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SigningService_ServiceDesc.Streams[0], SigningService_WatchSigningOperation_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchSigningOperationRequest, WatchSigningOperationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SigningService_WatchSigningOperationClient = grpc.ServerStreamingClient[WatchSigningOperationResponse]
+
 // SigningServiceServer is the server API for SigningService service.
 // All implementations must embed UnimplementedSigningServiceServer
 // for forward compatibility.
@@ -145,6 +182,12 @@ type SigningServiceServer interface {
 	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted. Signatures and
 	// what was added to a PDF stay.
 	CompleteSigningOperation(context.Context, *CompleteSigningOperationRequest) (*CompleteSigningOperationResponse, error)
+	// ListSigningOperations returns the caller's operations, the newest first, without signatures, CMS and receipts.
+	ListSigningOperations(context.Context, *ListSigningOperationsRequest) (*ListSigningOperationsResponse, error)
+	// WatchSigningOperation sends the operation whenever its revision is higher than the one given, until it is finished
+	// (signed or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
+	// Several changes in quick succession may arrive as one.
+	WatchSigningOperation(*WatchSigningOperationRequest, grpc.ServerStreamingServer[WatchSigningOperationResponse]) error
 	mustEmbedUnimplementedSigningServiceServer()
 }
 
@@ -172,6 +215,12 @@ func (UnimplementedSigningServiceServer) CancelSigningOperation(context.Context,
 }
 func (UnimplementedSigningServiceServer) CompleteSigningOperation(context.Context, *CompleteSigningOperationRequest) (*CompleteSigningOperationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompleteSigningOperation not implemented")
+}
+func (UnimplementedSigningServiceServer) ListSigningOperations(context.Context, *ListSigningOperationsRequest) (*ListSigningOperationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSigningOperations not implemented")
+}
+func (UnimplementedSigningServiceServer) WatchSigningOperation(*WatchSigningOperationRequest, grpc.ServerStreamingServer[WatchSigningOperationResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchSigningOperation not implemented")
 }
 func (UnimplementedSigningServiceServer) mustEmbedUnimplementedSigningServiceServer() {}
 func (UnimplementedSigningServiceServer) testEmbeddedByValue()                        {}
@@ -302,6 +351,35 @@ func _SigningService_CompleteSigningOperation_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SigningService_ListSigningOperations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSigningOperationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningServiceServer).ListSigningOperations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningService_ListSigningOperations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningServiceServer).ListSigningOperations(ctx, req.(*ListSigningOperationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SigningService_WatchSigningOperation_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchSigningOperationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SigningServiceServer).WatchSigningOperation(m, &grpc.GenericServerStream[WatchSigningOperationRequest, WatchSigningOperationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SigningService_WatchSigningOperationServer = grpc.ServerStreamingServer[WatchSigningOperationResponse]
+
 // SigningService_ServiceDesc is the grpc.ServiceDesc for SigningService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -333,7 +411,17 @@ var SigningService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "CompleteSigningOperation",
 			Handler:    _SigningService_CompleteSigningOperation_Handler,
 		},
+		{
+			MethodName: "ListSigningOperations",
+			Handler:    _SigningService_ListSigningOperations_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchSigningOperation",
+			Handler:       _SigningService_WatchSigningOperation_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "ecsigner/v1/signing.proto",
 }
