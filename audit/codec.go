@@ -65,7 +65,7 @@ func Decode(entry []byte) (time.Time, Event, error) {
 	}
 	c := codec{fault: ErrEntry, reading: true, buf: entry}
 	c.expect(header)
-	kind := c.upTo('"')
+	kind := c.upToQuote()
 	c.expect(`"`)
 	var zero Event
 	for _, e := range events() {
@@ -218,7 +218,7 @@ func (c *codec) text(name string, s *string) {
 	c.name(name)
 	if c.reading {
 		c.expect(`"`)
-		*s = c.upTo('"')
+		*s = c.upToQuote()
 		c.expect(`"`)
 	}
 	if !validText(*s) {
@@ -325,7 +325,7 @@ func (c *codec) list(name string, list *[][]byte, sizes ...int) {
 func (c *codec) hex(name string, d *[]byte) {
 	c.mark(`"`)
 	if c.reading {
-		s := c.upTo('"')
+		s := c.upToQuote()
 		b, err := hex.DecodeString(s)
 		if err != nil {
 			c.fail(name, "is not hex")
@@ -368,8 +368,9 @@ func (c *codec) expect(s string) {
 
 func (c *codec) at(b byte) bool { return len(c.buf) > 0 && c.buf[0] == b }
 
-func (c *codec) upTo(b byte) string {
-	i := bytes.IndexByte(c.buf, b)
+// upToQuote reads up to the next quotation mark.
+func (c *codec) upToQuote() string {
+	i := bytes.IndexByte(c.buf, '"')
 	if i < 0 || c.err != nil {
 		return ""
 	}

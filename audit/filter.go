@@ -29,7 +29,7 @@ func (f Filter) Match(entry []byte) bool {
 	}
 	c := codec{fault: ErrEntry, reading: true, buf: entry}
 	c.expect(header)
-	kind := c.upTo('"')
+	kind := c.upToQuote()
 	c.expect(`"`)
 	var micros uint64
 	c.number("at", &micros)
@@ -41,7 +41,7 @@ func (f Filter) Match(entry []byte) bool {
 		return false
 	}
 	return has(entry, f.Operation, "operation", "subject") && has(entry, f.Enrolment, "enrolment", "subject") &&
-		has(entry, f.Credential, "credential", "subject") && has(entry, f.Client, "caller", "client")
+		has(entry, f.Credential, "credential", "subject", "account") && has(entry, f.Client, "caller", "client")
 }
 
 func (f Filter) empty() bool {

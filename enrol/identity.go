@@ -289,12 +289,16 @@ func (i IdentityResult) event(from record, outcome string) audit.Event {
 	}
 }
 
-// identity is the sealed result.
-func (i IdentityResult) identity(from record) sam.Identity {
+// identity is the sealed result. Its time is never after now: a provider whose clock is ahead makes no proof younger.
+func (i IdentityResult) identity(from record, now time.Time) sam.Identity {
 	asked := from.sealed.Identity
+	at := i.CompletedAt
+	if at.After(now) {
+		at = now
+	}
 	id := sam.Identity{
 		Outcome: i.Outcome, Provider: asked.Provider, Reference: asked.Reference, Session: asked.Session, Method: i.Method,
-		Report: digest(i.report(asked.Provider)), Evidence: i.evidence(), At: i.CompletedAt,
+		Report: digest(i.report(asked.Provider)), Evidence: i.evidence(), At: at,
 	}
 	if i.Outcome == Positive {
 		id.Person, id.Phone = i.person(from.sealed.Person), sam.PhoneCommitment(from.row.PhoneSalt, i.Phone)
@@ -317,7 +321,7 @@ func (i IdentityResult) person(given Person) Person {
 
 func (s *Service) rejected(ctx context.Context, from record, i IdentityResult, now time.Time) (change, error) {
 	to, err := s.next(ctx, from, now, StateRejected, func(e *sam.Enrolment, row *Enrolment) {
-		identity := i.identity(from)
+		identity := i.identity(from, now)
 		unprove(from, e, row)
 		e.Identity, row.Proofing = identity, Proofing{Report: i.report(identity.Provider)}
 	})
@@ -366,7 +370,7 @@ func (s *Service) withNotice(c change, kind sms.Kind, now time.Time) (change, er
 // review shows the person what was proven.
 func (s *Service) review(ctx context.Context, from record, i IdentityResult, f findings, now time.Time) (change, error) {
 	to, err := s.next(ctx, from, now, StateReview, func(e *sam.Enrolment, row *Enrolment) {
-		e.Identity = i.identity(from)
+		e.Identity = i.identity(from, now)
 		row.Proofing = Proofing{
 			Provider: e.Identity.Provider, Session: e.Identity.Session, Reason: f.reason, Fields: f.fields,
 			Report: i.report(e.Identity.Provider),
@@ -389,7 +393,7 @@ func (s *Service) sentBack(ctx context.Context, from record, to State, f finding
 
 // proven makes the agreement from what was proven, which is what the certificate will say.
 func (s *Service) proven(ctx context.Context, from record, i IdentityResult, now time.Time) (change, error) {
-	identity := i.identity(from)
+	identity := i.identity(from, now)
 	c, err := s.agreed(ctx, from, identity, now, func(row *Enrolment) {
 		row.Proofing = Proofing{Provider: identity.Provider, Session: identity.Session, Report: i.report(identity.Provider)}
 	})

@@ -78,7 +78,7 @@ type Result struct {
 	Final     bool // false: the provider may still change its mind
 	Level     string
 	Method    string
-	Person    Person // names
+	Person    Person // names, organisation
 	// Identifiers that were proven. The one of the kind that the certificate shall have is taken.
 	Identifiers []Identifier
 	BirthDate   string // YYYY-MM-DD

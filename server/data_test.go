@@ -10,6 +10,7 @@ import (
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // A portal gets the evidence of its own enrolments alone, an officer that of any.
@@ -46,6 +47,27 @@ func TestRefusalsSayWhatIsLeft(t *testing.T) {
 	}
 	if fields := fieldsOf(err); len(fields) != 1 || fields[0] != "consents" {
 		t.Errorf("fields %v", fields)
+	}
+}
+
+// What was proven of an organisation reaches the use case.
+func TestProvenOrganisationCrossesTheEdge(t *testing.T) {
+	e := serve(t)
+	c := pb.NewEnrolmentServiceClient(e.as("identity", pb.Role_ROLE_IDENTITY))
+	_, err := c.ReportIdentityResult(within(t), &pb.ReportIdentityResultRequest{
+		RequestId: requestID, EnrolmentId: "enr-1", Reference: "idp-1", Outcome: pb.IdentityOutcome_IDENTITY_OUTCOME_POSITIVE,
+		IdentifierType: pb.IdentifierType_IDENTIFIER_TYPE_PAS, CompleteTime: timestamppb.Now(),
+		ProvenData: &pb.PersonalData{
+			GivenName: "Olena", Surname: "Kovalchuk", LocalName: "Олена Ковальчук", Country: "UA", Identifier: "FA123456",
+			BirthDate: "1980-05-14", Phone: "+380501234567", Organisation: "ТОВ «Приклад»", OrganisationId: "NTRUA-12345678",
+		},
+	})
+	want := enrol.Person{
+		GivenName: "Olena", Surname: "Kovalchuk", LocalName: "Олена Ковальчук", Country: "UA", IdentifierType: "PAS",
+		Identifier: "FA123456", Organisation: "ТОВ «Приклад»", OrganisationID: "NTRUA-12345678",
+	}
+	if err != nil || e.report.Person != want {
+		t.Errorf("%+v, %v", e.report.Person, err)
 	}
 }
 

@@ -226,6 +226,8 @@ func (t translator) reason(err error) Reason {
 		return ReasonCredential
 	case is(signer.ErrTooLarge):
 		return ReasonDocumentTooLarge
+	case is(signer.ErrQuota):
+		return ReasonQuota
 	case is(signer.ErrEmpty):
 		return ReasonDocumentEmpty
 	case is(signer.ErrGone):

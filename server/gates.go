@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -23,6 +24,7 @@ type gates struct {
 	validator protovalidate.Validator
 	limits    Limits
 	roles     map[string][]pb.Role // who may call, by full method name
+	unaries   map[string]bool      // methods without streams
 
 	mu      sync.Mutex
 	clients map[string]*quota // by name; as many as client certificates were issued
@@ -33,6 +35,7 @@ type quota struct {
 	bucket  *rate.Limiter
 	calls   int
 	streams int
+	uploads int // of the streams
 }
 
 // errPanic: a handler panicked. What it said is in the log only.
@@ -54,7 +57,7 @@ func (g *gates) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err := g.valid(req); err != nil {
 		return nil, err
 	}
-	leave, err := g.admit(call.client.Name, false)
+	leave, err := g.admit(call.client.Name, unaryCall)
 	if err != nil {
 		return nil, err
 	}
@@ -76,19 +79,43 @@ func (g *gates) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo
 		return err
 	}
 	defer cancel()
-	leave, err := g.admit(call.client.Name, true)
+	kind := streamCall
+	if info.IsClientStream {
+		kind = uploadCall
+	}
+	leave, err := g.admit(call.client.Name, kind)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	gated.ctx = ctx
+	gated.ctx, gated.pace = ctx, newPace(g.limits)
 	return next(srv, gated)
+}
+
+// tap ends a call at the limit of its method even while gRPC waits for its first message, which the gates below never see:
+// a client without a deadline of its own could otherwise wait there for ever.
+func (g *gates) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	limit := g.limits.Stream
+	if g.unaries[info.FullMethodName] {
+		limit = g.limits.Unary
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, deadlineKey{}, hasDeadline(ctx)), limit)
+	context.AfterFunc(ctx, cancel) // the call's own end ends ctx
+	return ctx, nil
+}
+
+// deadlineKey finds whether the client set a deadline.
+type deadlineKey struct{}
+
+func hasDeadline(ctx context.Context) bool {
+	_, ok := ctx.Deadline()
+	return ok
 }
 
 // enter checks deadline and role, and puts the client into the context. No call may take longer than limit.
 func (g *gates) enter(ctx context.Context, call *call, limit time.Duration) (context.Context, context.CancelFunc, error) {
 	// Libraries that watch the health of a server by themselves set no deadline; the limit below ends them.
-	if _, ok := ctx.Deadline(); !ok && call.method != healthpb.Health_Watch_FullMethodName {
+	if own, _ := ctx.Value(deadlineKey{}).(bool); !own && call.method != healthpb.Health_Watch_FullMethodName {
 		return nil, nil, refuse(ReasonDeadlineRequired)
 	}
 	c, err := identify(ctx, g.now())
@@ -115,8 +142,17 @@ func (g *gates) valid(req any) error {
 	return g.validator.Validate(m)
 }
 
+// kindOf call that is counted.
+type kindOf int
+
+const (
+	unaryCall kindOf = iota
+	streamCall
+	uploadCall // a stream from the client: also counted as a stream
+)
+
 // admit counts a call against its client's quota until leave is called.
-func (g *gates) admit(name string, stream bool) (leave func(), err error) {
+func (g *gates) admit(name string, kind kindOf) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.clients[name]
@@ -128,42 +164,26 @@ func (g *gates) admit(name string, stream bool) (leave func(), err error) {
 		return nil, refuse(ReasonRate)
 	}
 	running, limit := &q.calls, g.limits.Calls
-	if stream {
+	if kind != unaryCall {
 		running, limit = &q.streams, g.limits.Streams
 	}
-	if *running >= limit {
+	uploads := 0
+	if kind == uploadCall {
+		uploads = 1
+	}
+	if *running >= limit || q.uploads+uploads > g.limits.Uploads {
 		return nil, refuse(ReasonInFlight)
 	}
 	*running++
+	q.uploads += uploads
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		*running--
+		q.uploads -= uploads
 	}, nil
 }
 
 func panicked(p any) error {
 	return fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
-}
-
-// gatedStream checks every message that comes in.
-type gatedStream struct {
-	grpc.ServerStream
-	gates *gates
-	ctx   context.Context //nolint:containedctx // how grpc hands a stream its context
-	first any             // message, for the log and for the paths of fields
-}
-
-// Context carries the client and the cut deadline.
-func (s *gatedStream) Context() context.Context { return s.ctx }
-
-// RecvMsg receives a message and holds it against the rules of the proto.
-func (s *gatedStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
-	}
-	if s.first == nil {
-		s.first = m
-	}
-	return s.gates.valid(m)
 }

@@ -21,6 +21,8 @@ const (
 	ReasonMessageSize      Reason = "MESSAGE_TOO_LARGE"
 	ReasonRate             Reason = "RATE_LIMITED"
 	ReasonInFlight         Reason = "TOO_MANY_CALLS"
+	ReasonSlow             Reason = "TOO_SLOW"
+	ReasonQuota            Reason = "TOO_MANY_BYTES_KEPT"
 	ReasonShutdown         Reason = "SHUTTING_DOWN"
 	ReasonOffset           Reason = "OFFSET_BEYOND_END"
 	ReasonNotOffered       Reason = "NOT_OFFERED"
@@ -128,9 +130,11 @@ var answers = [...]answer{
 	{ReasonDeadline, codes.DeadlineExceeded, "The deadline came before the answer.", "Repeat the call with the same request id: what was done is not done twice.", 0},
 	{ReasonCancelled, codes.Canceled, "The caller left.", "Repeat the call with the same request id if its result is still wanted.", 0},
 	{ReasonInvalid, codes.InvalidArgument, "The request breaks the rules of the interface.", "Correct the named fields.", 0},
-	{ReasonMessageSize, codes.ResourceExhausted, "The message is larger than 1 MiB.", "Send documents in chunks of 64 KiB, or hashes instead.", 0},
+	{ReasonMessageSize, codes.ResourceExhausted, "The message is larger than this service takes.", "Send documents in chunks of 64 KiB, or hashes instead.", 0},
 	{ReasonRate, codes.ResourceExhausted, "The client calls too often.", "Wait before the next call, and longer each time.", time.Second},
 	{ReasonInFlight, codes.ResourceExhausted, "The client has too many calls in progress.", "Wait for an answer before the next call.", time.Second},
+	{ReasonSlow, codes.DeadlineExceeded, "The client sent or took data too slowly.", "Send and read without pauses, over a better connection if need be; then repeat the call.", time.Second},
+	{ReasonQuota, codes.ResourceExhausted, "The documents kept for this client take up all the space that it may use.", "Complete signed operations, which deletes their documents; others are deleted after their time.", time.Minute},
 	{ReasonShutdown, codes.Unavailable, "The service is stopping.", "Connect again; a watch resumes with the last revision seen.", time.Second},
 	{ReasonOffset, codes.OutOfRange, "The offset lies behind the end.", "Begin at 0, or at the number of bytes received so far.", 0},
 	{ReasonNotOffered, codes.Unimplemented, "The service does not offer this call.", "Use another call, or a newer service.", 0},

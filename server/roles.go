@@ -119,6 +119,12 @@ func identify(ctx context.Context, now time.Time) (Client, error) {
 	return c, nil
 }
 
+// Reflection, where it is served, tells everybody who has a certificate what this repository tells everybody.
+const (
+	reflectionV1    = "grpc.reflection.v1.ServerReflection"
+	reflectionAlpha = "grpc.reflection.v1alpha.ServerReflection"
+)
+
 // declaredRoles reads from the proto who may call each method.
 func declaredRoles(services map[string]grpc.ServiceInfo) (map[string][]pb.Role, error) {
 	declared := map[string][]pb.Role{}
@@ -135,7 +141,7 @@ func declaredRoles(services map[string]grpc.ServiceInfo) (map[string][]pb.Role, 
 	for name, info := range services {
 		for _, m := range info.Methods {
 			method := "/" + name + "/" + m.Name
-			if name == healthpb.Health_ServiceDesc.ServiceName {
+			if name == healthpb.Health_ServiceDesc.ServiceName || name == reflectionV1 || name == reflectionAlpha {
 				declared[method] = roles()
 			}
 			if declared[method] == nil {

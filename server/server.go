@@ -23,11 +23,12 @@ import (
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 )
 
 // Limits of every connection and message.
 const (
-	maxMessage = 1 << 20
+	maxMessage = 1 << 20  // from a client, at the least
 	chunkSize  = 64 << 10 // of what is streamed to a client
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	Health []Check
 	// Needs says which checks the health of a service, by its full name, depends on.
 	Needs map[string][]string
+	// Reflection lets every client with a certificate ask what services there are, with their messages.
+	Reflection bool
 	// Faults names errors of packages that the edge does not know, such as a lost device.
 	Faults []Fault
 	Logger *slog.Logger
@@ -63,22 +66,33 @@ type Call struct {
 	Took   time.Duration
 }
 
-// Limits of clients. All are for one client name, whatever the number of its connections.
+// Limits of clients. All but Connections are for one client name, whatever the number of its connections.
 type Limits struct {
 	Rate    rate.Limit    // calls a second
 	Burst   int           // calls at once above the rate
 	Calls   int           // unary calls in progress
 	Streams int           // streaming calls in progress
+	Uploads int           // of these, documents that are being uploaded
 	Unary   time.Duration // longest a unary call may take; longer deadlines are cut
 	Stream  time.Duration // longest a streaming call may take
-	Watch   time.Duration // how often a watched enrolment is looked at
+	Watch   time.Duration // how often a watched record is looked at
+
+	Message    int           // bytes of one message from a client
+	UploadRate int           // bytes a second that a client sending a stream must keep, on average
+	Idle       time.Duration // longest wait for its first bytes, and for it to take a message
+	KeepAlive  time.Duration // shortest time between its keep-alive pings
+
+	Connections        int // in all
+	ConnectionsPerHost int // from one address
 }
 
 // DefaultLimits let one client make 500 calls a second, 256 at a time.
 func DefaultLimits() Limits {
 	return Limits{
-		Rate: 500, Burst: 500, Calls: 256, Streams: 64,
+		Rate: 500, Burst: 500, Calls: 256, Streams: 64, Uploads: 16,
 		Unary: 2 * time.Minute, Stream: 15 * time.Minute, Watch: 500 * time.Millisecond,
+		Message: maxMessage, UploadRate: 4 << 10, Idle: 30 * time.Second, KeepAlive: 10 * time.Second,
+		Connections: 2048, ConnectionsPerHost: 512,
 	}
 }
 
@@ -112,18 +126,19 @@ func New(c Config) (*Server, error) {
 	}
 	s.gates = &gates{
 		translator: translator{faults: c.Faults, logger: c.Logger, now: c.Now, called: c.Called},
-		validator:  validator, limits: c.Limits, clients: map[string]*quota{},
+		validator:  validator, limits: c.Limits, clients: map[string]*quota{}, unaries: map[string]bool{},
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(tlsConfig(c))),
 		grpc.ChainUnaryInterceptor(s.gates.unary),
 		grpc.ChainStreamInterceptor(s.gates.stream),
 		grpc.ForceServerCodecV2(newCodec()),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(c.Limits.Message),
+		grpc.InTapHandle(s.gates.tap),
 		grpc.MaxConcurrentStreams(uint32(min(c.Limits.Calls+c.Limits.Streams, 1<<16))), //nolint:gosec // positive, bounded here
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.Limits.KeepAlive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 10 * time.Minute, MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: c.Limits.Stream,
 			Time: time.Minute, Timeout: 20 * time.Second,
@@ -137,6 +152,14 @@ func New(c Config) (*Server, error) {
 	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterAdminServiceServer(s.grpc, &admin{Vouchers: c.Enrolments, Credentials: c.Credentials, ClientIssuer: c.Issuer})
 	healthpb.RegisterHealthServer(s.grpc, newHealth(c, s.stopping))
+	if c.Reflection {
+		reflection.Register(s.grpc)
+	}
+	for name, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			s.gates.unaries["/"+name+"/"+m.Name] = !m.IsClientStream && !m.IsServerStream
+		}
+	}
 	if s.gates.roles, err = declaredRoles(s.grpc.GetServiceInfo()); err != nil {
 		return nil, err
 	}
@@ -145,6 +168,7 @@ func New(c Config) (*Server, error) {
 
 // Serve answers on l, which it closes, until Shutdown. It returns nil after a Shutdown.
 func (s *Server) Serve(l net.Listener) error {
+	l = limitConnections(l, s.config.Limits.Connections, s.config.Limits.ConnectionsPerHost)
 	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving gRPC on %s: %w", l.Addr(), err)
 	}
@@ -182,6 +206,10 @@ func (c Config) check() error {
 		return errors.New("server: logger and clock are required")
 	case c.Limits.Rate <= 0 || c.Limits.Burst < 1 || c.Limits.Calls < 1 || c.Limits.Streams < 1:
 		return errors.New("server: rate, burst, calls and streams of a client must be above zero")
+	case c.Limits.Uploads < 1 || c.Limits.Message < maxMessage || c.Limits.UploadRate < 1:
+		return fmt.Errorf("server: uploads and upload rate must be above zero, a message %d bytes or more", maxMessage)
+	case c.Limits.Idle <= 0 || c.Limits.KeepAlive <= 0 || c.Limits.Connections < 1 || c.Limits.ConnectionsPerHost < 1:
+		return errors.New("server: idle and keep-alive times and numbers of connections must be above zero")
 	case c.Limits.Unary <= 0 || c.Limits.Stream <= 0 || c.Limits.Watch <= 0:
 		return errors.New("server: durations of calls must be above zero")
 	}

@@ -245,8 +245,8 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.setView(enrol.View{ID: "enr-1", Version: 9, State: enrol.StateIssued, NextAction: enrol.ActionNone})
-	next(9, pb.EnrolmentState_ENROLMENT_STATE_ISSUED)
+	e.setView(enrol.View{ID: "enr-1", Version: 9, State: enrol.StateExpired, NextAction: enrol.ActionNone})
+	next(9, pb.EnrolmentState_ENROLMENT_STATE_EXPIRED)
 	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("a finished enrolment is still watched: %v", err)
 	}

@@ -39,6 +39,9 @@ type ItemRequest struct {
 
 // Upload streams a document into the spool. Nothing is kept unless the whole stream arrives.
 func (s *Service) Upload(ctx context.Context, caller Caller, requestID, name string, r io.Reader) (Document, error) {
+	if err := s.quota.room(caller.Name, s.Now()); err != nil {
+		return Document{}, err
+	}
 	id, err := s.newID("doc-")
 	if err != nil {
 		return Document{}, err
@@ -79,6 +82,8 @@ func (s *Service) Upload(ctx context.Context, caller Caller, requestID, name str
 	})
 	if (err != nil && !errors.Is(err, ErrOutcomeUnknown)) || d.ID != id {
 		_ = s.Spool.Remove(id)
+	} else {
+		s.quota.keep(caller.Name, id, n, d.Created)
 	}
 	return d, err
 }

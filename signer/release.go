@@ -159,6 +159,7 @@ func (s *Service) Complete(ctx context.Context, caller Caller, requestID string,
 		if err := s.Spool.Remove(it.Document); err != nil {
 			return View{}, fmt.Errorf("deleting the document: %w", err)
 		}
+		s.quota.gone(it.Document)
 	}
 	_ = requestID // acknowledging twice has no second effect
 	return v, nil

@@ -92,6 +92,8 @@ type Config struct {
 	Now      func() time.Time
 	Rand     io.Reader
 	MaxBytes int64         // of one document
+	Quota    int64         // bytes that are kept for one caller; 0: no limit
+	Keep     time.Duration // how long a document is kept at most
 	Life     time.Duration // of an operation that waits for its code
 	Notice   bool          // a text tells the person of each signature
 	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
@@ -111,6 +113,7 @@ const ActivationLife = 2 * time.Minute
 // Service is the use case of signing. It is safe for concurrent use.
 type Service struct {
 	Config
+	quota *quota
 
 	mu     sync.Mutex
 	flight map[OperationID]chan struct{} // operations that this process is signing
@@ -122,7 +125,7 @@ func New(c Config) (*Service, error) {
 		c.Alarm == nil || c.MaxBytes <= 0 || c.Life <= 0 {
 		return nil, errors.New("signer: incomplete configuration")
 	}
-	return &Service{Config: c, flight: map[OperationID]chan struct{}{}}, nil
+	return &Service{Config: c, quota: newQuota(c.Quota, c.Keep), flight: map[OperationID]chan struct{}{}}, nil
 }
 
 // View is an operation as its caller sees it.

@@ -225,11 +225,10 @@ nothing is left out. The client must be an auditor.`,
 			}
 			return with(r.dir, func(conn *client.Conn) error {
 				for ctx := cmd.Context(); ; {
-					err := r.follow(ctx, conn)
-					if ctx.Err() != nil {
+					switch err := r.follow(ctx, conn); {
+					case ctx.Err() != nil:
 						return nil // interrupted, as asked
-					}
-					if c := status.Code(err); c != codes.DeadlineExceeded && c != codes.Unavailable {
+					case status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable:
 						return err
 					}
 					select {

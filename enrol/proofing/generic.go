@@ -72,6 +72,8 @@ type genericPerson struct {
 	IdentifierType string `json:"identifier_type"`
 	Identifier     string `json:"identifier"`
 	BirthDate      string `json:"birth_date"`
+	Organisation   string `json:"organisation,omitempty"`
+	OrganisationID string `json:"organisation_id,omitempty"`
 }
 
 type genericSession struct {
@@ -122,6 +124,7 @@ func (g *Generic) Start(ctx context.Context, r enrol.ProofingRequest) (enrol.Ses
 		Claimed: genericPerson{
 			GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName, Country: p.Country,
 			IdentifierType: p.IdentifierType, Identifier: p.Identifier, BirthDate: r.BirthDate,
+			Organisation: p.Organisation, OrganisationID: p.OrganisationID,
 		},
 	})
 	if err != nil {
@@ -192,7 +195,10 @@ func (g *Generic) Fetch(ctx context.Context, session string) (enrol.Result, erro
 	p := r.Person
 	return enrol.Result{
 		Session: r.Session, Reference: r.Reference, Progress: progress, Final: r.Final, Level: r.Level, Method: r.Method,
-		Person:      enrol.Person{GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName},
+		Person: enrol.Person{
+			GivenName: p.GivenName, Surname: p.Surname, LocalName: p.LocalName,
+			Organisation: p.Organisation, OrganisationID: p.OrganisationID,
+		},
 		Identifiers: []enrol.Identifier{{Type: p.IdentifierType, Country: p.Country, Value: p.Identifier}},
 		BirthDate:   p.BirthDate, Phone: r.Phone,
 		Document: enrol.Document{Type: r.Document.Type, Number: r.Document.Number, Country: r.Document.Country, Expires: r.Document.Expires},

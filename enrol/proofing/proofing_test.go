@@ -128,11 +128,12 @@ func TestGenericSession(t *testing.T) {
 	}
 
 	s.say(`{"session":"s-1","reference":"idp-reference","status":"positive","final":true,"level":"extended","method":"chip",
-	  "person":{"given_name":"Taras","surname":"Shevchenko","country":"UA","identifier_type":"TIN","identifier":"2935412318","birth_date":"1980-05-14"},
+	  "person":{"given_name":"Taras","surname":"Shevchenko","country":"UA","identifier_type":"TIN","identifier":"2935412318","birth_date":"1980-05-14",
+	    "organisation":"Example Sp. z o.o.","organisation_id":"VATPL-5260250274"},
 	  "phone":"+380501234567","document":{"type":"passport","number":"FA123456","country":"UA","expires":"2030-01-01"},
 	  "reasons":["ok"],"completed_at":"2026-11-24T10:00:00Z"}`)
 	result, err := g.Fetch(context.Background(), "s/1?x")
-	if err != nil || result.Progress != enrol.ProgressPositive || !result.Final || result.Person.Surname != "Shevchenko" ||
+	if err != nil || result.Progress != enrol.ProgressPositive || !result.Final || result.Person.Surname != "Shevchenko" || result.Person.OrganisationID != "VATPL-5260250274" ||
 		len(result.Identifiers) != 1 || result.Identifiers[0] != (enrol.Identifier{Type: "TIN", Country: "UA", Value: "2935412318"}) ||
 		result.Phone != "+380501234567" || !result.At.Equal(now) || result.Document.Number != "FA123456" || result.Level != "extended" {
 		t.Errorf("%+v, %v", result, err)

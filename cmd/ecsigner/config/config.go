@@ -32,6 +32,7 @@ type Config struct {
 	Log          string       `yaml:"log"`
 	Listen       string       `yaml:"listen"`
 	Hosts        []string     `yaml:"hosts"`
+	Reflection   bool         `yaml:"reflection"`
 	HSM          HSM          `yaml:"hsm"`
 	Provider     Provider     `yaml:"provider"`
 	Certificates Certificates `yaml:"certificates"`
@@ -132,6 +133,20 @@ type Limits struct {
 	OperationLife time.Duration `yaml:"operation_life"`
 	EnrolmentLife time.Duration `yaml:"enrolment_life"`
 	RatePerClient float64       `yaml:"rate_per_client"`
+
+	// What follows may be left out: 0 means the default, which the template shows.
+	CallsPerClient     int           `yaml:"calls_per_client"`
+	StreamsPerClient   int           `yaml:"streams_per_client"`
+	UploadsPerClient   int           `yaml:"uploads_per_client"`
+	BytesPerClient     int64         `yaml:"bytes_per_client"`
+	CallTime           time.Duration `yaml:"call_time"`
+	StreamTime         time.Duration `yaml:"stream_time"`
+	MessageBytes       int           `yaml:"message_bytes"`
+	UploadRate         int           `yaml:"upload_rate"`
+	IdleTime           time.Duration `yaml:"idle_time"`
+	KeepAliveTime      time.Duration `yaml:"keep_alive_time"`
+	Connections        int           `yaml:"connections"`
+	ConnectionsPerHost int           `yaml:"connections_per_host"`
 }
 
 // Renewal says when a credential can be renewed with its own signature, and when its end is announced; zeros: not at all.
@@ -223,6 +238,18 @@ func (c Config) validate() error {
 		{c.Renewal.ProofAge >= 0, "renewal.proof_age", "0s or more"},
 		{c.Renewal.Notice >= 0, "renewal.notice", "0s or more"},
 		{c.Limits.RatePerClient > 0, "limits.rate_per_client", "calls per second, above 0"},
+		{within(c.Limits.CallsPerClient, 1, 1<<16), "limits.calls_per_client", "1 to 65536"},
+		{within(c.Limits.StreamsPerClient, 1, 1<<16), "limits.streams_per_client", "1 to 65536"},
+		{within(c.Limits.UploadsPerClient, 1, 1<<16), "limits.uploads_per_client", "1 to 65536"},
+		{c.Limits.BytesPerClient >= 0, "limits.bytes_per_client", "bytes, or 0 for the default"},
+		{within(c.Limits.CallTime, time.Second, 10*time.Minute), "limits.call_time", "1s to 10m"},
+		{within(c.Limits.StreamTime, time.Second, time.Hour), "limits.stream_time", "1s to 1h"},
+		{within(c.Limits.MessageBytes, 1<<20, 16<<20), "limits.message_bytes", "1048576 to 16777216"},
+		{within(c.Limits.UploadRate, 1, 1<<30), "limits.upload_rate", "bytes a second, above 0"},
+		{within(c.Limits.IdleTime, time.Second, 10*time.Minute), "limits.idle_time", "1s to 10m"},
+		{within(c.Limits.KeepAliveTime, time.Second, time.Hour), "limits.keep_alive_time", "1s to 1h"},
+		{within(c.Limits.Connections, 1, 1<<20), "limits.connections", "1 to 1048576"},
+		{within(c.Limits.ConnectionsPerHost, 1, 1<<20), "limits.connections_per_host", "1 to 1048576"},
 	} {
 		if !rule.holds {
 			return fmt.Errorf("%w: %s must be %s", ErrConfig, rule.key, rule.want)
@@ -241,6 +268,9 @@ func (b Backup) Kept() int {
 	}
 	return b.Keep
 }
+
+// within tells whether an optional value is left out or between two others.
+func within[N int | time.Duration](n, low, high N) bool { return n == 0 || n >= low && n <= high }
 
 // Path resolves a path of the file.
 func (c Config) Path(p ...string) string {

@@ -33,7 +33,6 @@ import (
 	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
-	"golang.org/x/time/rate"
 )
 
 // Engine is one running installation.
@@ -193,8 +192,11 @@ func (e *Engine) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept := int64(bytesPerClient)
+	choose(&kept, e.config.Limits.BytesPerClient)
 	e.signer, err = signer.New(signer.Config{
 		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Quota: kept, Keep: e.config.Limits.DocumentLife,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
 		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
 	})
@@ -239,9 +241,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	}
 	clients := x509.NewCertPool()
 	clients.AddCert(e.tlsRoot.Certificate())
-	limits := server.DefaultLimits()
-	limits.Rate = rate.Limit(e.config.Limits.RatePerClient)
-	limits.Burst = max(1, int(e.config.Limits.RatePerClient))
+	limits := edgeLimits(e.config.Limits)
 	checks := e.checks()
 	var called func(server.Call)
 	if e.config.Metrics.Listen != "" {
@@ -253,7 +253,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Needs: needs(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }

@@ -135,7 +135,8 @@ func recordNames(d protoreflect.MessageDescriptor) []string {
 		switch {
 		case f.Message() != nil:
 			all = append(all, recordNames(f.Message())...)
-		case f.Kind() == protoreflect.StringKind && strings.HasSuffix(string(f.Name()), "_id") && f.Name() != "request_id":
+		case f.Name() == "request_id", f.Name() == "organisation_id": // the call's own, and an organisation's in its register
+		case f.Kind() == protoreflect.StringKind && strings.HasSuffix(string(f.Name()), "_id"):
 			all = append(all, string(f.Name()))
 		}
 	}
