@@ -53,6 +53,9 @@ type Commit struct {
 // Kind names an event as its entry does, such as "signing.signed".
 func Kind(e Event) string { return e.kind() }
 
+// Erases reports whether e says that bytes are gone for good: the store clears its journal of them before it answers.
+func Erases(e Event) bool { return e.kind() == KeyDestroyed{}.kind() }
+
 // NeedsHead reports whether e may only be committed together with a signed head that covers it: a signature or a
 // certificate leaves us only with proof of its entry.
 func NeedsHead(e Event) bool {

@@ -24,6 +24,7 @@ func samples() []Event {
 	return []Event{
 		VoucherCreated{"0ff1ce", "natural-2y", "operator-1"},
 		EnrolmentCreated{"enr-1", "0ff1ce", "portal-1"},
+		RenewalCreated{"enr-2", "cred-1", "enr-1", "portal-1"},
 		EnrolmentChanged{"enr-1", 3, "data", "portal-1", fill(1, 32)},
 		EnrolmentClosed{"enr-1", "issued"},
 		PhoneConfirmed{"enr-1", "ch-1", fill(2, 32)},
@@ -35,7 +36,8 @@ func samples() []Event {
 		KeyGenerated{"enr-1", "cred-1", "kek-2026", fill(6, 32), fill(7, 32)},
 		CertificateIntended{"enr-1", "4a5b", fill(8, 32)},
 		CertificateIssued{"enr-1", "cred-1", "4a5b", fill(9, 32)},
-		CertificateRevoked{"cred-1", "4a5b", "key compromise", "officer-1"},
+		CertificateRevoked{"cred-1", "4a5b", "key compromise", "officer-1", "signatory", "sms-code", "ch-4"},
+		KeyDestroyed{"cred-1", fill(6, 32), fill(7, 32), "portal-1"},
 		BindingChanged{"cred-1", 1, "active", fill(10, 32)},
 		AccessGranted{"cred-1", "documents-1", "operator-1"},
 		AccessWithdrawn{"cred-1", "documents-1", "operator-1"},
@@ -45,7 +47,7 @@ func samples() []Event {
 		CodeAccepted{"ch-3", "sign", "op-1", "documents-1", 2, "cred-2"},
 		CodeLocked{"cred-1", "documents-1", "caller"},
 		CodeUnlocked{"cred-1", "documents-1", "caller"},
-		SigningRequested{"op-1", "cred-1", "documents-1", 1, "ecdsa-p256-sha256", two, [][]byte{fill(0xb1, 32)}},
+		SigningRequested{"op-1", "cred-1", "documents-1", 1, "ecdsa-p256-sha256", two, [][]byte{fill(0xb1, 32)}, "enr-2"},
 		SigningActivated{"op-1", "cred-1", "documents-1", 1, two, "sms-code", "ch-3", fill(11, 32)},
 		SigningResumed{"op-1", 2},
 		SigningSigned{"op-1", "cred-1", 1, two, [][]byte{fill(0xc1, 32), fill(0xc2, 32)}},
@@ -195,11 +197,11 @@ func TestEncodeRefuses(t *testing.T) {
 		"phone":                 NoticeSent{"+380441234567", "signed"},
 		"e-mail":                NoticeSent{"jan@example.com", "signed"},
 		"long id":               NoticeSent{long, "signed"},
-		"long text":             CertificateRevoked{"cred-1", "4a5b", long, ""},
-		"quote":                 CertificateRevoked{"cred-1", "4a5b", `"`, ""},
-		"backslash":             CertificateRevoked{"cred-1", "4a5b", `\`, ""},
-		"newline":               CertificateRevoked{"cred-1", "4a5b", "\n", ""},
-		"DEL":                   CertificateRevoked{"cred-1", "4a5b", "\x7f", ""},
+		"long text":             CertificateRevoked{Credential: "cred-1", Serial: "4a5b", Reason: long},
+		"quote":                 CertificateRevoked{Credential: "cred-1", Serial: "4a5b", Reason: `"`},
+		"backslash":             CertificateRevoked{Credential: "cred-1", Serial: "4a5b", Reason: `\`},
+		"newline":               CertificateRevoked{Credential: "cred-1", Serial: "4a5b", Reason: "\n"},
+		"DEL":                   CertificateRevoked{Credential: "cred-1", Serial: "4a5b", Reason: "\x7f"},
 		"number above 2^53":     SigningResumed{"op-1", 1 << 53},
 		"negative size":         ServiceStarted{"v1", 1, -1},
 		"no digest":             AgreementSealed{"enr-1", fill(1, 32), nil},
@@ -250,7 +252,7 @@ func TestLargestOperationFits(t *testing.T) {
 	}
 	const n = maxNumber
 	for _, e := range []Event{
-		SigningRequested{id, id, id, n, id, wide, narrow},
+		SigningRequested{id, id, id, n, id, wide, narrow, ""},
 		SigningActivated{id, id, id, n, wide, id, id, fill(1, 32)},
 		SigningSigned{id, id, n, wide, narrow},
 	} {

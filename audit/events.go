@@ -23,6 +23,14 @@ type EnrolmentCreated struct {
 	Caller    string
 }
 
+// RenewalCreated says that an enrolment renews a credential, with the identity that was proven for it.
+type RenewalCreated struct {
+	Enrolment  string
+	Credential string // that is renewed
+	Original   string // enrolment that led to it
+	Caller     string
+}
+
 // EnrolmentChanged says that an enrolment went to another state.
 type EnrolmentChanged struct {
 	Enrolment string
@@ -136,6 +144,18 @@ type CertificateRevoked struct {
 	Serial     string // lower-case hex
 	Reason     string
 	Caller     string
+	Requester  string // signatory or provider; empty in older entries
+	Means      string // by which the requester was authenticated; empty in older entries
+	Challenge  string // that the signatory answered; empty when the provider revoked
+}
+
+// KeyDestroyed says that the wrapped key of a credential was erased. Nothing is signed with that key any more, whatever
+// is put back into the database.
+type KeyDestroyed struct {
+	Credential string
+	SPKI       []byte // SHA-256 of the DER SubjectPublicKeyInfo
+	Wrapped    []byte // SHA-256 of the wrapped key
+	Caller     string // empty: the engine itself
 }
 
 // BindingChanged says that a credential's sealed binding was replaced. The lowest valid

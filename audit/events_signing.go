@@ -75,6 +75,7 @@ type SigningRequested struct {
 	Algorithm      string
 	DTBSR          [][]byte // in order
 	Documents      [][]byte // SHA-256 each; may be empty
+	Enrolment      string   // whose agreement it is, by which the credential is renewed; empty for document systems
 }
 
 // SigningActivated says that the signatory authorised exactly these digests. From here on signatures may exist.

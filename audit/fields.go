@@ -5,6 +5,7 @@ func events() []Event {
 	return []Event{
 		VoucherCreated{},
 		EnrolmentCreated{},
+		RenewalCreated{},
 		EnrolmentChanged{},
 		EnrolmentClosed{},
 		PhoneConfirmed{},
@@ -17,6 +18,7 @@ func events() []Event {
 		CertificateIntended{},
 		CertificateIssued{},
 		CertificateRevoked{},
+		KeyDestroyed{},
 		BindingChanged{},
 		AccessGranted{},
 		AccessWithdrawn{},
@@ -60,6 +62,16 @@ func (e EnrolmentCreated) event(c *codec) Event {
 	c.id("enrolment", &e.Enrolment)
 	c.id("voucher", &e.Voucher)
 	c.maybe("caller", &e.Caller)
+	return e
+}
+
+func (RenewalCreated) kind() string { return "renewal.created" }
+
+func (e RenewalCreated) event(c *codec) Event {
+	c.id("enrolment", &e.Enrolment)
+	c.id("credential", &e.Credential)
+	c.id("original", &e.Original)
+	c.id("caller", &e.Caller)
 	return e
 }
 
@@ -175,6 +187,19 @@ func (e CertificateRevoked) event(c *codec) Event {
 	c.id("serial", &e.Serial)
 	c.text("reason", &e.Reason)
 	c.maybe("caller", &e.Caller)
+	c.later("requester", &e.Requester)
+	c.later("means", &e.Means)
+	c.later("challenge", &e.Challenge)
+	return e
+}
+
+func (KeyDestroyed) kind() string { return "key.destroyed" }
+
+func (e KeyDestroyed) event(c *codec) Event {
+	c.id("credential", &e.Credential)
+	c.digest("spki", &e.SPKI)
+	c.digest("wrapped", &e.Wrapped)
+	c.maybe("caller", &e.Caller)
 	return e
 }
 
@@ -285,6 +310,7 @@ func (e SigningRequested) event(c *codec) Event {
 	c.id("algorithm", &e.Algorithm)
 	c.dtbsr("dtbsr", &e.DTBSR)
 	c.digests("documents", &e.Documents)
+	c.later("enrolment", &e.Enrolment)
 	return e
 }
 

@@ -46,7 +46,8 @@ func (s *Service) deadline(r record) time.Time {
 	return end
 }
 
-// tooOld tells whether the proof of the identity can no longer carry a certificate (EN 319 411-1 REG-6.3.1-00D).
+// tooOld tells whether the proof of the identity can no longer carry a certificate (EN 319 411-1 REG-6.3.1-00D). That of a
+// renewal has a limit of its own, under its seal.
 func (s *Service) tooOld(r record, now time.Time) bool {
-	return now.Sub(r.sealed.Identity.At) > s.ProofAge
+	return r.sealed.Renews == "" && now.Sub(r.sealed.Identity.At) > s.ProofAge
 }

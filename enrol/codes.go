@@ -30,12 +30,24 @@ type CodeSent struct {
 type step struct {
 	purpose sam.Purpose
 	kind    sms.Kind
-	state   State // in which it is done
+	state   State  // in which it is done
+	subject []byte // seal of what the code answers; nil: the enrolment as it stands
+	account string // whom failures lock; empty: the enrolment
 }
 
-func phoneStep() step { return step{sam.PurposePhone, sms.KindPhone, StateData} }
+func phoneStep() step { return step{purpose: sam.PurposePhone, kind: sms.KindPhone, state: StateData} }
 
-func agreementStep() step { return step{sam.PurposeAgreement, sms.KindAgreement, StateProven} }
+func agreementStep() step {
+	return step{purpose: sam.PurposeAgreement, kind: sms.KindAgreement, state: StateProven}
+}
+
+// of fills in what the step is about, where nothing else is: the enrolment.
+func (st step) of(r record) step {
+	if st.subject == nil {
+		st.subject, st.account = r.row.Sealed.Seal, r.row.ID
+	}
+	return st
+}
 
 // stepOf returns the step that is open in a state.
 func stepOf(state State) (step, bool) {
@@ -103,6 +115,10 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		if st.state == StateProven && s.tooOld(from, now) {
 			return s.outdate(ctx, from, r.caller, now)
 		}
+		st, signing, err := s.toSign(ctx, from, st, now)
+		if err != nil {
+			return err
+		}
 		made, err := s.newChallenge(ctx, from, r.caller, st, now)
 		if err != nil {
 			return err
@@ -124,6 +140,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			if stored.Challenge != ch.ID {
 				stored.Challenge = ch.ID
 				if err := tx.TouchEnrolment(stored); err != nil {
+					return err
+				}
+				if err := signing.request(tx); err != nil {
 					return err
 				}
 			}
@@ -164,14 +183,26 @@ func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, recipient strin
 	}
 	if ch := turn.Again; ch.ID != "" {
 		tx.Append(audit.CodeResent{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Sent: uint64(ch.Sent), //nolint:gosec // a small count
-			Recipient: recipient,
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: keyOf(ch),
+			Sent: uint64(ch.Sent), Recipient: recipient, //nolint:gosec // a small count
 		})
 		return ch, nil
 	}
 	made.Number, made.Sent = turn.Number, turn.Sent
-	tx.Append(audit.CodeRequested{Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Recipient: recipient})
+	tx.Append(audit.CodeRequested{
+		Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Credential: keyOf(made),
+		Recipient: recipient,
+	})
 	return made, tx.PutChallenge(made)
+}
+
+// keyOf is the credential that a code concerns; empty while there is none yet.
+func keyOf(ch otp.Challenge) string {
+	switch sam.Purpose(ch.Purpose) {
+	case sam.PurposeSign, sam.PurposeRevoke:
+		return ch.Account
+	}
+	return ""
 }
 
 func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now time.Time) (sms.Message, error) {
@@ -179,8 +210,9 @@ func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now t
 	return sms.Message{ID: id, Kind: kind, Subject: subject, Challenge: string(challenge), CreatedAt: now, NotBefore: now}, err
 }
 
-// newChallenge seals a challenge whose subject is the enrolment exactly as it stands.
+// newChallenge seals a challenge whose subject is that of the step: the enrolment exactly as it stands.
 func (s *Service) newChallenge(ctx context.Context, r record, caller string, st step, now time.Time) (otp.Challenge, error) {
+	st = st.of(r)
 	id, err := s.newID("chl-")
 	if err != nil {
 		return otp.Challenge{}, err
@@ -191,13 +223,13 @@ func (s *Service) newChallenge(ctx context.Context, r record, caller string, st 
 	}
 	expires := now.Add(s.Limits.Life)
 	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
-		ID: id, Purpose: st.purpose, Subject: r.row.Sealed.Seal, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
+		ID: id, Purpose: st.purpose, Subject: st.subject, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
 	})
 	if err != nil {
 		return otp.Challenge{}, err
 	}
 	return otp.Challenge{
-		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: r.row.ID,
+		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: st.account,
 		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
 	}, nil
 }
@@ -214,6 +246,10 @@ func (s *Service) challenge(ctx context.Context, id otp.ID) (otp.Challenge, erro
 // checked reads the challenge of a step and holds it against the enrolment: same subject, same phone, same end. What a
 // database writer swapped or changed is refused before a code is derived.
 func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (otp.Challenge, error) {
+	st, err := s.asked(ctx, r, st)
+	if err != nil {
+		return otp.Challenge{}, err
+	}
 	ch, err := s.challenge(ctx, id)
 	if err != nil {
 		return otp.Challenge{}, fmt.Errorf("reading the challenge: %w", err)
@@ -221,8 +257,8 @@ func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (ot
 	c, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
 	if err == nil {
 		fits := c.ID == string(id) && ch.ID == id && c.Purpose == st.purpose && ch.Purpose == string(st.purpose) &&
-			ch.Subject == r.row.ID && ch.Account == r.row.ID && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
-		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, r.row.Sealed.Seal)
+			ch.Subject == r.row.ID && ch.Account == st.account && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
+		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, st.subject)
 		// A voided challenge belongs to the enrolment as it stood before data were corrected; no code answers it.
 		if !fits || ch.Voided.IsZero() && !bound {
 			err = fmt.Errorf("%w: challenge does not belong to this enrolment and phone", sam.ErrSeal)
@@ -315,33 +351,44 @@ func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challe
 		if _, err := from.unchanged(tx); err != nil {
 			return err
 		}
-		stored, err := tx.Challenge(ch.ID)
-		if err != nil {
+		var err error
+		if out, err = s.count(tx, ch, match, now); err != nil || out.Result != otp.Accepted {
 			return err
 		}
-		if !bytes.Equal(stored.Seal, ch.Seal) {
-			return ErrConflict
-		}
-		if out, err = s.Limits.Try(tx, s.Memory, ch.ID, match, now); err != nil {
-			return err
-		}
-		attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
-		if out.Result == otp.Accepted {
-			tx.Append(audit.CodeAccepted{
-				Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt, Account: ch.Account,
-			})
-			return c.record(tx, from, r)
-		}
-		tx.Append(audit.CodeRefused{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-			Result: string(out.Result), Attempt: attempt, Account: ch.Account, Failures: uint64(max(0, out.Failures)), //nolint:gosec // not negative
-		})
-		if out.NowLocked {
-			tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
-		}
-		return nil
+		return c.record(tx, from, r)
 	})
 	return out, err
+}
+
+// count counts one try of a code within a transaction, and says in the log what came of it. ErrConflict when the
+// challenge was exchanged.
+func (s *Service) count(tx Tx, ch otp.Challenge, match bool, now time.Time) (otp.Outcome, error) {
+	stored, err := tx.Challenge(ch.ID)
+	if err != nil {
+		return otp.Outcome{}, err
+	}
+	if !bytes.Equal(stored.Seal, ch.Seal) {
+		return otp.Outcome{}, ErrConflict
+	}
+	out, err := s.Limits.Try(tx, s.Memory, ch.ID, match, now)
+	if err != nil {
+		return otp.Outcome{}, err
+	}
+	attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
+	if out.Result == otp.Accepted {
+		tx.Append(audit.CodeAccepted{
+			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt, Account: ch.Account,
+		})
+		return out, nil
+	}
+	tx.Append(audit.CodeRefused{
+		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
+		Result: string(out.Result), Attempt: attempt, Account: ch.Account, Failures: uint64(max(0, out.Failures)), //nolint:gosec // not negative
+	})
+	if out.NowLocked {
+		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
+	}
+	return out, nil
 }
 
 // checkCode refuses what cannot be a code at all; it counts as no try because it can never be right.

@@ -11,10 +11,16 @@ import (
 	"github.com/ecsigner/ecsigner/otp/sms"
 )
 
-// Compose makes the text of a message of kind phone, agreement, issued, deferred or expired. It goes only to the number that the sealed
-// enrolment commits to, and carries a code only while the challenge is the enrolment's current one and could still be
+// Compose makes the text of a message of any kind but sign. It goes only to the number that the sealed
+// enrolment or binding commits to, and carries a code only while the challenge is its current one and could still be
 // answered; sms.ErrObsolete otherwise.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
+	switch m.Kind {
+	case sms.KindRevoke, sms.KindRevoked:
+		return s.composeRevocation(ctx, m)
+	case sms.KindEnding:
+		return s.composeEnding(ctx, credential.ID(m.Subject))
+	}
 	r, err := s.any(ctx, m.Subject)
 	if err != nil {
 		return sms.Text{}, err
@@ -49,6 +55,7 @@ func (s *Service) codeText(kind sms.Kind, r record, code string) string {
 	fixed := map[string]string{"code": code}
 	if kind == sms.KindAgreement {
 		fixed["hash"] = hex.EncodeToString(r.sealed.Agreement)[:8]
+		kind = sms.AgreementText(r.sealed.Renews != "")
 	}
 	return s.textOf(kind, r.row.Language, fixed)
 }

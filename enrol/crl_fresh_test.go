@@ -36,8 +36,8 @@ func TestCRLFresh(t *testing.T) {
 	p := v.reach(enrol.StateIssued)
 	v.must(v.CRLFresh(ctx))
 	v.wait(time.Second) // a list's number is its time
-	v.must(v.Revoke(ctx, operator, v.request(), p.view.Credential, enrol.ReasonSuperseded))
 	v.device.fault = fails
+	v.must(v.Revoke(ctx, operator, v.request(), p.view.Credential, enrol.ReasonSuperseded))
 	if err := v.CRLFresh(ctx); !errors.Is(err, enrol.ErrStaleCRL) {
 		t.Errorf("a revocation is not on the list: %v", err)
 	}

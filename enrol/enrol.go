@@ -100,6 +100,41 @@ type Lists interface {
 	DeleteGrant(id credential.ID, client string) error
 }
 
+// Lifecycle keeps what a credential needs after it was issued.
+type Lifecycle interface {
+	// RevocationCode returns the current challenge by whose code the person may revoke, empty when there is none.
+	RevocationCode(id credential.ID) (otp.ID, error)
+	PutRevocationCode(id credential.ID, challenge otp.ID) error
+	// RevokedWithKey returns credentials with id > after whose certificate is revoked and whose wrapped key is still
+	// there, in order of their ids, at most limit.
+	RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error)
+}
+
+// Reminders say whom to tell that a certificate is about to end.
+type Reminders interface {
+	// Ending returns credentials with a key whose certificate ends after from, at until at the latest, and of which no
+	// reminder is stored, the earliest end first, at most limit.
+	Ending(from, until time.Time, limit int) ([]credential.Record, error)
+	PutReminder(id credential.ID, at time.Time) error
+}
+
+// Renewal is what the current credential signs so that it is renewed: the agreement, under an operation of the trust core.
+type Renewal struct {
+	Enrolment  string
+	Operation  credential.Sealed // sam.Operation
+	Prepared   []byte            // signature to be embedded (pades.Prepared); the operation is sealed over it
+	Activation credential.Sealed // from the acceptance on
+	Fence      uint64            // attempts to sign, from the acceptance on
+	Tail       []byte            // bytes that the signature appends to the agreement; the whole is sealed (sam.Enrolment.Signed)
+}
+
+// Renewals keeps them, one for each enrolment that renews.
+type Renewals interface {
+	// Renewal returns ErrNotFound before a code was sent.
+	Renewal(enrolment string) (Renewal, error)
+	PutRenewal(r Renewal) error
+}
+
 // Waiting finds enrolments that something is to be done about, in order of their ids.
 type Waiting interface {
 	// EnrolmentsIn returns those in a state with id > after, at most limit.
@@ -129,6 +164,9 @@ type Tx interface {
 	Dossiers
 	Credentials
 	Lists
+	Lifecycle
+	Reminders
+	Renewals
 	Waiting
 	Callbacks
 	// Enrolment returns ErrNotFound for an unknown id. It is locked until commit.

@@ -41,6 +41,8 @@ var (
 	ErrVoucherRate = errors.New("enrol: too many wrong voucher codes")
 	// ErrShownOnce: the vouchers of this request were made and shown; only their hashes are kept.
 	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
+	// ErrNotRenewable: the credential cannot be renewed now; the RenewalError around it says why.
+	ErrNotRenewable = errors.New("enrol: credential cannot be renewed")
 	// ErrRevoked: the credential is revoked, which is final.
 	ErrRevoked = errors.New("enrol: credential is revoked")
 )
@@ -129,3 +131,21 @@ func (e *StateError) Error() string {
 
 // Unwrap returns ErrState.
 func (e *StateError) Unwrap() error { return ErrState }
+
+// Why a credential cannot be renewed.
+const (
+	RenewalNotOffered  = "not_offered"
+	RenewalTooEarly    = "too_early"      // the window before the certificate's end has not begun
+	RenewalEnded       = "ended"          // the certificate has ended
+	RenewalStatus      = "not_active"     // it is suspended or revoked
+	RenewalOfRenewal   = "renewed_before" // EN 319 412-5 clause 4.2.8: identification by certificate cannot be chained
+	RenewalProofTooOld = "proof_too_old"  // the identity has to be proven anew
+)
+
+// RenewalError says why a credential cannot be renewed.
+type RenewalError struct{ Because string }
+
+func (e *RenewalError) Error() string { return fmt.Sprintf("%v: %s", ErrNotRenewable, e.Because) }
+
+// Unwrap returns ErrNotRenewable.
+func (e *RenewalError) Unwrap() error { return ErrNotRenewable }

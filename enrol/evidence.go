@@ -196,7 +196,7 @@ func (s *Service) shown(ctx context.Context, caller string, r record) error {
 
 // noteSent records when a code for the agreement was sent; it runs in the transaction that sends it.
 func noteSent(tx Tx, r record, st step, now time.Time) error {
-	if st.purpose != sam.PurposeAgreement {
+	if st.state != StateProven {
 		return nil
 	}
 	d, err := dossier(tx, r)

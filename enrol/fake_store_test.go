@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -44,6 +45,9 @@ type tables struct {
 	locks        map[[2]string]otp.Lock
 	certificates map[string]ca.Certificate
 	requests     map[[2]string]answered
+	revocations  map[credential.ID]otp.ID
+	reminders    map[credential.ID]time.Time
+	renewals     map[string]enrol.Renewal
 	outbox       []sms.Message
 	callbacks    map[[2]string]enrol.Callback
 }
@@ -52,6 +56,7 @@ func (t tables) clone() tables {
 	return tables{
 		maps.Clone(t.vouchers), maps.Clone(t.dossiers), maps.Clone(t.enrolments), maps.Clone(t.credentials), maps.Clone(t.grants),
 		maps.Clone(t.challenges), maps.Clone(t.locks), maps.Clone(t.certificates), maps.Clone(t.requests),
+		maps.Clone(t.revocations), maps.Clone(t.reminders), maps.Clone(t.renewals),
 		slices.Clone(t.outbox), maps.Clone(t.callbacks),
 	}
 }
@@ -78,6 +83,9 @@ func newStore(t testing.TB, now func() time.Time) *fakeStore {
 		map[[2]string]otp.Lock{},
 		map[string]ca.Certificate{},
 		map[[2]string]answered{},
+		map[credential.ID]otp.ID{},
+		map[credential.ID]time.Time{},
+		map[string]enrol.Renewal{},
 		nil,
 		map[[2]string]enrol.Callback{},
 	}}
@@ -363,3 +371,30 @@ func (t *fakeTx) RevokedCertificates() ([]ca.Certificate, error) {
 	return pick(t.certificates, len(t.certificates), func(c ca.Certificate) bool { return c.State == ca.Revoked },
 		func(c ca.Certificate) string { return c.Serial }), nil
 }
+
+func (t *fakeTx) RevocationCode(id credential.ID) (otp.ID, error) { return t.revocations[id], nil }
+
+func (t *fakeTx) PutRevocationCode(id credential.ID, challenge otp.ID) error {
+	return put(t, t.revocations, id, challenge)
+}
+
+func (t *fakeTx) RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error) {
+	return pick(t.credentials, limit, func(r credential.Record) bool {
+		return r.ID > after && len(r.WrappedKey) > 0 && t.certificates[r.Serial].State == ca.Revoked
+	}, func(r credential.Record) string { return string(r.ID) }), nil
+}
+
+func (t *fakeTx) Ending(from, until time.Time, limit int) ([]credential.Record, error) {
+	return pick(t.credentials, limit, func(r credential.Record) bool {
+		_, told := t.reminders[r.ID]
+		return !told && len(r.WrappedKey) > 0 && r.NotAfter.After(from) && !r.NotAfter.After(until)
+	}, func(r credential.Record) string { return fmt.Sprint(r.NotAfter.Unix(), r.ID) }), nil
+}
+
+func (t *fakeTx) PutReminder(id credential.ID, at time.Time) error {
+	return put(t, t.reminders, id, at)
+}
+
+func (t *fakeTx) Renewal(enrolment string) (enrol.Renewal, error) { return get(t.renewals, enrolment) }
+
+func (t *fakeTx) PutRenewal(r enrol.Renewal) error { return put(t, t.renewals, r.Enrolment, r) }

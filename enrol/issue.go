@@ -41,13 +41,22 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 	if err != nil {
 		return View{}, err
 	}
+	taken := false
 	// step 1: one commit counts the try, spends the code, records the acceptance with its evidence and chooses the
 	// credential's id. After a crash the person is not asked again: the enrolment is in state issuing, which Resume finds.
 	accepted, err := s.answer(ctx, r, id, agreementStep(), a.Code, func(from record, ch otp.Challenge, now time.Time) (change, error) {
-		return s.accept(ctx, r, from, ch, a, credential.ID(chosen), now)
+		c, err := s.accept(ctx, r, from, ch, a, credential.ID(chosen), now)
+		if err != nil {
+			return change{}, err
+		}
+		taken = true
+		return s.accepting(ctx, c, from, ch, a.Code, now)
 	})
 	if err != nil {
 		return View{}, err
+	}
+	if taken && accepted.sealed.Renews != "" {
+		s.first.Store(id, true)
 	}
 	failpoint("issue", 1)
 	if accepted.sealed.State != StateIssuing {
@@ -125,6 +134,9 @@ func (s *Service) issue(ctx context.Context, id string) (record, error) {
 	if err != nil || r.sealed.State == StateIssued {
 		return r, err
 	}
+	if r, err = s.issueable(ctx, r); err != nil || r.sealed.State != StateIssuing {
+		return r, err
+	}
 	if err := r.sealed.MayIssue(); err != nil {
 		return record{}, err
 	}
@@ -139,21 +151,25 @@ func (s *Service) issue(ctx context.Context, id string) (record, error) {
 	}
 	if len(r.row.Sealing) == 0 {
 		now := s.now()
+		document, signature, err := s.signedAgreement(ctx, r)
+		if err != nil {
+			return record{}, err
+		}
 		// step 2: the service seals the accepted agreement. The seal existed only in memory; it is made again.
-		tail, err := s.sealDocument(ctx, r.row.Agreement, now)
+		tail, err := s.sealDocument(ctx, document, now)
 		if err != nil {
 			return record{}, err
 		}
 		failpoint("issue", 2)
 		// step 3: the sealed agreement is stored: the contract is complete before a key exists. It is not sealed again.
-		if r, err = s.recordSealing(ctx, r, tail, now); err != nil {
+		if r, err = s.recordSealing(ctx, r, append(bytes.Clone(signature), tail...), now); err != nil {
 			return record{}, err
 		}
 		failpoint("issue", 3)
 	}
 	if len(r.sealed.TBS) == 0 {
 		// step 4: the device generates and wraps the key. Nobody has the wrapped key any more; another one is generated.
-		key, err := s.Trust.Generate(ctx, r.row.Sealed)
+		key, err := s.generate(ctx, r)
 		if err != nil {
 			return record{}, err
 		}

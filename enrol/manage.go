@@ -30,12 +30,16 @@ type CredentialView struct {
 	MaskedPhone string
 	Signatory   string // pseudonym
 	Enrolment   string
+	RevokedAt   time.Time // zero unless it is revoked
+	Reason      string    // of the revocation, by its name in RFC 5280
+	RenewFrom   time.Time // from when it can be renewed, zero where it cannot; only Enrolled tells
 }
 
 // held is a credential whose binding was opened.
 type held struct {
-	row     credential.Record
-	binding credential.Binding
+	row         credential.Record
+	binding     credential.Binding
+	certificate ca.Certificate // as the authority knows it: shown, never decided by
 }
 
 // openCredential checks the seal of a credential and that its columns are the bound ones.
@@ -45,7 +49,7 @@ func (s *Service) openCredential(ctx context.Context, row credential.Record) (he
 		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
 	}
 	fits := b.ID == row.ID && b.Version == row.Version && len(row.Chain) > 0 &&
-		hmac.Equal(digest(row.Chain[0]), b.Certificate) && hmac.Equal(digest(row.WrappedKey), b.WrappedKey) &&
+		hmac.Equal(digest(row.Chain[0]), b.Certificate) && s.keyFits(row, b) &&
 		hmac.Equal(sam.PhoneCommitment(row.PhoneSalt, row.Phone), b.Phone)
 	if fits {
 		leaf, err := x509.ParseCertificate(row.Chain[0])
@@ -60,29 +64,48 @@ func (s *Service) openCredential(ctx context.Context, row credential.Record) (he
 }
 
 func (h held) view() CredentialView {
-	return CredentialView{
+	v := CredentialView{
 		ID: h.row.ID, Version: h.row.Version, Status: h.binding.Status, Algorithm: h.binding.Algorithm, SCAL: h.binding.SCAL,
 		Chain: h.row.Chain, Serial: h.row.Serial, NotBefore: h.row.NotBefore, NotAfter: h.row.NotAfter,
 		MaskedPhone: mask(h.row.Phone), Signatory: h.binding.Signatory, Enrolment: h.row.Enrolment,
 	}
+	if h.binding.Status == credential.Revoked {
+		v.RevokedAt, v.Reason = h.certificate.RevokedAt, reasonName(h.certificate.Reason)
+	}
+	return v
 }
 
 // held reads a credential; to a client without a grant it does not exist. An empty client is not limited.
 func (s *Service) held(ctx context.Context, id credential.ID, client string) (held, error) {
 	var row credential.Record
+	var certificate ca.Certificate
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
 		if client != "" {
 			if _, err = tx.Grant(id, client); err != nil {
 				return err
 			}
 		}
-		row, err = tx.Credential(id)
+		if row, err = tx.Credential(id); err != nil {
+			return err
+		}
+		certificate, err = shown(tx, row)
 		return err
 	})
 	if err != nil {
 		return held{}, err
 	}
-	return s.openCredential(ctx, row)
+	h, err := s.openCredential(ctx, row)
+	h.certificate = certificate
+	return h, err
+}
+
+// shown reads the certificate of a row that is not checked yet: an absent one is found when it is.
+func shown(tx Tx, row credential.Record) (ca.Certificate, error) {
+	c, err := tx.Certificate(row.Serial)
+	if isNotFound(err) {
+		return ca.Certificate{}, nil
+	}
+	return c, err
 }
 
 // Credential returns a credential, for a client only one that it was granted, for an empty client any. ErrNotFound.
@@ -98,19 +121,29 @@ func (s *Service) Credential(ctx context.Context, id credential.ID, client strin
 // at most limit (200 when limit is 0 or larger).
 func (s *Service) Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]CredentialView, error) {
 	var rows []credential.Record
+	var certificates []ca.Certificate
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		rows, err = tx.CredentialsOf(client, after, page(limit))
-		return err
+		if rows, err = tx.CredentialsOf(client, after, page(limit)); err != nil {
+			return err
+		}
+		certificates = make([]ca.Certificate, len(rows))
+		for i, row := range rows {
+			if certificates[i], err = shown(tx, row); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	views := make([]CredentialView, 0, len(rows))
-	for _, row := range rows {
+	for i, row := range rows {
 		h, err := s.openCredential(ctx, row)
 		if err != nil {
 			return nil, err
 		}
+		h.certificate = certificates[i]
 		views = append(views, h.view())
 	}
 	return views, nil
@@ -180,92 +213,6 @@ func (s *Service) once(ctx context.Context, r request, result string, f func(tx 
 	})
 }
 
-// Reasons to revoke, by their names in RFC 5280 section 5.3.1.
-const (
-	ReasonUnspecified          = "unspecified"
-	ReasonKeyCompromise        = "keyCompromise"
-	ReasonAffiliationChanged   = "affiliationChanged"
-	ReasonSuperseded           = "superseded"
-	ReasonCessationOfOperation = "cessationOfOperation"
-	ReasonPrivilegeWithdrawn   = "privilegeWithdrawn"
-)
-
-func parseReason(text string) (ca.Reason, error) {
-	reason, ok := map[string]ca.Reason{
-		ReasonUnspecified: ca.Unspecified, ReasonKeyCompromise: ca.KeyCompromise,
-		ReasonAffiliationChanged: ca.AffiliationChanged, ReasonSuperseded: ca.Superseded,
-		ReasonCessationOfOperation: ca.CessationOfOperation, ReasonPrivilegeWithdrawn: ca.PrivilegeWithdrawn,
-	}[text]
-	if !ok {
-		return 0, &FieldError{"reason", fmt.Errorf("%w: give a reason of RFC 5280 by its name, such as %s", ErrField, ReasonKeyCompromise)}
-	}
-	return reason, nil
-}
-
-// Revoke ends a certificate and the use of its key, in one transaction and for good (EN 319 411-1 REV-6.3.9-04).
-// ErrNotFound, ErrRevoked.
-func (s *Service) Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error {
-	because, err := parseReason(reason)
-	if err != nil {
-		return err
-	}
-	r, err := newRequest(caller, requestID, "RevokeCredential", string(id), reason)
-	if err != nil {
-		return err
-	}
-	return again(ctx, func() error { return s.revoke(ctx, r, id, because, reason) })
-}
-
-func (s *Service) revoke(ctx context.Context, r request, id credential.ID, because ca.Reason, reason string) error {
-	done := false
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		_, done, err = r.answered(tx)
-		return err
-	})
-	if err != nil || done {
-		return err
-	}
-	h, err := s.held(ctx, id, "")
-	if err != nil {
-		return err
-	}
-	if h.binding.Status == credential.Revoked {
-		return ErrRevoked
-	}
-	now := s.now()
-	b := h.binding
-	b.Version, b.Status = b.Version+1, credential.Revoked
-	row := h.row
-	row.Version = b.Version
-	if row.Sealed, err = s.Trust.SealBinding(ctx, b); err != nil {
-		return err
-	}
-	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		stored, err := tx.Credential(id)
-		if err != nil {
-			return err
-		}
-		if stored.Version != h.row.Version {
-			return ErrConflict
-		}
-		if err := s.Authority.Revoke(tx, row.Serial, because, now); err != nil {
-			return err
-		}
-		if err := tx.PutCredential(row); err != nil {
-			return err
-		}
-		tx.Append(audit.CertificateRevoked{Credential: string(id), Serial: row.Serial, Reason: reason, Caller: r.caller})
-		tx.Append(bindingChanged(row, b.Status))
-		return r.put(tx, string(id))
-	})
-	if err != nil {
-		return err
-	}
-	s.Trust.Raise(id, b.Version)
-	s.Revoked(row.Serial)
-	return nil
-}
-
 // Unlock opens codes again after too many wrong ones, as an operator asks: of a credential or an enrolment, for one
 // client, or the lock for all when client is empty. An enrolment whose codes are all sent can be sent codes again.
 // ErrNotFound.
@@ -286,6 +233,8 @@ func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client
 				return err
 			}
 		} else if err != nil {
+			return err
+		} else if err := reopenRevocation(tx, credential.ID(account), now); err != nil {
 			return err
 		}
 		if lock, err = s.Memory.Unlock(tx, account, client); err != nil {

@@ -31,6 +31,32 @@ type Trust interface {
 	Raise(id credential.ID, version uint64)
 	// Recipients returns the pseudonyms of a phone number on the day of now and on the one before.
 	Recipients(phone string, now time.Time) []string
+	Graves
+	Operations
+	Door
+}
+
+// Operations seals and opens what the credential that is renewed signs.
+type Operations interface {
+	SealOperation(ctx context.Context, o sam.Operation) (credential.Sealed, error)
+	OpenOperation(ctx context.Context, s credential.Sealed) (sam.Operation, error)
+	Activate(ctx context.Context, operation, challenge credential.Sealed, means []string, notAfter time.Time) (credential.Sealed, error)
+	// GenerateRenewal is Generate for an enrolment that renews a credential.
+	GenerateRenewal(ctx context.Context, r sam.Renewing) (sam.GeneratedKey, error)
+}
+
+// Door is the one to the key of the credential that is renewed; see sam.Module.
+type Door interface {
+	Verify(ctx context.Context, r sam.Release) error
+	Sign(ctx context.Context, r sam.Release) ([][]byte, error)
+	Finish(operation string, until time.Time)
+}
+
+// Graves remembers the wrapped keys that were destroyed, by their SHA-256.
+type Graves interface {
+	// Bury makes the trust core refuse the key for good.
+	Bury(wrapped []byte)
+	Buried(wrapped []byte) bool
 }
 
 // Seals seals and opens the long-lived records. Opening returns sam.ErrSeal for one that was changed.
@@ -70,7 +96,15 @@ type Revoker interface {
 	CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error)
 }
 
-// Config wires a Service. All fields but TestMode, Parts and Proofers are required.
+// RenewalRules say when a credential can be renewed with its own signature. The zero value offers no renewal and reminds
+// nobody.
+type RenewalRules struct {
+	Window   time.Duration // before the end of the certificate
+	ProofAge time.Duration // how old the identity proofing may be at acceptance (EN 319 411-1 REG-6.3.1-00D)
+	Notice   time.Duration // before the end of the certificate: when the person is told, once
+}
+
+// Config wires a Service. All fields but TestMode, Parts, Proofers and Renewal are required.
 type Config struct {
 	Store     Store
 	Trust     Trust
@@ -93,6 +127,7 @@ type Config struct {
 	DeferredLife time.Duration // how long a deferred result is waited for
 	Now          func() time.Time
 	Rand         io.Reader
+	Renewal      RenewalRules
 	// Alarm is told what the operator has to look at: a broken seal, an issuing that stopped. It must not block.
 	Alarm func(ctx context.Context, kind, subject string, err error)
 }
@@ -102,6 +137,7 @@ type Service struct {
 	Config
 	flight  singleflight.Group // of issuing, by enrolment: one process makes one key
 	guesses *guesses           // wrong voucher codes of the last minutes
+	first   sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
 
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made

@@ -61,20 +61,9 @@ func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, la
 
 // redeemed makes the enrolment that a voucher pays for; earlier is the one of the same request, made meanwhile.
 func (s *Service) redeemed(ctx context.Context, r request, hash []byte, language string) (v View, earlier string, err error) {
-	var voucher Voucher
-	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		voucher, err = tx.Voucher(hash)
-		return err
-	})
-	if isNotFound(err) {
-		return View{}, "", &FieldError{"voucher", ErrVoucher}
-	}
+	voucher, product, err := s.payment(ctx, hash)
 	if err != nil {
 		return View{}, "", err
-	}
-	product, err := s.product(voucher.Product, voucher.Years)
-	if err != nil {
-		return View{}, "", &FieldError{"voucher", err}
 	}
 	n, err := s.created(ctx, r.caller, hash, product.Name, language)
 	if err != nil {
@@ -160,7 +149,7 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		if err := from.in(now, append(correctable(), StateCreated)...); err != nil {
+		if err := from.first(now, append(correctable(), StateCreated)...); err != nil {
 			return change{}, err
 		}
 		product, paid := unnamed(), func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }
@@ -238,7 +227,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 		return View{}, err
 	}
 	return s.transit(ctx, r, id, func(from record, now time.Time) (change, error) {
-		err := from.in(now, correctable()...)
+		err := from.first(now, correctable()...)
 		if err != nil {
 			return change{}, err
 		}

@@ -105,6 +105,7 @@ type View struct {
 	ProofingReference string // by which the identity provider reports its result
 	Outcome           Outcome
 	AgreementSHA256   []byte
+	Renews            credential.ID // the credential that this one renews, empty for a first one
 	Proofing          ProofingView
 	NextText          string        // what happens next, for the person, in Language
 	Consents          []Consent     // that the agreement asks for; none before it is made
@@ -153,7 +154,7 @@ func view(r record) View {
 	v := View{
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
 		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: mask(r.row.Phone),
-		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement,
+		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement, Renews: e.Renews,
 		NextText: r.nextText(), Given: e.Consents,
 		Expires: r.until, Created: r.row.Created, Updated: e.At,
 	}

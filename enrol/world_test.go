@@ -36,6 +36,8 @@ const (
 type device struct {
 	mu    sync.Mutex
 	keys  int
+	key   map[string]*ecdsa.PrivateKey // by the wrapped one
+	signs int                          // signatures of persons
 	fault func(op string) (before, after error)
 }
 
@@ -64,11 +66,30 @@ func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.Pu
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keys++
-	return fmt.Appendf(nil, "wrapped key %d", d.keys), "kek-1", key.Public(), nil
+	wrapped := fmt.Appendf(nil, "wrapped key %d %x", d.keys, key.X.Bytes())
+	if d.key == nil {
+		d.key = map[string]*ecdsa.PrivateKey{}
+	}
+	d.key[string(wrapped)] = key
+	return wrapped, "kek-1", key.Public(), nil
 }
 
-func (d *device) SignWrapped(context.Context, string, []byte, string, [][]byte) ([][]byte, error) {
-	return nil, errors.New("no signatures here")
+func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, _ string, digests [][]byte) ([][]byte, error) {
+	if err := d.fails("sign"); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all [][]byte
+	for _, digest := range digests {
+		d.signs++
+		signature, err := ecdsa.SignASN1(rand.Reader, d.key[string(wrapped)], digest)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, signature)
+	}
+	return all, nil
 }
 
 // serviceKey is a key of the CA or the seal that can fail.
@@ -128,6 +149,7 @@ func newWorld(t testing.TB) *world {
 		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
 		Life: 30 * 24 * time.Hour, ProofAge: 10 * 24 * time.Hour, DeferredLife: 5 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Products: catalogue(), Guesses: enrol.DefaultGuessLimits(),
+		Renewal: enrol.RenewalRules{Window: 60 * 24 * time.Hour, ProofAge: 400 * 24 * time.Hour, Notice: 30 * 24 * time.Hour},
 		Alarm: func(_ context.Context, kind, subject string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -148,6 +148,9 @@ type Enrolment struct {
 	Consents   []string      // names of the consents that were given with the acceptance, in the order of the agreement
 	Evidence   []byte        // SHA-256 of the record of how the agreement was accepted, empty before
 	Renews     credential.ID // the credential that this one renews, empty for a first one
+	ProofEnds  time.Time     // of a renewal: until when the identity proofing counts
+	Signed     []byte        // of a renewal: SHA-256 of the agreement as the renewed credential signed it, empty before
+	SignedAs   string        // of a renewal: the operation whose signature that is, empty before
 	Credential credential.ID // chosen when issuing starts
 	KEK        string        // of the generated key, empty before
 	Wrapped    []byte        // SHA-256 of the wrapped key
@@ -175,7 +178,7 @@ func (e Enrolment) MayIssue() error {
 			return fmt.Errorf("%w: %s", ErrNotAuthorised, rule.text)
 		}
 	}
-	return nil
+	return e.renewed()
 }
 
 // Formats of the records of operations and challenges. The first ones are read and checked, so that what was open under
@@ -274,14 +277,21 @@ func (a *Activation) UnmarshalBinary(data []byte) error {
 	return finish(d, a, data, format, "ecsigner activation v1")
 }
 
-// Formats of an enrolment's record. The first one is read, so that enrolments that began under it can be finished.
+// Formats of an enrolment's record. The first one is read, so that enrolments that began under it can be finished. That of
+// a renewal is the newest with three fields more.
 const (
 	enrolmentV1 = "ecsigner enrolment v1"
 	enrolmentV2 = "ecsigner enrolment v2"
+	renewalV2   = "ecsigner renewal v2"
 )
 
 // MarshalBinary returns the canonical encoding, in the newest format.
-func (e *Enrolment) MarshalBinary() ([]byte, error) { return e.encode(enrolmentV2), nil }
+func (e *Enrolment) MarshalBinary() ([]byte, error) {
+	if e.Renews != "" {
+		return e.encode(renewalV2), nil
+	}
+	return e.encode(enrolmentV2), nil
+}
 
 func (e *Enrolment) encode(format string) []byte {
 	var w credential.Encoder
@@ -326,6 +336,11 @@ func (e *Enrolment) encode(format string) []byte {
 	w.Strings(e.Consents)
 	w.String(string(e.Renews))
 	w.Bytes(e.Evidence)
+	if format == renewalV2 {
+		w.Time(e.ProofEnds)
+		w.Bytes(e.Signed)
+		w.String(e.SignedAs)
+	}
 	return w.Data()
 }
 
@@ -349,7 +364,13 @@ func (e *Enrolment) UnmarshalBinary(data []byte) error {
 		e.Identity.Session, e.Identity.Method, e.Identity.Report = d.String(), d.String(), d.Bytes()
 		e.Consents, e.Renews, e.Evidence = d.Strings(), credential.ID(d.String()), d.Bytes()
 	}
-	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2)
+	if format == renewalV2 {
+		e.ProofEnds, e.Signed, e.SignedAs = d.Time(), d.Bytes(), d.String()
+	}
+	if (format == renewalV2) != (e.Renews != "") {
+		return fmt.Errorf("%w: only a renewal renews", ErrEncoding)
+	}
+	return canonical(d, e.encode(format), data, format, enrolmentV1, enrolmentV2, renewalV2)
 }
 
 func (p Person) encode(w *credential.Encoder, format string) {

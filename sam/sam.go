@@ -69,6 +69,7 @@ type Module struct {
 	mu       sync.Mutex
 	floors   map[credential.ID]uint64
 	finished map[string]time.Time         // operation: until when its activation would last
+	buried   map[string]bool              // SHA-256 of wrapped keys that were destroyed
 	macs     map[[sha256.Size]byte][]byte // by the hash of the message: what the device said
 }
 
@@ -95,7 +96,8 @@ func Open(ctx context.Context, device Device, config Config) (*Module, error) {
 	}
 	m := &Module{
 		device: device, config: config, keys: map[kind][]byte{}, floors: map[credential.ID]uint64{}, finished: map[string]time.Time{},
-		macs: map[[sha256.Size]byte][]byte{},
+		buried: map[string]bool{},
+		macs:   map[[sha256.Size]byte][]byte{},
 	}
 	for _, k := range []kind{kindOperation, kindChallenge, kindActivation, kindCode, kindHead, kindSpool, kindRecipient} {
 		epoch := config.Epoch
@@ -221,6 +223,21 @@ func (m *Module) Finish(operation string, until time.Time) {
 	if now := m.config.Now(); len(m.finished)%256 == 0 {
 		maps.DeleteFunc(m.finished, func(_ string, until time.Time) bool { return until.Before(now) })
 	}
+}
+
+// Bury makes Sign refuse a wrapped key for good, by its SHA-256: the key was destroyed. It is called for each destroyed
+// key, and at start for each in the operation log, so that a blob put back from an old backup opens nothing.
+func (m *Module) Bury(wrapped []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.buried[string(wrapped)] = true
+}
+
+// Buried reports whether the wrapped key with this SHA-256 was destroyed.
+func (m *Module) Buried(wrapped []byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.buried[string(wrapped)]
 }
 
 // SealEnrolment seals the state of an enrolment; it is sealed again at each transition.
@@ -354,6 +371,14 @@ func (m *Module) Generate(ctx context.Context, enrolment credential.Sealed) (Gen
 	if err := e.MayIssue(); err != nil {
 		return GeneratedKey{}, err
 	}
+	if e.Renews != "" {
+		return GeneratedKey{}, fmt.Errorf("%w: a renewal needs the renewed credential", ErrNotAuthorised)
+	}
+	return m.generate(ctx, e)
+}
+
+// generate makes the key of an enrolment that was found good.
+func (m *Module) generate(ctx context.Context, e Enrolment) (GeneratedKey, error) {
 	wrapped, kek, public, err := m.device.GenerateKey(ctx, string(e.Algorithm))
 	if err != nil {
 		return GeneratedKey{}, fmt.Errorf("generating the key: %w", err)
@@ -437,6 +462,9 @@ func (m *Module) check(ctx context.Context, b credential.Binding, o Operation, r
 		return ErrExpired
 	}
 	wrapped := sha256.Sum256(r.WrappedKey)
+	if m.Buried(wrapped[:]) || m.Buried(b.WrappedKey) {
+		return fmt.Errorf("%w: the key was destroyed", ErrStale)
+	}
 	for _, rule := range []struct {
 		holds bool
 		text  string

@@ -394,6 +394,82 @@ func TestTrustNoKeyWithoutProofAndAgreement(t *testing.T) {
 	}
 }
 
+// renewal returns an accepted and signed renewal of the world's credential, the enrolment that led to that, and its binding.
+func renewal(w *world) (e, original Enrolment, b credential.Binding) {
+	original = issuing()
+	original.State, original.Signatory, original.Caller = StateIssued, w.binding.Signatory, "portal"
+	b = w.binding
+	b.ID, b.Phone = original.Credential, original.Phone
+	e = original
+	e.State, e.ID, e.Credential, e.Renews = StateIssuing, "enr-2", "cred-2", b.ID
+	e.ProofEnds, e.Signed, e.SignedAs = e.AcceptedAt.Add(time.Hour), make([]byte, 32), "op-1"
+	return e, original, b
+}
+
+func TestTrustNoRenewalOutOfNothing(t *testing.T) {
+	for name, attack := range map[string]func(e, original *Enrolment, b *credential.Binding){
+		"agreement not signed":        func(e, _ *Enrolment, _ *credential.Binding) { e.Signed = nil },
+		"signed by no operation":      func(e, _ *Enrolment, _ *credential.Binding) { e.SignedAs = "" },
+		"agreement not accepted":      func(e, _ *Enrolment, _ *credential.Binding) { e.AcceptedBy = "" },
+		"proof too old":               func(e, _ *Enrolment, _ *credential.Binding) { e.ProofEnds = e.AcceptedAt.Add(-time.Second) },
+		"renews another credential":   func(e, _ *Enrolment, _ *credential.Binding) { e.Renews = "cred-9" },
+		"credential revoked":          func(_, _ *Enrolment, b *credential.Binding) { b.Status = credential.Revoked },
+		"credential suspended":        func(_, _ *Enrolment, b *credential.Binding) { b.Status = credential.Suspended },
+		"credential of somebody else": func(_, _ *Enrolment, b *credential.Binding) { b.Signatory = "s-9" },
+		"another phone":               func(_, _ *Enrolment, b *credential.Binding) { b.Phone = []byte("other") },
+		"original of somebody else":   func(_, o *Enrolment, _ *credential.Binding) { o.Credential = "cred-9" },
+		"original not issued":         func(_, o *Enrolment, _ *credential.Binding) { o.State = StateCancelled },
+		"original is a renewal":       func(_, o *Enrolment, _ *credential.Binding) { o.Renews = "cred-0" },
+		"original not proven":         func(_, o *Enrolment, _ *credential.Binding) { o.Identity.Outcome = Negative },
+		"other evidence":              func(e, _ *Enrolment, _ *credential.Binding) { e.Identity.Evidence = []byte("other") },
+		"later proof":                 func(e, _ *Enrolment, _ *credential.Binding) { e.Identity.At = e.Identity.At.Add(time.Hour) },
+		"other person": func(e, _ *Enrolment, _ *credential.Binding) {
+			e.Person.Surname, e.Identity.Person.Surname = "Franko", "Franko"
+		},
+		"other portal":                  func(e, _ *Enrolment, _ *credential.Binding) { e.Caller = "portal-2" },
+		"organisation that nobody knew": func(e, _ *Enrolment, _ *credential.Binding) { e.ForOrg = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			e, original, b := renewal(w)
+			attack(&e, &original, &b)
+			if keys, err := w.renew(e, original, b); !errors.Is(err, ErrNotAuthorised) || keys != 0 {
+				t.Errorf("error %v, %d keys made", err, keys)
+			}
+		})
+	}
+	w := newWorld(t)
+	e, original, b := renewal(w)
+	if keys, err := w.renew(e, original, b); err != nil || keys != 1 {
+		t.Errorf("a complete renewal is refused: %v", err)
+	}
+	s, err := w.module.SealEnrolment(context.Background(), e)
+	must(t, err)
+	if _, err := w.module.Generate(context.Background(), s); !errors.Is(err, ErrNotAuthorised) {
+		t.Errorf("a renewal without the renewed credential: %v", err)
+	}
+	w.module.Raise(b.ID, b.Version+1)
+	if _, err := w.renew(e, original, b); !errors.Is(err, ErrStale) {
+		t.Errorf("with a binding that was replaced: %v", err)
+	}
+}
+
+// renew seals the records of a renewal and has its key made.
+func (w *world) renew(e, original Enrolment, b credential.Binding) (keys int, err error) {
+	w.t.Helper()
+	ctx := context.Background()
+	var r Renewing
+	r.Enrolment, err = w.module.SealEnrolment(ctx, e)
+	must(w.t, err)
+	r.Original, err = w.module.SealEnrolment(ctx, original)
+	must(w.t, err)
+	r.Binding, err = w.module.SealBinding(ctx, b)
+	must(w.t, err)
+	before := len(w.device.keys)
+	_, err = w.module.GenerateRenewal(ctx, r)
+	return len(w.device.keys) - before, err
+}
+
 func TestLostDeviceRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.module = w.open("test installation", 1) // remembers nothing
@@ -470,6 +546,9 @@ func TestRecordsRoundTrip(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	e := issuing()
 	f.Add(e.encode(enrolmentV1))
+	e.Renews, e.ProofEnds = "cred-1", testTime
+	f.Add(e.encode(renewalV2))
+	e.Renews = ""
 	o := Operation{ID: "o", Digests: [][]byte{{1}}}
 	f.Add(o.encode(operationV1))
 	f.Add((&Challenge{ID: "c"}).encode(challengeV1))
@@ -622,5 +701,23 @@ func TestTrustSignedOnce(t *testing.T) {
 	}
 	if _, err := w.module.Sign(ctx, w.release); !errors.Is(err, ErrStale) {
 		t.Errorf("signed again: %v", err)
+	}
+}
+
+// A destroyed key signs nothing, however genuine everything else is that was put back.
+func TestTrustDestroyedKey(t *testing.T) {
+	w := newWorld(t)
+	other := sha256.Sum256([]byte("another key"))
+	w.module.Bury(other[:])
+	if _, err := w.module.Sign(context.Background(), w.release); err != nil {
+		t.Fatal(err)
+	}
+	signed := w.device.signed
+	w.module.Bury(w.binding.WrappedKey)
+	if _, err := w.module.Sign(context.Background(), w.release); !errors.Is(err, ErrStale) || w.device.signed != signed {
+		t.Errorf("%v, %d signatures", err, w.device.signed-signed)
+	}
+	if !w.module.Buried(w.binding.WrappedKey) || w.module.Buried(nil) {
+		t.Error("it is not known which keys were destroyed")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"github.com/ecsigner/ecsigner/signer"
 )
 
 // multisign is the most signatures under one code: the most items of an operation in the proto.
@@ -30,7 +31,12 @@ func sees(ctx context.Context) string {
 }
 
 func (s *credentialsService) GetCredential(ctx context.Context, r *pb.GetCredentialRequest) (*pb.GetCredentialResponse, error) {
-	v, err := s.Credentials.Credential(ctx, credential.ID(r.GetCredentialId()), sees(ctx))
+	id := credential.ID(r.GetCredentialId())
+	if c := client(ctx); c.Role == pb.Role_ROLE_PORTAL {
+		v, err := s.Credentials.Enrolled(ctx, c.Name, id)
+		return &pb.GetCredentialResponse{Credential: credentialOf(v)}, err
+	}
+	v, err := s.Credentials.Credential(ctx, id, sees(ctx))
 	return &pb.GetCredentialResponse{Credential: credentialOf(v)}, err
 }
 
@@ -63,6 +69,17 @@ func (s *credentialsService) RevokeCredential(ctx context.Context, r *pb.RevokeC
 	return &pb.RevokeCredentialResponse{}, s.Credentials.Revoke(ctx, client(ctx).Name, r.GetRequestId(), id, reason)
 }
 
+func (s *credentialsService) SendRevocationCode(ctx context.Context, r *pb.SendRevocationCodeRequest) (*pb.SendRevocationCodeResponse, error) {
+	sent, err := s.Credentials.SendRevocationCode(ctx, client(ctx).Name, r.GetRequestId(), credential.ID(r.GetCredentialId()), r.GetNewCode())
+	return &pb.SendRevocationCodeResponse{SentCode: sentCode(signer.CodeSent(sent))}, err
+}
+
+func (s *credentialsService) RevokeWithCode(ctx context.Context, r *pb.RevokeWithCodeRequest) (*pb.RevokeWithCodeResponse, error) {
+	id, reason := credential.ID(r.GetCredentialId()), revocationReason(r.GetReason())
+	v, err := s.Credentials.RevokeWithCode(ctx, client(ctx).Name, r.GetRequestId(), id, reason, r.GetCode())
+	return &pb.RevokeWithCodeResponse{Credential: credentialOf(v)}, err
+}
+
 // credentialOf turns a view into its message. Pseudonym, phone and enrolment stay inside.
 func credentialOf(v enrol.CredentialView) *pb.Credential {
 	return &pb.Credential{
@@ -70,5 +87,7 @@ func credentialOf(v enrol.CredentialView) *pb.Credential {
 		Serial: v.Serial, Scal: uint32(v.SCAL), Multisign: multisign,
 		ValidFromTime: timestamp(v.NotBefore), ValidToTime: timestamp(v.NotAfter),
 		SignatureAlgorithms: schemesOf(v.Algorithm.Schemes()),
+		RevokeTime:          timestamp(v.RevokedAt), RevocationReason: revocationReasonOf(v.Reason),
+		RenewFromTime: timestamp(v.RenewFrom),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
@@ -171,6 +172,16 @@ func (s *enrolments) AcceptAgreement(ctx context.Context, r *pb.AcceptAgreementR
 	return &pb.AcceptAgreementResponse{Enrolment: enrolmentOf(v)}, err
 }
 
+func (s *enrolments) CreateRenewal(ctx context.Context, r *pb.CreateRenewalRequest) (*pb.CreateRenewalResponse, error) {
+	p := r.GetParameters()
+	v, err := s.Enrolments.CreateRenewal(ctx, client(ctx).Name, r.GetRequestId(), enrol.RenewalRequest{
+		Credential: credential.ID(r.GetCredentialId()), Voucher: r.GetVoucherCode(), Parameters: enrol.Parameters{
+			Years: uint8(p.GetYears()), IdentifierType: identifierType(p.GetIdentifierType()), Algorithm: algorithm(p.GetAlgorithm()), //nolint:gosec // at most 5 by the proto
+		},
+	})
+	return &pb.CreateRenewalResponse{Enrolment: enrolmentOf(v)}, err
+}
+
 func (s *enrolments) CancelEnrolment(ctx context.Context, r *pb.CancelEnrolmentRequest) (*pb.CancelEnrolmentResponse, error) {
 	v, err := s.Enrolments.Cancel(ctx, client(ctx).Name, r.GetEnrolmentId(), r.GetRequestId())
 	return &pb.CancelEnrolmentResponse{Enrolment: enrolmentOf(v)}, err
@@ -182,7 +193,7 @@ func enrolmentOf(v enrol.View) *pb.Enrolment {
 		Id: v.ID, Revision: v.Version, State: stateOf(v.State), NextAction: actionOf(v.NextAction), Language: v.Language,
 		MaskedPhone: v.MaskedPhone, ProofingReference: v.ProofingReference, IdentityOutcome: outcomeOf(v.Outcome),
 		AgreementSha256: v.AgreementSHA256, CredentialId: string(v.Credential), Serial: v.Serial,
-		NextText: v.NextText, Product: v.Product, Consents: consentsOf(v.Consents), GivenConsents: v.Given, CreateTime: timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
+		RenewsCredentialId: string(v.Renews), NextText: v.NextText, Product: v.Product, Consents: consentsOf(v.Consents), GivenConsents: v.Given, CreateTime: timestamp(v.Created), UpdateTime: timestamp(v.Updated), ExpireTime: timestamp(v.Expires),
 	}
 	if v.Years != 0 {
 		out.Parameters = &pb.CertificateParameters{

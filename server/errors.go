@@ -133,6 +133,7 @@ func metadata(err error) map[string]string {
 	var enrolCode *enrol.CodeError
 	var signCode *signer.CodeError
 	var state *enrol.StateError
+	var renewal *enrol.RenewalError
 	var consent *enrol.ConsentError
 	switch {
 	case errors.As(err, &consent):
@@ -141,6 +142,8 @@ func metadata(err error) map[string]string {
 		return map[string]string{"tries_left": strconv.Itoa(enrolCode.TriesLeft)}
 	case errors.As(err, &signCode):
 		return map[string]string{"tries_left": strconv.Itoa(signCode.TriesLeft)}
+	case errors.As(err, &renewal):
+		return map[string]string{"because": renewal.Because}
 	case errors.As(err, &state):
 		return map[string]string{"state": string(state.State), "next_action": string(state.Next)}
 	}
@@ -299,6 +302,8 @@ func (t translator) reason(err error) Reason {
 		return ReasonConsent
 	case is(enrol.ErrAgreementDiffers):
 		return ReasonAgreementDiffers
+	case is(enrol.ErrNotRenewable):
+		return ReasonNotRenewable
 	case is(enrol.ErrRevoked, ca.ErrAlreadyRevoked):
 		return ReasonCredentialRevoked
 	case is(ca.ErrLint):

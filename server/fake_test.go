@@ -172,6 +172,22 @@ func (f fakeEnrol) CreateVouchers(ctx context.Context, caller, _ string, v enrol
 	return make([]string, v.Count), f.enter(ctx, "CreateVouchers", caller)
 }
 
+func (f fakeEnrol) CreateRenewal(ctx context.Context, caller, _ string, _ enrol.RenewalRequest) (enrol.View, error) {
+	return f.shown(ctx, "CreateRenewal", caller)
+}
+
+func (f fakeEnrol) Enrolled(ctx context.Context, portal string, _ credential.ID) (enrol.CredentialView, error) {
+	return enrol.CredentialView{}, f.enter(ctx, "Enrolled", portal)
+}
+
+func (f fakeEnrol) SendRevocationCode(ctx context.Context, caller, _ string, _ credential.ID, _ bool) (enrol.CodeSent, error) {
+	return enrol.CodeSent{Number: 1}, f.enter(ctx, "SendRevocationCode", caller)
+}
+
+func (f fakeEnrol) RevokeWithCode(ctx context.Context, caller, _ string, _ credential.ID, _, _ string) (enrol.CredentialView, error) {
+	return enrol.CredentialView{}, f.enter(ctx, "RevokeWithCode", caller)
+}
+
 func (f fakeEnrol) Credential(ctx context.Context, _ credential.ID, client string) (enrol.CredentialView, error) {
 	return enrol.CredentialView{}, f.enter(ctx, "Credential", client)
 }

@@ -18,6 +18,7 @@ type Enrolments interface {
 	IdentityProofing
 	Agreements
 	Vouchers
+	Renewals
 	Get(ctx context.Context, caller, id string) (enrol.View, error)
 	List(ctx context.Context, caller, after string, limit int) ([]enrol.View, error)
 }
@@ -54,6 +55,11 @@ type Agreements interface {
 	Evidence(ctx context.Context, caller, id string) (enrol.Evidence, error)
 }
 
+// Renewals begins enrolments that renew a credential.
+type Renewals interface {
+	CreateRenewal(ctx context.Context, caller, requestID string, q enrol.RenewalRequest) (enrol.View, error)
+}
+
 // Vouchers makes vouchers, and says for what.
 type Vouchers interface {
 	CreateVouchers(ctx context.Context, caller, requestID string, v enrol.VoucherRequest) ([]string, error)
@@ -65,9 +71,18 @@ type Vouchers interface {
 type Credentials interface {
 	Access
 	Credential(ctx context.Context, id credential.ID, client string) (enrol.CredentialView, error)
+	// Enrolled returns a credential to the portal that enrolled its person.
+	Enrolled(ctx context.Context, portal string, id credential.ID) (enrol.CredentialView, error)
 	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]enrol.CredentialView, error)
-	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
+	Revocation
 	Unlock(ctx context.Context, caller, requestID, account, client string) error
+}
+
+// Revocation ends credentials for good: as staff asks, or the person with a code through the portal that enrolled them.
+type Revocation interface {
+	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
+	SendRevocationCode(ctx context.Context, caller, requestID string, id credential.ID, fresh bool) (enrol.CodeSent, error)
+	RevokeWithCode(ctx context.Context, caller, requestID string, id credential.ID, reason, code string) (enrol.CredentialView, error)
 }
 
 // Access says which client may use a credential.

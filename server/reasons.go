@@ -77,6 +77,7 @@ const (
 	ReasonCertificateRules  Reason = "CERTIFICATE_REFUSED"
 	ReasonCredentialRevoked Reason = "CREDENTIAL_REVOKED"
 	ReasonCSR               Reason = "CSR_INVALID"
+	ReasonNotRenewable      Reason = "NOT_RENEWABLE"
 )
 
 // Reasons of signing.
@@ -181,6 +182,7 @@ var answers = [...]answer{
 	{ReasonConsent, codes.FailedPrecondition, "The person did not give a consent without which the agreement cannot be accepted.", "Ask for each consent on its own; metadata missing names those that are left. No try was counted.", 0},
 	{ReasonCertificateRules, codes.FailedPrecondition, "No certificate of these data would follow the rules.", "Correct the data; the operation's log says which rule.", 0},
 	{ReasonCredentialRevoked, codes.FailedPrecondition, "The credential is revoked, which is final.", "Enrol the person anew.", 0},
+	{ReasonNotRenewable, codes.FailedPrecondition, "The credential cannot be renewed with its own signature now.", "Metadata because says why: too_early, ended, not_active, renewed_before, proof_too_old or not_offered; enrol the person anew where waiting does not help.", 0},
 	{ReasonCSR, codes.InvalidArgument, "The certification request cannot be used.", "Send a PKCS #10 request in DER, signed with its own P-256 key.", 0},
 
 	{ReasonCredential, codes.FailedPrecondition, "The credential cannot be used by this client now.", "Check its id, status and validity; an operator grants access.", 0},

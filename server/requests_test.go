@@ -95,6 +95,7 @@ func largest() []proto.Message {
 		&pb.AcceptAgreementRequest{RequestId: requestID, EnrolmentId: id, AgreementSha256: hash, Code: "999999999", Consents: consents, Context: &pb.AcceptanceContext{
 			Address: "2001:db8:ffff:ffff:ffff:ffff:255.255.255.255", UserAgent: strings.Repeat("Щ", 256), Session: strings.Repeat("s", 128),
 		}},
+		&pb.CreateRenewalRequest{RequestId: requestID, CredentialId: id, VoucherCode: strings.Repeat("Z", 64), Parameters: parameters},
 		&pb.CancelEnrolmentRequest{RequestId: requestID, EnrolmentId: id},
 		&pb.GetCredentialRequest{CredentialId: id},
 		&pb.ListCredentialsRequest{PageSize: 100, PageToken: id},
@@ -102,6 +103,11 @@ func largest() []proto.Message {
 		&pb.WithdrawAccessRequest{RequestId: requestID, CredentialId: id, Client: client},
 		&pb.RevokeCredentialRequest{
 			RequestId: requestID, CredentialId: id, Reason: pb.RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN,
+		},
+		&pb.SendRevocationCodeRequest{RequestId: requestID, CredentialId: id},
+		&pb.RevokeWithCodeRequest{
+			RequestId: requestID, CredentialId: id, Reason: pb.RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION,
+			Code: "999999999",
 		},
 		&pb.UploadDocumentRequest{Part: &pb.UploadDocumentRequest_Metadata{
 			Metadata: &pb.DocumentMetadata{RequestId: requestID, Name: strings.Repeat("ї", 255)},

@@ -135,6 +135,16 @@ func outcome(o pb.IdentityOutcome) enrol.Outcome {
 	return ""
 }
 
+// revocationReasonOf turns the name of RFC 5280, such as keyCompromise, into the proto's.
+func revocationReasonOf(name string) pb.RevocationReason {
+	for _, n := range pb.RevocationReason_value {
+		if r := pb.RevocationReason(n); name != "" && revocationReason(r) == name {
+			return r
+		}
+	}
+	return pb.RevocationReason_REVOCATION_REASON_UNSPECIFIED
+}
+
 func revocationReason(r pb.RevocationReason) string {
 	switch r {
 	case pb.RevocationReason_REVOCATION_REASON_KEY_COMPROMISE:

@@ -429,9 +429,24 @@ func TestRevokedWhileTheCodeWasOnItsWay(t *testing.T) {
 	r.Sealed, err = w.trust.SealBinding(ctx, b)
 	r.Version = 2
 	w.must(err)
+	for _, key := range [][]byte{r.WrappedKey, nil} { // as it was revoked before keys were destroyed, and since
+		r.WrappedKey = key
+		w.store.state.credentials[cred] = r
+		if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, signer.ErrCredential) || w.device.count() != 0 {
+			t.Errorf("error %v, %d signatures", err, w.device.count())
+		}
+	}
+}
+
+// An active credential without its key is no destroyed one.
+func TestTrustKeyTakenAway(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	r := w.store.state.credentials[cred]
+	r.WrappedKey = nil
 	w.store.state.credentials[cred] = r
-	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, signer.ErrCredential) || w.device.count() != 0 {
-		t.Errorf("error %v, %d signatures", err, w.device.count())
+	if _, err := w.s.Authorize(ctx, docs, v.ID, w.code(v.ID)); !errors.Is(err, signer.ErrIntegrity) {
+		t.Errorf("error %v, want %v", err, signer.ErrIntegrity)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -29,6 +30,7 @@ type call struct {
 	first   int64
 	entries [][]byte
 	head    bool // an event needs a signed head
+	erases  bool // an event says that bytes are gone
 }
 
 type answer struct {
@@ -82,6 +84,7 @@ type writer struct {
 	heads   *audit.HeadFile
 	log     position
 	stopped error // why nothing is written any more
+	unclean bool  // the journal may hold bytes that were erased
 
 	begin, commit, rollback, savepoint, release, undo *sql.Stmt
 }
@@ -123,10 +126,17 @@ func (w *writer) close() error {
 func (w *writer) run() {
 	defer close(w.db.done)
 	defer func() { w.db.closing = w.close() }()
+	w.clean() // what a crash kept from being cleared
 	for {
+		var again <-chan time.Time
+		if w.unclean {
+			again = time.After(cleanPause)
+		}
 		select {
 		case <-w.db.stop:
 			return
+		case <-again:
+			w.clean()
 		case c := <-w.db.calls:
 			w.serve(w.gather(c))
 		}
@@ -208,6 +218,9 @@ func (w *writer) together(calls []*call, headless error) error {
 			w.db.config.Committed(next.size, next.root, entriesOf(calls))
 		}
 	}
+	if slices.ContainsFunc(calls, func(c *call) bool { return c.err == nil && c.erases }) {
+		w.clean()
+	}
 	answerAll(calls, audit.Commit{Size: next.size, Head: head, At: at})
 	return nil
 }
@@ -229,7 +242,7 @@ func (w *writer) ready() error {
 
 // unit runs one unit of work in its savepoint and notes its outcome. An error concerns the whole group.
 func (w *writer) unit(c *call, next *position, at time.Time, headless error) error {
-	c.err, c.first, c.entries, c.head = nil, next.size, nil, false
+	c.err, c.first, c.entries, c.head, c.erases = nil, next.size, nil, false, false
 	if err := exec(w.savepoint); err != nil {
 		return err
 	}
@@ -278,6 +291,7 @@ func (w *writer) encode(c *call, events []audit.Event, next *position, at time.T
 		}
 		c.entries = append(c.entries, entry)
 		c.head = c.head || audit.NeedsHead(e)
+		c.erases = c.erases || audit.Erases(e)
 	}
 	return nil
 }

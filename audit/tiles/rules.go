@@ -66,8 +66,11 @@ type certificateStory struct {
 }
 
 type credentialStory struct {
-	version uint64
-	status  string
+	version   uint64
+	status    string
+	enrolment string // that led to it
+	renewal   bool   // it renewed another
+	destroyed bool   // its key is gone
 }
 
 func newRules(tries int) *rules {
@@ -99,6 +102,8 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 	switch e := e.(type) {
 	case audit.CertificateRevoked:
 		r.certificateRevoked(e)
+	case audit.KeyDestroyed:
+		r.keyDestroyed(e)
 	case audit.BindingChanged:
 		r.bindingChanged(e)
 	case audit.AccessGranted:
@@ -148,16 +153,6 @@ func (r *rules) must(holds bool, format string, args ...any) bool {
 		r.problems = append(r.problems, fmt.Sprintf(format, args...))
 	}
 	return holds
-}
-
-func (r *rules) certificateRevoked(e audit.CertificateRevoked) {
-	cert := r.serials[e.Serial]
-	if cert == nil || !cert.issued || cert.credential != e.Credential {
-		r.must(false, "certificate %s of %s was revoked, but not issued", e.Serial, e.Credential)
-		return
-	}
-	r.must(!cert.revoked, "certificate %s was revoked twice", e.Serial)
-	cert.revoked = true
 }
 
 // bindingChanged holds the versions of a credential to 1, 2, 3, …, and that none signs again after it was revoked.

@@ -17,6 +17,8 @@ type enrolmentStory struct {
 	key      string // credential that a key was generated for
 	serial   string // intended
 	issued   bool
+	renews   string // credential, empty for a first one
+	signed   bool   // of a renewal: the agreement, with that credential
 }
 
 // issuing follows enrolments: one for a voucher, its versions in order, and a certificate only after a positive
@@ -30,6 +32,10 @@ func (r *rules) issuing(e audit.Event) {
 		}
 	case audit.EnrolmentCreated:
 		r.enrolmentCreated(e)
+	case audit.RenewalCreated:
+		if en := r.enrolment(e.Enrolment, "made a renewal"); en != nil {
+			r.renewalCreated(en, e)
+		}
 	case audit.EnrolmentChanged:
 		if en := r.enrolment(e.Enrolment, "changed"); en != nil {
 			r.must(e.Version == en.version+1, "version %d of %s follows version %d", e.Version, e.Enrolment, en.version)
@@ -86,7 +92,7 @@ func (r *rules) certifying(e audit.Event) {
 	case audit.AgreementAccepted:
 		if en := r.enrolment(e.Enrolment, "changed"); en != nil {
 			r.must(bytes.Equal(en.prepared, e.Document), "enrolment %s accepted another agreement than was prepared", e.Enrolment)
-			r.must(r.answered(e.Challenge, e.Enrolment, "agreement"), "the agreement of %s was accepted, but no code for that was", e.Enrolment)
+			r.must(r.answered(e.Challenge, e.Enrolment, en.purpose()), "the agreement of %s was accepted, but no code for that was", e.Enrolment)
 			en.accepted, en.prepared = true, e.Document
 		}
 	case audit.AgreementSealed:
@@ -120,7 +126,7 @@ func (r *rules) enrolment(id, what string) *enrolmentStory {
 }
 
 func (r *rules) endEnrolment(id string, en *enrolmentStory, how end) {
-	r.forget(id, en.caller, "phone", "agreement")
+	r.forget(id, en.caller, "phone", "agreement", "sign")
 	r.finish(id, how)
 	delete(r.enrolments, id)
 }
@@ -141,6 +147,7 @@ func (r *rules) enrolmentCreated(e audit.EnrolmentCreated) {
 func (r *rules) keyGenerated(en *enrolmentStory, e audit.KeyGenerated) {
 	r.must(en.proven, "a key was generated for %s without a positive identity", e.Enrolment)
 	r.must(en.accepted, "a key was generated for %s without an accepted agreement", e.Enrolment)
+	r.must(en.renews == "" || en.signed, "a key was generated for %s, whose agreement %s has not signed", e.Enrolment, en.renews)
 	r.must(en.key == "", "a second key was generated for %s", e.Enrolment)
 	r.must(r.held[e.Credential] == nil, "a key was generated for %s, which has a certificate", e.Credential)
 	en.proven, en.accepted, en.key = true, true, e.Credential // what was missing is told once
@@ -176,6 +183,6 @@ func (r *rules) certificateIssued(e audit.CertificateIssued) {
 	}
 	cert.issued, cert.credential = true, e.Credential
 	if r.held[e.Credential] == nil {
-		r.held[e.Credential] = &credentialStory{}
+		r.held[e.Credential] = &credentialStory{enrolment: e.Enrolment, renewal: en != nil && en.renews != ""}
 	}
 }

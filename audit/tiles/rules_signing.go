@@ -1,6 +1,7 @@
 package tiles
 
 import (
+	"cmp"
 	"crypto/sha256"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -11,6 +12,7 @@ type operationStory struct {
 	binding, fence     uint64
 	digests            [sha256.Size]byte
 	activated          bool
+	enrolment          string // whose agreement it signs, by which it renews its credential; else empty
 }
 
 // signing follows operations: requested under a grant, activated once by an accepted code over the same digests, resumed
@@ -61,9 +63,11 @@ func (r *rules) requested(e audit.SigningRequested) {
 		r.must(false, "operation %s was requested before", e.Operation)
 		return
 	}
-	r.must(r.grants[[2]string{e.Credential, e.Caller}], "%s has no access to %s", e.Caller, e.Credential)
+	r.must(r.access(e.Enrolment, e.Credential, e.Caller), "%s has no access to %s", e.Caller, e.Credential)
+	r.agreementAlone(e)
 	r.operations[e.Operation] = &operationStory{
 		credential: e.Credential, caller: e.Caller, binding: e.BindingVersion, digests: digestOf(e.DTBSR),
+		enrolment: e.Enrolment,
 	}
 }
 
@@ -76,9 +80,9 @@ func (r *rules) activated(e audit.SigningActivated) {
 	switch {
 	case op.credential != e.Credential || op.caller != e.Caller || op.binding != e.BindingVersion || op.digests != digestOf(e.DTBSR):
 		r.must(false, "operation %s was activated for something else than was requested", e.Operation)
-	case !r.answered(e.Challenge, e.Operation, "sign"):
+	case !r.answered(e.Challenge, cmp.Or(op.enrolment, e.Operation), "sign"):
 		r.must(false, "operation %s was activated, but no code of it was accepted", e.Operation)
-	case !r.grants[[2]string{e.Credential, e.Caller}]:
+	case !r.access(op.enrolment, e.Credential, e.Caller):
 		r.must(false, "%s has no access to %s", e.Caller, e.Credential)
 	default:
 		r.usable(e.Credential, e.BindingVersion)
@@ -99,6 +103,9 @@ func (r *rules) signed(e audit.SigningSigned) {
 		r.must(false, "operation %s has %d signatures for %d digests", e.Operation, len(e.Signatures), len(e.DTBSR))
 	default:
 		r.usable(e.Credential, e.BindingVersion)
+	}
+	if en := r.enrolments[op.enrolment]; en != nil {
+		en.signed = true
 	}
 	r.endOperation(e.Operation, op, signed)
 }

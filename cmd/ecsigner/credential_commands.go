@@ -14,7 +14,7 @@ import (
 
 func credentialCommand() *cobra.Command {
 	return group("credential", "Credentials: a person's key, certificate and who may ask for signatures",
-		grantCommand(), withdrawCommand(), revokeCommand(), unlockCommand(), credentialListCommand())
+		grantCommand(), withdrawCommand(), revokeCommand(), unlockCommand(), credentialListCommand(), showCommand())
 }
 
 // operate makes a command run one call of an operator over the id in its argument; the call returns what to print.
@@ -89,8 +89,9 @@ func revokeCommand() *cobra.Command {
 	var sure bool
 	c := operate(&cobra.Command{
 		Use: "revoke CREDENTIAL", Short: "Revoke a credential's certificate, for ever",
-		Long: `revoke ends a credential at once: nothing is signed with it any more, and the next revocation list names its
-certificate. There is no way back. The client must be an operator or officer.`,
+		Long: `revoke ends a credential at once: nothing is signed with it any more, its key is destroyed, the revocation list names
+its certificate, and the person is told. There is no way back. Where only the key is to be destroyed, the reason is
+cessation-of-operation. The client must be an operator or officer.`,
 		Example: "  ecsigner credential revoke CREDENTIAL --reason key-compromise --yes",
 	}, func(ctx context.Context, conn *client.Conn, id string) (string, error) {
 		value, ok := reasons[reason]
@@ -149,4 +150,29 @@ for an operator or officer of all.`,
 	}
 	profile(c, &dir)
 	return c
+}
+
+// wordOf is a value of the proto as the command line writes it: CREDENTIAL_STATUS_REVOKED is revoked.
+func wordOf(value, prefix string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(value, prefix), "_", "-"))
+}
+
+func showCommand() *cobra.Command {
+	return operate(&cobra.Command{
+		Use: "show CREDENTIAL", Short: "Show one credential",
+		Long: `show prints what is known of a credential: status, certificate, validity and, once it is revoked, when and why. A
+document system sees only what it was granted, an operator or officer all.`,
+		Example: "  ecsigner credential show CREDENTIAL",
+	}, func(ctx context.Context, conn *client.Conn, id string) (string, error) {
+		r, err := conn.Credential.GetCredential(ctx, &pb.GetCredentialRequest{CredentialId: id})
+		k := r.GetCredential()
+		text := fmt.Sprintf("credential   %s\nstatus       %s\ncertificate  %s\nvalid        %s to %s", k.GetId(),
+			wordOf(k.GetStatus().String(), "CREDENTIAL_STATUS_"), k.GetSerial(),
+			k.GetValidFromTime().AsTime().Format(time.DateOnly), k.GetValidToTime().AsTime().Format(time.DateOnly))
+		if k.GetRevokeTime() != nil {
+			text += fmt.Sprintf("\nrevoked      %s, %s", k.GetRevokeTime().AsTime().Format(time.RFC3339),
+				wordOf(k.GetRevocationReason().String(), "REVOCATION_REASON_"))
+		}
+		return text, err
+	})
 }

@@ -21,6 +21,9 @@ const (
 	KindSigned    Kind = "signed"    // notice: it was used
 	KindDeferred  Kind = "deferred"  // notice: the proof of the identity takes longer
 	KindExpired   Kind = "expired"   // notice: the enrolment was not finished in time
+	KindRevoke    Kind = "revoke"    // code that revokes a credential
+	KindRevoked   Kind = "revoked"   // notice: the credential is revoked
+	KindEnding    Kind = "ending"    // notice: the certificate is about to end
 )
 
 // Message is one row of the outbox. It holds references only.

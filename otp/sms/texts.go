@@ -20,6 +20,9 @@ type Fields struct {
 // textSignMany is the text of a code for several documents.
 const textSignMany Kind = "sign-many"
 
+// textRenewal is the text of a code that accepts and signs the agreement of a renewal.
+const textRenewal Kind = "agreement-renewal"
+
 // texts are all texts by kind and language. The code stands before any name, so that it is in the first part of each
 // text, and with all names at their shortest each fits into two parts.
 func texts() map[Kind]map[string]string {
@@ -33,6 +36,11 @@ func texts() map[Kind]map[string]string {
 			"uk": "Код {code}: прийняття договору про видачу сертифіката, SHA-256 {hash}…, {who}. Нікому не кажіть код.",
 			"pl": "Kod {code}: akceptacja umowy o wydanie certyfikatu, SHA-256 {hash}…, {who}. Nie podawaj kodu nikomu.",
 			"en": "Code {code}: acceptance of the certificate agreement, SHA-256 {hash}…, {who}. Tell the code to nobody.",
+		},
+		textRenewal: {
+			"uk": "Код {code}: прийняття та підпис договору про новий сертифікат, SHA-256 {hash}…, {who}. Нікому не кажіть код.",
+			"pl": "Kod {code}: akceptacja i podpis umowy o nowy certyfikat, SHA-256 {hash}…, {who}. Nie podawaj kodu nikomu.",
+			"en": "Code {code}: acceptance and signature of the agreement for a new certificate, SHA-256 {hash}…, {who}. Tell the code to nobody.",
 		},
 		KindSign: {
 			"uk": "Код {code}. Підпис для «{who}»: «{title}», документів: {count}, SHA-256 {hash}… Нікому не кажіть код.",
@@ -64,7 +72,30 @@ func texts() map[Kind]map[string]string {
 			"pl": "Twoim podpisem podpisano dla „{who}”: „{title}”, dokumentów: {count}, {time}. To nie Ty? Zgłoś to dostawcy.",
 			"en": "Your signature was used for “{who}”: “{title}”, documents: {count}, {time}. Not you? Tell the provider.",
 		},
+		KindEnding: {
+			"uk": "Сертифікат …{serial} вашого електронного підпису дійсний до {until}. Подбайте про новий. {who}.",
+			"pl": "Certyfikat …{serial} Twojego podpisu elektronicznego jest ważny do {until}. Pora na nowy. {who}.",
+			"en": "Certificate …{serial} of your electronic signature ends on {until}. Please see to a new one. {who}.",
+		},
+		KindRevoke: {
+			"uk": "Код {code}: відкликання сертифіката …{serial} назавжди, ключ буде знищено. {who}. Нікому не кажіть код.",
+			"pl": "Kod {code}: unieważnienie certyfikatu …{serial} na zawsze, klucz będzie zniszczony. {who}. Nie podawaj kodu nikomu.",
+			"en": "Code {code}: revocation of certificate …{serial} for good, its key will be destroyed. {who}. Tell the code to nobody.",
+		},
+		KindRevoked: {
+			"uk": "Сертифікат …{serial} відкликано назавжди, його ключ знищено. Якщо це не ви, зверніться до {who}.",
+			"pl": "Certyfikat …{serial} został unieważniony na zawsze, jego klucz zniszczono. Jeśli to nie Ty, zgłoś się do {who}.",
+			"en": "Certificate …{serial} is revoked for good and its key is destroyed. If that was not you, turn to {who}.",
+		},
 	}
+}
+
+// AgreementText is the kind of text that carries the code for an agreement, of a renewal or a first one.
+func AgreementText(renewal bool) Kind {
+	if renewal {
+		return textRenewal
+	}
+	return KindAgreement
 }
 
 // SignText is the kind of text that carries a code for so many documents.

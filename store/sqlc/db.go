@@ -102,6 +102,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dueMessagesStmt, err = db.PrepareContext(ctx, dueMessages); err != nil {
 		return nil, fmt.Errorf("error preparing query DueMessages: %w", err)
 	}
+	if q.endingCredentialsStmt, err = db.PrepareContext(ctx, endingCredentials); err != nil {
+		return nil, fmt.Errorf("error preparing query EndingCredentials: %w", err)
+	}
 	if q.enqueueStmt, err = db.PrepareContext(ctx, enqueue); err != nil {
 		return nil, fmt.Errorf("error preparing query Enqueue: %w", err)
 	}
@@ -198,8 +201,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putProofingStmt, err = db.PrepareContext(ctx, putProofing); err != nil {
 		return nil, fmt.Errorf("error preparing query PutProofing: %w", err)
 	}
+	if q.putReminderStmt, err = db.PrepareContext(ctx, putReminder); err != nil {
+		return nil, fmt.Errorf("error preparing query PutReminder: %w", err)
+	}
+	if q.putRenewalStmt, err = db.PrepareContext(ctx, putRenewal); err != nil {
+		return nil, fmt.Errorf("error preparing query PutRenewal: %w", err)
+	}
+	if q.putRevocationCodeStmt, err = db.PrepareContext(ctx, putRevocationCode); err != nil {
+		return nil, fmt.Errorf("error preparing query PutRevocationCode: %w", err)
+	}
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
+	}
+	if q.renewalStmt, err = db.PrepareContext(ctx, renewal); err != nil {
+		return nil, fmt.Errorf("error preparing query Renewal: %w", err)
 	}
 	if q.requestStmt, err = db.PrepareContext(ctx, request); err != nil {
 		return nil, fmt.Errorf("error preparing query Request: %w", err)
@@ -207,8 +222,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.requestHoldersStmt, err = db.PrepareContext(ctx, requestHolders); err != nil {
 		return nil, fmt.Errorf("error preparing query RequestHolders: %w", err)
 	}
+	if q.revocationCodeStmt, err = db.PrepareContext(ctx, revocationCode); err != nil {
+		return nil, fmt.Errorf("error preparing query RevocationCode: %w", err)
+	}
 	if q.revokedCertificatesStmt, err = db.PrepareContext(ctx, revokedCertificates); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokedCertificates: %w", err)
+	}
+	if q.revokedWithKeyStmt, err = db.PrepareContext(ctx, revokedWithKey); err != nil {
+		return nil, fmt.Errorf("error preparing query RevokedWithKey: %w", err)
 	}
 	if q.setCredentialStmt, err = db.PrepareContext(ctx, setCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query SetCredential: %w", err)
@@ -367,6 +388,11 @@ func (q *Queries) Close() error {
 	if q.dueMessagesStmt != nil {
 		if cerr := q.dueMessagesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueMessagesStmt: %w", cerr)
+		}
+	}
+	if q.endingCredentialsStmt != nil {
+		if cerr := q.endingCredentialsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endingCredentialsStmt: %w", cerr)
 		}
 	}
 	if q.enqueueStmt != nil {
@@ -529,9 +555,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putProofingStmt: %w", cerr)
 		}
 	}
+	if q.putReminderStmt != nil {
+		if cerr := q.putReminderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putReminderStmt: %w", cerr)
+		}
+	}
+	if q.putRenewalStmt != nil {
+		if cerr := q.putRenewalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRenewalStmt: %w", cerr)
+		}
+	}
+	if q.putRevocationCodeStmt != nil {
+		if cerr := q.putRevocationCodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRevocationCodeStmt: %w", cerr)
+		}
+	}
 	if q.putVoucherStmt != nil {
 		if cerr := q.putVoucherStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putVoucherStmt: %w", cerr)
+		}
+	}
+	if q.renewalStmt != nil {
+		if cerr := q.renewalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing renewalStmt: %w", cerr)
 		}
 	}
 	if q.requestStmt != nil {
@@ -544,9 +590,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing requestHoldersStmt: %w", cerr)
 		}
 	}
+	if q.revocationCodeStmt != nil {
+		if cerr := q.revocationCodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revocationCodeStmt: %w", cerr)
+		}
+	}
 	if q.revokedCertificatesStmt != nil {
 		if cerr := q.revokedCertificatesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokedCertificatesStmt: %w", cerr)
+		}
+	}
+	if q.revokedWithKeyStmt != nil {
+		if cerr := q.revokedWithKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revokedWithKeyStmt: %w", cerr)
 		}
 	}
 	if q.setCredentialStmt != nil {
@@ -654,6 +710,7 @@ type Queries struct {
 	documentStmt             *sql.Stmt
 	dossierStmt              *sql.Stmt
 	dueMessagesStmt          *sql.Stmt
+	endingCredentialsStmt    *sql.Stmt
 	enqueueStmt              *sql.Stmt
 	enrolmentStmt            *sql.Stmt
 	enrolmentOfSessionStmt   *sql.Stmt
@@ -686,10 +743,16 @@ type Queries struct {
 	putLockStmt              *sql.Stmt
 	putLostStmt              *sql.Stmt
 	putProofingStmt          *sql.Stmt
+	putReminderStmt          *sql.Stmt
+	putRenewalStmt           *sql.Stmt
+	putRevocationCodeStmt    *sql.Stmt
 	putVoucherStmt           *sql.Stmt
+	renewalStmt              *sql.Stmt
 	requestStmt              *sql.Stmt
 	requestHoldersStmt       *sql.Stmt
+	revocationCodeStmt       *sql.Stmt
 	revokedCertificatesStmt  *sql.Stmt
+	revokedWithKeyStmt       *sql.Stmt
 	setCredentialStmt        *sql.Stmt
 	setEnrolmentStmt         *sql.Stmt
 	setLogStmt               *sql.Stmt
@@ -730,6 +793,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		documentStmt:             q.documentStmt,
 		dossierStmt:              q.dossierStmt,
 		dueMessagesStmt:          q.dueMessagesStmt,
+		endingCredentialsStmt:    q.endingCredentialsStmt,
 		enqueueStmt:              q.enqueueStmt,
 		enrolmentStmt:            q.enrolmentStmt,
 		enrolmentOfSessionStmt:   q.enrolmentOfSessionStmt,
@@ -762,10 +826,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putLockStmt:              q.putLockStmt,
 		putLostStmt:              q.putLostStmt,
 		putProofingStmt:          q.putProofingStmt,
+		putReminderStmt:          q.putReminderStmt,
+		putRenewalStmt:           q.putRenewalStmt,
+		putRevocationCodeStmt:    q.putRevocationCodeStmt,
 		putVoucherStmt:           q.putVoucherStmt,
+		renewalStmt:              q.renewalStmt,
 		requestStmt:              q.requestStmt,
 		requestHoldersStmt:       q.requestHoldersStmt,
+		revocationCodeStmt:       q.revocationCodeStmt,
 		revokedCertificatesStmt:  q.revokedCertificatesStmt,
+		revokedWithKeyStmt:       q.revokedWithKeyStmt,
 		setCredentialStmt:        q.setCredentialStmt,
 		setEnrolmentStmt:         q.setEnrolmentStmt,
 		setLogStmt:               q.setLogStmt,

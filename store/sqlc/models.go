@@ -184,6 +184,17 @@ type Proofing struct {
 	Report    []byte
 }
 
+type Renewal struct {
+	Enrolment        string
+	Record           []byte
+	Seal             []byte
+	Prepared         []byte
+	ActivationRecord []byte
+	ActivationSeal   []byte
+	Fence            int64
+	Tail             []byte
+}
+
 type Request struct {
 	Caller      string
 	ID          string

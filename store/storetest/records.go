@@ -178,6 +178,23 @@ func testRecords(t *testing.T, _ *World, s Store) {
 			return e.Grant(g.Credential, g.Client)
 		},
 		grant, credential.Grant{Credential: record.ID, Client: grant.Client})
+	type code struct {
+		Credential credential.ID
+		Challenge  otp.ID
+	}
+	roundTrip(t, s,
+		func(e enrol.Tx, _ signer.Tx, c code) error { return e.PutRevocationCode(c.Credential, c.Challenge) },
+		func(e enrol.Tx, _ signer.Tx, c code) (code, error) {
+			challenge, err := e.RevocationCode(c.Credential)
+			return code{c.Credential, challenge}, err
+		},
+		code{record.ID, "chl-1"}, code{record.ID, "chl-2"}, code{record.ID, ""})
+	renewal := fill[enrol.Renewal](t, 14)
+	renewal.Enrolment = enrolment.ID
+	roundTrip(t, s,
+		func(e enrol.Tx, _ signer.Tx, r enrol.Renewal) error { return e.PutRenewal(r) },
+		func(e enrol.Tx, _ signer.Tx, r enrol.Renewal) (enrol.Renewal, error) { return e.Renewal(r.Enrolment) },
+		renewal, enrol.Renewal{Enrolment: renewal.Enrolment}, enrol.Renewal{Enrolment: "bare"})
 	testCertificateRecords(t, s)
 	testOperationRecords(t, s)
 	testRequestRecords(t, s)
@@ -249,6 +266,8 @@ func testAbsent(t *testing.T, _ *World, s Store) {
 		note("enrolment", err)
 		_, err = e.Credential("x")
 		note("credential", err)
+		_, err = e.Renewal("x")
+		note("renewal", err)
 		_, err = e.Grant("x", "y")
 		note("grant", err)
 		_, err = e.Certificate("x")

@@ -109,6 +109,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"versions conflict", testVersions},
 		{"unique things are put once", testUnique},
 		{"lists are ordered and limited", testLists},
+		{"credentials that end or are revoked are found", testLifecycle},
 		{"what waits and who called", testWaiting},
 		{"open operations", testOpenOperations},
 		{"a caller's operations", testOperationsOf},

@@ -45,6 +45,7 @@ type Config struct {
 	Messages     Messages     `yaml:"messages"`
 	Proofing     Proofing     `yaml:"proofing"`
 	Limits       Limits       `yaml:"limits"`
+	Renewal      Renewal      `yaml:"renewal"`
 
 	dir string
 }
@@ -140,6 +141,13 @@ type Limits struct {
 	ConnectionsPerHost int           `yaml:"connections_per_host"`
 }
 
+// Renewal says when a credential can be renewed with its own signature, and when its end is announced; zeros: not at all.
+type Renewal struct {
+	Window   time.Duration `yaml:"window"`
+	ProofAge time.Duration `yaml:"proof_age"`
+	Notice   time.Duration `yaml:"notice"`
+}
+
 // Load reads and checks a configuration file. An unknown or repeated key is an error.
 func Load(path string) (Config, error) {
 	b, err := os.ReadFile(path)
@@ -216,6 +224,9 @@ func (c Config) validate() error {
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},
 		{c.Limits.EnrolmentLife >= time.Hour, "limits.enrolment_life", "1h or more"},
+		{c.Renewal.Window >= 0 && c.Renewal.Window <= 366*24*time.Hour, "renewal.window", "0s to 8784h"},
+		{c.Renewal.ProofAge >= 0, "renewal.proof_age", "0s or more"},
+		{c.Renewal.Notice >= 0, "renewal.notice", "0s or more"},
 		{c.Limits.RatePerClient > 0, "limits.rate_per_client", "calls per second, above 0"},
 		{within(c.Limits.CallsPerClient, 1, 1<<16), "limits.calls_per_client", "1 to 65536"},
 		{within(c.Limits.StreamsPerClient, 1, 1<<16), "limits.streams_per_client", "1 to 65536"},

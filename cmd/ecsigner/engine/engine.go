@@ -184,6 +184,9 @@ func (e *Engine) openServices(ctx context.Context) error {
 			Version: p.TermsVersion, URL: p.TermsURL, SHA256: pinned(p.TermsSHA256), RetentionYears: c.RetentionYears,
 		},
 		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
+		Renewal: enrol.RenewalRules{
+			Window: e.config.Renewal.Window, ProofAge: e.config.Renewal.ProofAge, Notice: e.config.Renewal.Notice,
+		},
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
@@ -291,6 +294,11 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	}
 	if _, err := e.enrol.Sweep(ctx); err != nil { // what ended while nothing ran has ended before anybody asks
 		e.logger.Warn("housekeeping failed; it is tried again", "error", err)
+	}
+	if n, err := e.enrol.DestroyRevoked(ctx); err != nil {
+		e.logger.Error("keys of revoked credentials could not be destroyed", "error", err)
+	} else if n > 0 {
+		e.logger.Info("keys of revoked credentials destroyed", "count", n)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, 3)
@@ -402,9 +410,10 @@ func (e *Engine) tick(ctx context.Context) {
 			e.warnOfEnds(now)
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
+			_, reminded := e.enrol.Remind(ctx)
 			_, swept := e.signer.Sweep(ctx)
 			_, ended := e.enrol.Sweep(ctx)
-			err = errors.Join(resumed, swept, ended, e.forget())
+			err = errors.Join(resumed, reminded, swept, ended, e.forget())
 		}
 		if err != nil && ctx.Err() == nil {
 			e.logger.Warn("housekeeping failed; it is tried again", "error", err)

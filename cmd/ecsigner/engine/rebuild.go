@@ -16,9 +16,9 @@ import (
 )
 
 // Rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
-// nothing: the lowest valid version of every binding, every revocation, what was signed under an activation that may
-// still last, the tries of every challenge that may still live, failures and locks, the budgets of texts, wrong voucher
-// codes that still count. It runs before anything is served.
+// nothing: the lowest valid version of every binding, every revocation, every destroyed key, what was signed under an
+// activation that may still last, the tries of every challenge that may still live, failures and locks, the budgets of
+// texts, wrong voucher codes that still count. It runs before anything is served.
 func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Module, issuing *enrol.Service, codes *otp.Memory) error {
 	// No challenge outlives the longest life that the configuration allows.
 	remember := func(challenge string, o otp.Outcome, at time.Time) {
@@ -34,6 +34,8 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 			trust.Raise(credential.ID(v.Credential), v.Version)
 		case audit.CertificateRevoked:
 			issuing.Revoked(v.Serial)
+		case audit.KeyDestroyed:
+			trust.Bury(v.Wrapped)
 		case audit.SigningSigned:
 			if until := at.Add(signer.ActivationLife); now.Before(until) {
 				trust.Finish(v.Operation, until)

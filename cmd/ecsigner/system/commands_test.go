@@ -66,6 +66,8 @@ func TestOperatorCommands(t *testing.T) {
 	}
 	run(credential+" is revoked", "credential revoke", credential, "--reason", "key-compromise", "--yes")
 	run(credential+"  revoked", "credential list")
+	run(", key-compromise", "credential show", credential)
+	run("NOT_FOUND", "credential show", "cred-none")
 	run("revoked", "credential revoke", credential, "--reason", "key-compromise", "--yes")
 	r, err := i.Documents().CA.GetCrl(i.Context(), &pb.GetCrlRequest{})
 	if err != nil {

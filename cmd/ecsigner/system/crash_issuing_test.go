@@ -17,7 +17,7 @@ func TestCrashIssuing(t *testing.T) {
 	i.Start()
 	i.Credential(0)
 	objects := tokenObjects(t, i)
-	steps := numbered(t, "../../../enrol")
+	steps := numbered(t, "../../../enrol/issue.go")
 	if len(steps) != 8 || steps[len(steps)-1] != 8 {
 		t.Fatalf("the steps of issuing are %v; this test knows 1 to 8", steps)
 	}

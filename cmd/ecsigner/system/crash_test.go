@@ -30,11 +30,15 @@ import (
 // failpoints are the flags of the build that can be killed at a step.
 const failpoints = "-tags=failpoint"
 
-// numbered reads the sources of a package and returns the numbers of its "// step N:" comments. It fails unless they
+// numbered reads the sources of a package, or one file, and returns the numbers of its "// step N:" comments. It fails unless they
 // run from 1 on without a gap, and unless each has exactly one call of failpoint(…, N).
 func numbered(t *testing.T, dir string) []int {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	pattern := dir
+	if !strings.HasSuffix(dir, ".go") {
+		pattern = filepath.Join(dir, "*.go")
+	}
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no sources in %s: %v", dir, err)
 	}

@@ -39,7 +39,7 @@ func (s *stage) putBack(v victim, p past) {
 }
 
 // TestTrustPastPutBack puts back what was true once, each record with its own good seal: counted tries, a spent code, an
-// operation before it was signed, a credential before its revocation. The engine remembers, and after a restart its log does.
+// operation before it was signed, a credential before its revocation, a key that was destroyed. The engine remembers, and after a restart its log does.
 func TestTrustPastPutBack(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -81,6 +81,13 @@ func TestTrustPastPutBack(t *testing.T) {
 
 		s.db.put("credentials", s.two, active)
 		s.refusedAsTampered(t, revoked, "binding")
+		s.db.put("credentials", s.two, active.pick("wrapped_key"))
+		from := logLength(s.Installation)
+		_, err := s.Operator().Credential.GetCredential(s.Context(), &pb.GetCredentialRequest{CredentialId: s.two})
+		wantTampered(t, err)
+		if entries := logFrom(s.Installation, from); count(entries, "integrity.alarm", "record", "binding") != 1 {
+			t.Errorf("a destroyed key that was put back is not named in the log: %v", entries)
+		}
 		s.db.put("credentials", s.two, afterRevocation)
 	}
 	t.Run("while the engine runs", attacks)

@@ -92,7 +92,7 @@ const (
 	RevocationReason_REVOCATION_REASON_AFFILIATION_CHANGED RevocationReason = 2
 	// Another certificate replaces it.
 	RevocationReason_REVOCATION_REASON_SUPERSEDED RevocationReason = 3
-	// The signatory no longer needs it.
+	// The signatory no longer needs it, or asks that the key be destroyed.
 	RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION RevocationReason = 4
 	// The certificate should not have been issued, or its terms were broken.
 	RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN RevocationReason = 5
@@ -168,8 +168,14 @@ type Credential struct {
 	ValidToTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_to_time,json=validToTime,proto3" json:"valid_to_time,omitempty"`
 	// How its key may sign, the default first.
 	SignatureAlgorithms []SignatureAlgorithm `protobuf:"varint,10,rep,packed,name=signature_algorithms,json=signatureAlgorithms,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"signature_algorithms,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// When it was revoked; absent unless it is.
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// Why it was revoked; unspecified unless it is, or where no reason was given.
+	RevocationReason RevocationReason `protobuf:"varint,12,opt,name=revocation_reason,json=revocationReason,proto3,enum=ecsigner.v1.RevocationReason" json:"revocation_reason,omitempty"`
+	// From then on, and until its end, it can be renewed with CreateRenewal; absent where it cannot. Only a portal is told.
+	RenewFromTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=renew_from_time,json=renewFromTime,proto3" json:"renew_from_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Credential) Reset() {
@@ -268,6 +274,27 @@ func (x *Credential) GetValidToTime() *timestamppb.Timestamp {
 func (x *Credential) GetSignatureAlgorithms() []SignatureAlgorithm {
 	if x != nil {
 		return x.SignatureAlgorithms
+	}
+	return nil
+}
+
+func (x *Credential) GetRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokeTime
+	}
+	return nil
+}
+
+func (x *Credential) GetRevocationReason() RevocationReason {
+	if x != nil {
+		return x.RevocationReason
+	}
+	return RevocationReason_REVOCATION_REASON_UNSPECIFIED
+}
+
+func (x *Credential) GetRenewFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RenewFromTime
 	}
 	return nil
 }
@@ -777,11 +804,240 @@ func (*RevokeCredentialResponse) Descriptor() ([]byte, []int) {
 	return file_ecsigner_v1_credential_proto_rawDescGZIP(), []int{10}
 }
 
+// SendRevocationCodeRequest asks for SendRevocationCode.
+type SendRevocationCodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the credential.
+	CredentialId string `protobuf:"bytes,2,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// Send a new code even if the present one can still be answered.
+	NewCode       bool `protobuf:"varint,3,opt,name=new_code,json=newCode,proto3" json:"new_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendRevocationCodeRequest) Reset() {
+	*x = SendRevocationCodeRequest{}
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendRevocationCodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendRevocationCodeRequest) ProtoMessage() {}
+
+func (x *SendRevocationCodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendRevocationCodeRequest.ProtoReflect.Descriptor instead.
+func (*SendRevocationCodeRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_credential_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SendRevocationCodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SendRevocationCodeRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *SendRevocationCodeRequest) GetNewCode() bool {
+	if x != nil {
+		return x.NewCode
+	}
+	return false
+}
+
+// SendRevocationCodeResponse answers SendRevocationCode.
+type SendRevocationCodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code that is on its way: the present one again while it can be answered, else a new one.
+	SentCode      *SentCode `protobuf:"bytes,1,opt,name=sent_code,json=sentCode,proto3" json:"sent_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendRevocationCodeResponse) Reset() {
+	*x = SendRevocationCodeResponse{}
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendRevocationCodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendRevocationCodeResponse) ProtoMessage() {}
+
+func (x *SendRevocationCodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendRevocationCodeResponse.ProtoReflect.Descriptor instead.
+func (*SendRevocationCodeResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_credential_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SendRevocationCodeResponse) GetSentCode() *SentCode {
+	if x != nil {
+		return x.SentCode
+	}
+	return nil
+}
+
+// RevokeWithCodeRequest asks for RevokeWithCode.
+type RevokeWithCodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the credential.
+	CredentialId string `protobuf:"bytes,2,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// Why; it stands in the CRL. That privileges are withdrawn is for the provider to say.
+	Reason RevocationReason `protobuf:"varint,3,opt,name=reason,proto3,enum=ecsigner.v1.RevocationReason" json:"reason,omitempty"`
+	// The code as the person typed it: digits only. Each code sent is a try.
+	Code          string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeWithCodeRequest) Reset() {
+	*x = RevokeWithCodeRequest{}
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeWithCodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeWithCodeRequest) ProtoMessage() {}
+
+func (x *RevokeWithCodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeWithCodeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeWithCodeRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_credential_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RevokeWithCodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RevokeWithCodeRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *RevokeWithCodeRequest) GetReason() RevocationReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RevocationReason_REVOCATION_REASON_UNSPECIFIED
+}
+
+func (x *RevokeWithCodeRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// RevokeWithCodeResponse answers RevokeWithCode.
+type RevokeWithCodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential as it is now.
+	Credential    *Credential `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeWithCodeResponse) Reset() {
+	*x = RevokeWithCodeResponse{}
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeWithCodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeWithCodeResponse) ProtoMessage() {}
+
+func (x *RevokeWithCodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_credential_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeWithCodeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeWithCodeResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_credential_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RevokeWithCodeResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
 var File_ecsigner_v1_credential_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\n" +
-	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n" +
+	"\x1cecsigner/v1/credential.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x05\n" +
 	"\n" +
 	"Credential\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
@@ -794,7 +1050,11 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\x0fvalid_from_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rvalidFromTime\x12>\n" +
 	"\rvalid_to_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vvalidToTime\x12R\n" +
 	"\x14signature_algorithms\x18\n" +
-	" \x03(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\x13signatureAlgorithms\"X\n" +
+	" \x03(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\x13signatureAlgorithms\x12;\n" +
+	"\vrevoke_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"revokeTime\x12J\n" +
+	"\x11revocation_reason\x18\f \x01(\x0e2\x1d.ecsigner.v1.RevocationReasonR\x10revocationReason\x12B\n" +
+	"\x0frenew_from_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rrenewFromTime\"X\n" +
 	"\x14GetCredentialRequest\x12@\n" +
 	"\rcredential_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\"P\n" +
 	"\x15GetCredentialResponse\x127\n" +
@@ -826,7 +1086,24 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12A\n" +
 	"\x06reason\x18\x03 \x01(\x0e2\x1d.ecsigner.v1.RevocationReasonB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\"\x1a\n" +
-	"\x18RevokeCredentialResponse*\x93\x01\n" +
+	"\x18RevokeCredentialResponse\"\xa1\x01\n" +
+	"\x19SendRevocationCodeRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
+	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12\x19\n" +
+	"\bnew_code\x18\x03 \x01(\bR\anewCode\"P\n" +
+	"\x1aSendRevocationCodeResponse\x122\n" +
+	"\tsent_code\x18\x01 \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\"\xf5\x01\n" +
+	"\x15RevokeWithCodeRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
+	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12E\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x1d.ecsigner.v1.RevocationReasonB\x0e\xbaH\v\x82\x01\b\x18\x01\x18\x02\x18\x03\x18\x04R\x06reason\x12*\n" +
+	"\x04code\x18\x04 \x01(\tB\x16\xbaH\x10r\x0e2\f^[0-9]{6,9}$\x80\x01\x01R\x04code\"Q\n" +
+	"\x16RevokeWithCodeResponse\x127\n" +
+	"\n" +
+	"credential\x18\x01 \x01(\v2\x17.ecsigner.v1.CredentialR\n" +
+	"credential*\x93\x01\n" +
 	"\x10CredentialStatus\x12!\n" +
 	"\x1dCREDENTIAL_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CREDENTIAL_STATUS_ACTIVE\x10\x01\x12\x1f\n" +
@@ -838,15 +1115,16 @@ const file_ecsigner_v1_credential_proto_rawDesc = "" +
 	"%REVOCATION_REASON_AFFILIATION_CHANGED\x10\x02\x12 \n" +
 	"\x1cREVOCATION_REASON_SUPERSEDED\x10\x03\x12,\n" +
 	"(REVOCATION_REASON_CESSATION_OF_OPERATION\x10\x04\x12)\n" +
-	"%REVOCATION_REASON_PRIVILEGE_WITHDRAWN\x10\x052\x85\x04\n" +
-	"\x11CredentialService\x12b\n" +
-	"\rGetCredential\x12!.ecsigner.v1.GetCredentialRequest\x1a\".ecsigner.v1.GetCredentialResponse\"\n" +
-	"\xca\xf3\x18\x03\x02\x05\x06\x90\x02\x01\x12h\n" +
+	"%REVOCATION_REASON_PRIVILEGE_WITHDRAWN\x10\x052\xd6\x05\n" +
+	"\x11CredentialService\x12c\n" +
+	"\rGetCredential\x12!.ecsigner.v1.GetCredentialRequest\x1a\".ecsigner.v1.GetCredentialResponse\"\v\xca\xf3\x18\x04\x02\x01\x05\x06\x90\x02\x01\x12h\n" +
 	"\x0fListCredentials\x12#.ecsigner.v1.ListCredentialsRequest\x1a$.ecsigner.v1.ListCredentialsResponse\"\n" +
 	"\xca\xf3\x18\x03\x02\x05\x06\x90\x02\x01\x12W\n" +
 	"\vGrantAccess\x12\x1f.ecsigner.v1.GrantAccessRequest\x1a .ecsigner.v1.GrantAccessResponse\"\x05\xca\xf3\x18\x01\x05\x12`\n" +
 	"\x0eWithdrawAccess\x12\".ecsigner.v1.WithdrawAccessRequest\x1a#.ecsigner.v1.WithdrawAccessResponse\"\x05\xca\xf3\x18\x01\x05\x12g\n" +
-	"\x10RevokeCredential\x12$.ecsigner.v1.RevokeCredentialRequest\x1a%.ecsigner.v1.RevokeCredentialResponse\"\x06\xca\xf3\x18\x02\x05\x06B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\x10RevokeCredential\x12$.ecsigner.v1.RevokeCredentialRequest\x1a%.ecsigner.v1.RevokeCredentialResponse\"\x06\xca\xf3\x18\x02\x05\x06\x12l\n" +
+	"\x12SendRevocationCode\x12&.ecsigner.v1.SendRevocationCodeRequest\x1a'.ecsigner.v1.SendRevocationCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12`\n" +
+	"\x0eRevokeWithCode\x12\".ecsigner.v1.RevokeWithCodeRequest\x1a#.ecsigner.v1.RevokeWithCodeResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_credential_proto_rawDescOnce sync.Once
@@ -861,49 +1139,64 @@ func file_ecsigner_v1_credential_proto_rawDescGZIP() []byte {
 }
 
 var file_ecsigner_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ecsigner_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_ecsigner_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ecsigner_v1_credential_proto_goTypes = []any{
-	(CredentialStatus)(0),            // 0: ecsigner.v1.CredentialStatus
-	(RevocationReason)(0),            // 1: ecsigner.v1.RevocationReason
-	(*Credential)(nil),               // 2: ecsigner.v1.Credential
-	(*GetCredentialRequest)(nil),     // 3: ecsigner.v1.GetCredentialRequest
-	(*GetCredentialResponse)(nil),    // 4: ecsigner.v1.GetCredentialResponse
-	(*ListCredentialsRequest)(nil),   // 5: ecsigner.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),  // 6: ecsigner.v1.ListCredentialsResponse
-	(*GrantAccessRequest)(nil),       // 7: ecsigner.v1.GrantAccessRequest
-	(*GrantAccessResponse)(nil),      // 8: ecsigner.v1.GrantAccessResponse
-	(*WithdrawAccessRequest)(nil),    // 9: ecsigner.v1.WithdrawAccessRequest
-	(*WithdrawAccessResponse)(nil),   // 10: ecsigner.v1.WithdrawAccessResponse
-	(*RevokeCredentialRequest)(nil),  // 11: ecsigner.v1.RevokeCredentialRequest
-	(*RevokeCredentialResponse)(nil), // 12: ecsigner.v1.RevokeCredentialResponse
-	(KeyAlgorithm)(0),                // 13: ecsigner.v1.KeyAlgorithm
-	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
-	(SignatureAlgorithm)(0),          // 15: ecsigner.v1.SignatureAlgorithm
+	(CredentialStatus)(0),              // 0: ecsigner.v1.CredentialStatus
+	(RevocationReason)(0),              // 1: ecsigner.v1.RevocationReason
+	(*Credential)(nil),                 // 2: ecsigner.v1.Credential
+	(*GetCredentialRequest)(nil),       // 3: ecsigner.v1.GetCredentialRequest
+	(*GetCredentialResponse)(nil),      // 4: ecsigner.v1.GetCredentialResponse
+	(*ListCredentialsRequest)(nil),     // 5: ecsigner.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),    // 6: ecsigner.v1.ListCredentialsResponse
+	(*GrantAccessRequest)(nil),         // 7: ecsigner.v1.GrantAccessRequest
+	(*GrantAccessResponse)(nil),        // 8: ecsigner.v1.GrantAccessResponse
+	(*WithdrawAccessRequest)(nil),      // 9: ecsigner.v1.WithdrawAccessRequest
+	(*WithdrawAccessResponse)(nil),     // 10: ecsigner.v1.WithdrawAccessResponse
+	(*RevokeCredentialRequest)(nil),    // 11: ecsigner.v1.RevokeCredentialRequest
+	(*RevokeCredentialResponse)(nil),   // 12: ecsigner.v1.RevokeCredentialResponse
+	(*SendRevocationCodeRequest)(nil),  // 13: ecsigner.v1.SendRevocationCodeRequest
+	(*SendRevocationCodeResponse)(nil), // 14: ecsigner.v1.SendRevocationCodeResponse
+	(*RevokeWithCodeRequest)(nil),      // 15: ecsigner.v1.RevokeWithCodeRequest
+	(*RevokeWithCodeResponse)(nil),     // 16: ecsigner.v1.RevokeWithCodeResponse
+	(KeyAlgorithm)(0),                  // 17: ecsigner.v1.KeyAlgorithm
+	(*timestamppb.Timestamp)(nil),      // 18: google.protobuf.Timestamp
+	(SignatureAlgorithm)(0),            // 19: ecsigner.v1.SignatureAlgorithm
+	(*SentCode)(nil),                   // 20: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_credential_proto_depIdxs = []int32{
 	0,  // 0: ecsigner.v1.Credential.status:type_name -> ecsigner.v1.CredentialStatus
-	13, // 1: ecsigner.v1.Credential.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	14, // 2: ecsigner.v1.Credential.valid_from_time:type_name -> google.protobuf.Timestamp
-	14, // 3: ecsigner.v1.Credential.valid_to_time:type_name -> google.protobuf.Timestamp
-	15, // 4: ecsigner.v1.Credential.signature_algorithms:type_name -> ecsigner.v1.SignatureAlgorithm
-	2,  // 5: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
-	2,  // 6: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
-	1,  // 7: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
-	3,  // 8: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
-	5,  // 9: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
-	7,  // 10: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
-	9,  // 11: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
-	11, // 12: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
-	4,  // 13: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
-	6,  // 14: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
-	8,  // 15: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
-	10, // 16: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
-	12, // 17: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	17, // 1: ecsigner.v1.Credential.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
+	18, // 2: ecsigner.v1.Credential.valid_from_time:type_name -> google.protobuf.Timestamp
+	18, // 3: ecsigner.v1.Credential.valid_to_time:type_name -> google.protobuf.Timestamp
+	19, // 4: ecsigner.v1.Credential.signature_algorithms:type_name -> ecsigner.v1.SignatureAlgorithm
+	18, // 5: ecsigner.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	1,  // 6: ecsigner.v1.Credential.revocation_reason:type_name -> ecsigner.v1.RevocationReason
+	18, // 7: ecsigner.v1.Credential.renew_from_time:type_name -> google.protobuf.Timestamp
+	2,  // 8: ecsigner.v1.GetCredentialResponse.credential:type_name -> ecsigner.v1.Credential
+	2,  // 9: ecsigner.v1.ListCredentialsResponse.credentials:type_name -> ecsigner.v1.Credential
+	1,  // 10: ecsigner.v1.RevokeCredentialRequest.reason:type_name -> ecsigner.v1.RevocationReason
+	20, // 11: ecsigner.v1.SendRevocationCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	1,  // 12: ecsigner.v1.RevokeWithCodeRequest.reason:type_name -> ecsigner.v1.RevocationReason
+	2,  // 13: ecsigner.v1.RevokeWithCodeResponse.credential:type_name -> ecsigner.v1.Credential
+	3,  // 14: ecsigner.v1.CredentialService.GetCredential:input_type -> ecsigner.v1.GetCredentialRequest
+	5,  // 15: ecsigner.v1.CredentialService.ListCredentials:input_type -> ecsigner.v1.ListCredentialsRequest
+	7,  // 16: ecsigner.v1.CredentialService.GrantAccess:input_type -> ecsigner.v1.GrantAccessRequest
+	9,  // 17: ecsigner.v1.CredentialService.WithdrawAccess:input_type -> ecsigner.v1.WithdrawAccessRequest
+	11, // 18: ecsigner.v1.CredentialService.RevokeCredential:input_type -> ecsigner.v1.RevokeCredentialRequest
+	13, // 19: ecsigner.v1.CredentialService.SendRevocationCode:input_type -> ecsigner.v1.SendRevocationCodeRequest
+	15, // 20: ecsigner.v1.CredentialService.RevokeWithCode:input_type -> ecsigner.v1.RevokeWithCodeRequest
+	4,  // 21: ecsigner.v1.CredentialService.GetCredential:output_type -> ecsigner.v1.GetCredentialResponse
+	6,  // 22: ecsigner.v1.CredentialService.ListCredentials:output_type -> ecsigner.v1.ListCredentialsResponse
+	8,  // 23: ecsigner.v1.CredentialService.GrantAccess:output_type -> ecsigner.v1.GrantAccessResponse
+	10, // 24: ecsigner.v1.CredentialService.WithdrawAccess:output_type -> ecsigner.v1.WithdrawAccessResponse
+	12, // 25: ecsigner.v1.CredentialService.RevokeCredential:output_type -> ecsigner.v1.RevokeCredentialResponse
+	14, // 26: ecsigner.v1.CredentialService.SendRevocationCode:output_type -> ecsigner.v1.SendRevocationCodeResponse
+	16, // 27: ecsigner.v1.CredentialService.RevokeWithCode:output_type -> ecsigner.v1.RevokeWithCodeResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_credential_proto_init() }
@@ -920,7 +1213,7 @@ func file_ecsigner_v1_credential_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_credential_proto_rawDesc), len(file_ecsigner_v1_credential_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CredentialService_GetCredential_FullMethodName    = "/ecsigner.v1.CredentialService/GetCredential"
-	CredentialService_ListCredentials_FullMethodName  = "/ecsigner.v1.CredentialService/ListCredentials"
-	CredentialService_GrantAccess_FullMethodName      = "/ecsigner.v1.CredentialService/GrantAccess"
-	CredentialService_WithdrawAccess_FullMethodName   = "/ecsigner.v1.CredentialService/WithdrawAccess"
-	CredentialService_RevokeCredential_FullMethodName = "/ecsigner.v1.CredentialService/RevokeCredential"
+	CredentialService_GetCredential_FullMethodName      = "/ecsigner.v1.CredentialService/GetCredential"
+	CredentialService_ListCredentials_FullMethodName    = "/ecsigner.v1.CredentialService/ListCredentials"
+	CredentialService_GrantAccess_FullMethodName        = "/ecsigner.v1.CredentialService/GrantAccess"
+	CredentialService_WithdrawAccess_FullMethodName     = "/ecsigner.v1.CredentialService/WithdrawAccess"
+	CredentialService_RevokeCredential_FullMethodName   = "/ecsigner.v1.CredentialService/RevokeCredential"
+	CredentialService_SendRevocationCode_FullMethodName = "/ecsigner.v1.CredentialService/SendRevocationCode"
+	CredentialService_RevokeWithCode_FullMethodName     = "/ecsigner.v1.CredentialService/RevokeWithCode"
 )
 
 // CredentialServiceClient is the client API for CredentialService service.
@@ -33,7 +35,7 @@ const (
 // CredentialService shows credentials and governs who may use them. A document system sees only the credentials that
 // it was granted; to it no others exist.
 type CredentialServiceClient interface {
-	// GetCredential returns a credential.
+	// GetCredential returns a credential. A portal sees those of persons that it enrolled.
 	GetCredential(ctx context.Context, in *GetCredentialRequest, opts ...grpc.CallOption) (*GetCredentialResponse, error)
 	// ListCredentials returns credentials in the order of their ids: those granted to a document system, all of them to
 	// an operator or officer.
@@ -43,9 +45,15 @@ type CredentialServiceClient interface {
 	GrantAccess(ctx context.Context, in *GrantAccessRequest, opts ...grpc.CallOption) (*GrantAccessResponse, error)
 	// WithdrawAccess takes the grant back.
 	WithdrawAccess(ctx context.Context, in *WithdrawAccessRequest, opts ...grpc.CallOption) (*WithdrawAccessResponse, error)
-	// RevokeCredential revokes the certificate and ends the use of the key. It cannot be undone
-	// (ETSI EN 319 411-1 REV-6.3.9-04).
+	// RevokeCredential revokes the certificate and destroys the key. It cannot be undone (ETSI EN 319 411-1
+	// REV-6.3.9-04). The person is told.
 	RevokeCredential(ctx context.Context, in *RevokeCredentialRequest, opts ...grpc.CallOption) (*RevokeCredentialResponse, error)
+	// SendRevocationCode sends the code that revokes a credential to the person's phone. The portal that enrolled the
+	// person may ask, whatever the credential's status; to every other client the credential does not exist.
+	SendRevocationCode(ctx context.Context, in *SendRevocationCodeRequest, opts ...grpc.CallOption) (*SendRevocationCodeResponse, error)
+	// RevokeWithCode revokes a credential, as the person confirms with the code. It cannot be undone: the certificate stands
+	// in the revocation list at once, and the key is destroyed.
+	RevokeWithCode(ctx context.Context, in *RevokeWithCodeRequest, opts ...grpc.CallOption) (*RevokeWithCodeResponse, error)
 }
 
 type credentialServiceClient struct {
@@ -106,6 +114,26 @@ func (c *credentialServiceClient) RevokeCredential(ctx context.Context, in *Revo
 	return out, nil
 }
 
+func (c *credentialServiceClient) SendRevocationCode(ctx context.Context, in *SendRevocationCodeRequest, opts ...grpc.CallOption) (*SendRevocationCodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SendRevocationCodeResponse)
+	err := c.cc.Invoke(ctx, CredentialService_SendRevocationCode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *credentialServiceClient) RevokeWithCode(ctx context.Context, in *RevokeWithCodeRequest, opts ...grpc.CallOption) (*RevokeWithCodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeWithCodeResponse)
+	err := c.cc.Invoke(ctx, CredentialService_RevokeWithCode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CredentialServiceServer is the server API for CredentialService service.
 // All implementations must embed UnimplementedCredentialServiceServer
 // for forward compatibility.
@@ -113,7 +141,7 @@ func (c *credentialServiceClient) RevokeCredential(ctx context.Context, in *Revo
 // CredentialService shows credentials and governs who may use them. A document system sees only the credentials that
 // it was granted; to it no others exist.
 type CredentialServiceServer interface {
-	// GetCredential returns a credential.
+	// GetCredential returns a credential. A portal sees those of persons that it enrolled.
 	GetCredential(context.Context, *GetCredentialRequest) (*GetCredentialResponse, error)
 	// ListCredentials returns credentials in the order of their ids: those granted to a document system, all of them to
 	// an operator or officer.
@@ -123,9 +151,15 @@ type CredentialServiceServer interface {
 	GrantAccess(context.Context, *GrantAccessRequest) (*GrantAccessResponse, error)
 	// WithdrawAccess takes the grant back.
 	WithdrawAccess(context.Context, *WithdrawAccessRequest) (*WithdrawAccessResponse, error)
-	// RevokeCredential revokes the certificate and ends the use of the key. It cannot be undone
-	// (ETSI EN 319 411-1 REV-6.3.9-04).
+	// RevokeCredential revokes the certificate and destroys the key. It cannot be undone (ETSI EN 319 411-1
+	// REV-6.3.9-04). The person is told.
 	RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error)
+	// SendRevocationCode sends the code that revokes a credential to the person's phone. The portal that enrolled the
+	// person may ask, whatever the credential's status; to every other client the credential does not exist.
+	SendRevocationCode(context.Context, *SendRevocationCodeRequest) (*SendRevocationCodeResponse, error)
+	// RevokeWithCode revokes a credential, as the person confirms with the code. It cannot be undone: the certificate stands
+	// in the revocation list at once, and the key is destroyed.
+	RevokeWithCode(context.Context, *RevokeWithCodeRequest) (*RevokeWithCodeResponse, error)
 	mustEmbedUnimplementedCredentialServiceServer()
 }
 
@@ -150,6 +184,12 @@ func (UnimplementedCredentialServiceServer) WithdrawAccess(context.Context, *Wit
 }
 func (UnimplementedCredentialServiceServer) RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeCredential not implemented")
+}
+func (UnimplementedCredentialServiceServer) SendRevocationCode(context.Context, *SendRevocationCodeRequest) (*SendRevocationCodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SendRevocationCode not implemented")
+}
+func (UnimplementedCredentialServiceServer) RevokeWithCode(context.Context, *RevokeWithCodeRequest) (*RevokeWithCodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeWithCode not implemented")
 }
 func (UnimplementedCredentialServiceServer) mustEmbedUnimplementedCredentialServiceServer() {}
 func (UnimplementedCredentialServiceServer) testEmbeddedByValue()                           {}
@@ -262,6 +302,42 @@ func _CredentialService_RevokeCredential_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CredentialService_SendRevocationCode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SendRevocationCodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).SendRevocationCode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_SendRevocationCode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).SendRevocationCode(ctx, req.(*SendRevocationCodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CredentialService_RevokeWithCode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeWithCodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).RevokeWithCode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_RevokeWithCode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).RevokeWithCode(ctx, req.(*RevokeWithCodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CredentialService_ServiceDesc is the grpc.ServiceDesc for CredentialService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -288,6 +364,14 @@ var CredentialService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeCredential",
 			Handler:    _CredentialService_RevokeCredential_Handler,
+		},
+		{
+			MethodName: "SendRevocationCode",
+			Handler:    _CredentialService_SendRevocationCode_Handler,
+		},
+		{
+			MethodName: "RevokeWithCode",
+			Handler:    _CredentialService_RevokeWithCode_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -727,8 +727,10 @@ type Enrolment struct {
 	Consents []*Consent `protobuf:"bytes,22,rep,name=consents,proto3" json:"consents,omitempty"`
 	// Names of the consents that were given; empty before the acceptance.
 	GivenConsents []string `protobuf:"bytes,23,rep,name=given_consents,json=givenConsents,proto3" json:"given_consents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The credential that this enrolment renews; empty for a first one.
+	RenewsCredentialId string `protobuf:"bytes,25,opt,name=renews_credential_id,json=renewsCredentialId,proto3" json:"renews_credential_id,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Enrolment) Reset() {
@@ -906,6 +908,13 @@ func (x *Enrolment) GetGivenConsents() []string {
 		return x.GivenConsents
 	}
 	return nil
+}
+
+func (x *Enrolment) GetRenewsCredentialId() string {
+	if x != nil {
+		return x.RenewsCredentialId
+	}
+	return ""
 }
 
 // Consent is one thing that the person agrees to, or does not.
@@ -3506,6 +3515,125 @@ func (x *GetEnrolmentEvidenceResponse) GetAgreement() []byte {
 	return nil
 }
 
+// CreateRenewalRequest asks for CreateRenewal.
+type CreateRenewalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID that the caller makes for this call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Id of the credential that is renewed. It stays until it ends.
+	CredentialId string `protobuf:"bytes,2,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	// The voucher's code as the person typed it; case, blanks and hyphens do not matter.
+	VoucherCode string `protobuf:"bytes,3,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
+	// What the new certificate is to be like; the kind of identifier is that of the present one.
+	Parameters    *CertificateParameters `protobuf:"bytes,4,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalRequest) Reset() {
+	*x = CreateRenewalRequest{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalRequest) ProtoMessage() {}
+
+func (x *CreateRenewalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalRequest.ProtoReflect.Descriptor instead.
+func (*CreateRenewalRequest) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CreateRenewalRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetVoucherCode() string {
+	if x != nil {
+		return x.VoucherCode
+	}
+	return ""
+}
+
+func (x *CreateRenewalRequest) GetParameters() *CertificateParameters {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+// CreateRenewalResponse answers CreateRenewal.
+type CreateRenewalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new enrolment.
+	Enrolment     *Enrolment `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalResponse) Reset() {
+	*x = CreateRenewalResponse{}
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalResponse) ProtoMessage() {}
+
+func (x *CreateRenewalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_enrolment_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalResponse.ProtoReflect.Descriptor instead.
+func (*CreateRenewalResponse) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CreateRenewalResponse) GetEnrolment() *Enrolment {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
+}
+
 var File_ecsigner_v1_enrolment_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
@@ -3522,7 +3650,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x0fidentifier_type\x18\a \x01(\x0e2\x1b.ecsigner.v1.IdentifierTypeR\x0eidentifierType\x12\x1d\n" +
 	"\n" +
 	"birth_date\x18\b \x01(\tR\tbirthDate\x12#\n" +
-	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xbb\a\n" +
+	"\rreport_sha256\x18\t \x01(\fR\freportSha256\"\xed\a\n" +
 	"\tEnrolment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
@@ -3551,7 +3679,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\tnext_text\x18\x14 \x01(\tR\bnextText\x12\x18\n" +
 	"\aproduct\x18\x15 \x01(\tR\aproduct\x120\n" +
 	"\bconsents\x18\x16 \x03(\v2\x14.ecsigner.v1.ConsentR\bconsents\x12%\n" +
-	"\x0egiven_consents\x18\x17 \x03(\tR\rgivenConsents\"M\n" +
+	"\x0egiven_consents\x18\x17 \x03(\tR\rgivenConsents\x120\n" +
+	"\x14renews_credential_id\x18\x19 \x01(\tR\x12renewsCredentialId\"M\n" +
 	"\aConsent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
@@ -3750,7 +3879,17 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x1cGetEnrolmentEvidenceResponse\x12\x1f\n" +
 	"\bevidence\x18\x01 \x01(\fB\x03\x80\x01\x01R\bevidence\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12!\n" +
-	"\tagreement\x18\x03 \x01(\fB\x03\x80\x01\x01R\tagreement*\xaa\x03\n" +
+	"\tagreement\x18\x03 \x01(\fB\x03\x80\x01\x01R\tagreement\"\x8e\x02\n" +
+	"\x14CreateRenewalRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
+	"\rcredential_id\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\fcredentialId\x12?\n" +
+	"\fvoucher_code\x18\x03 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9 -]{1,64}$R\vvoucherCode\x12J\n" +
+	"\n" +
+	"parameters\x18\x04 \x01(\v2\".ecsigner.v1.CertificateParametersB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"parameters\"M\n" +
+	"\x15CreateRenewalResponse\x124\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.ecsigner.v1.EnrolmentR\tenrolment*\xaa\x03\n" +
 	"\x0eEnrolmentState\x12\x1f\n" +
 	"\x1bENROLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ENROLMENT_STATE_CREATED\x10\x01\x12\x1e\n" +
@@ -3812,7 +3951,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x10DELIVERY_WAITING\x10\x01\x12\x15\n" +
 	"\x11DELIVERY_ACCEPTED\x10\x02\x12\x16\n" +
 	"\x12DELIVERY_DELIVERED\x10\x03\x12\x13\n" +
-	"\x0fDELIVERY_FAILED\x10\x042\xf1\r\n" +
+	"\x0fDELIVERY_FAILED\x10\x042\xd0\x0e\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
@@ -3830,7 +3969,8 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x11SendAgreementCode\x12%.ecsigner.v1.SendAgreementCodeRequest\x1a&.ecsigner.v1.SendAgreementCodeResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fAcceptAgreement\x12#.ecsigner.v1.AcceptAgreementRequest\x1a$.ecsigner.v1.AcceptAgreementResponse\"\x05\xca\xf3\x18\x01\x01\x12c\n" +
 	"\x0fCancelEnrolment\x12#.ecsigner.v1.CancelEnrolmentRequest\x1a$.ecsigner.v1.CancelEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12v\n" +
-	"\x14GetEnrolmentEvidence\x12(.ecsigner.v1.GetEnrolmentEvidenceRequest\x1a).ecsigner.v1.GetEnrolmentEvidenceResponse\"\t\xca\xf3\x18\x02\x01\x06\x90\x02\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
+	"\x14GetEnrolmentEvidence\x12(.ecsigner.v1.GetEnrolmentEvidenceRequest\x1a).ecsigner.v1.GetEnrolmentEvidenceResponse\"\t\xca\xf3\x18\x02\x01\x06\x90\x02\x01\x12]\n" +
+	"\rCreateRenewal\x12!.ecsigner.v1.CreateRenewalRequest\x1a\".ecsigner.v1.CreateRenewalResponse\"\x05\xca\xf3\x18\x01\x01B;Z9github.com/ecsigner/ecsigner/proto/ecsigner/v1;ecsignerv1b\x06proto3"
 
 var (
 	file_ecsigner_v1_enrolment_proto_rawDescOnce sync.Once
@@ -3845,7 +3985,7 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 }
 
 var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
 	(EnrolmentAction)(0),                  // 1: ecsigner.v1.EnrolmentAction
@@ -3899,10 +4039,12 @@ var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(*ListProductsResponse)(nil),          // 49: ecsigner.v1.ListProductsResponse
 	(*GetEnrolmentEvidenceRequest)(nil),   // 50: ecsigner.v1.GetEnrolmentEvidenceRequest
 	(*GetEnrolmentEvidenceResponse)(nil),  // 51: ecsigner.v1.GetEnrolmentEvidenceResponse
-	(*timestamppb.Timestamp)(nil),         // 52: google.protobuf.Timestamp
+	(*CreateRenewalRequest)(nil),          // 52: ecsigner.v1.CreateRenewalRequest
+	(*CreateRenewalResponse)(nil),         // 53: ecsigner.v1.CreateRenewalResponse
+	(*timestamppb.Timestamp)(nil),         // 54: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
-	52, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
+	54, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
 	5,  // 1: ecsigner.v1.IdentityProofing.reason:type_name -> ecsigner.v1.ProofingReason
 	12, // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
 	2,  // 3: ecsigner.v1.IdentityProofing.identifier_type:type_name -> ecsigner.v1.IdentifierType
@@ -3911,9 +4053,9 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	13, // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
 	12, // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
 	4,  // 8: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	52, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	52, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	52, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	54, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	54, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	54, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
 	8,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
 	10, // 13: ecsigner.v1.Enrolment.consents:type_name -> ecsigner.v1.Consent
 	3,  // 14: ecsigner.v1.Product.algorithms:type_name -> ecsigner.v1.KeyAlgorithm
@@ -3921,9 +4063,9 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	6,  // 16: ecsigner.v1.Product.organisation:type_name -> ecsigner.v1.OrganisationRule
 	2,  // 17: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
 	3,  // 18: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	52, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	54, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
 	7,  // 20: ecsigner.v1.SentCode.delivery:type_name -> ecsigner.v1.Delivery
-	52, // 21: ecsigner.v1.SentCode.delivery_time:type_name -> google.protobuf.Timestamp
+	54, // 21: ecsigner.v1.SentCode.delivery_time:type_name -> google.protobuf.Timestamp
 	9,  // 22: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	9,  // 23: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	9,  // 24: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
@@ -3939,7 +4081,7 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	4,  // 34: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
 	14, // 35: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
 	2,  // 36: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	52, // 37: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	54, // 37: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
 	0,  // 38: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
 	9,  // 39: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	40, // 40: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
@@ -3949,45 +4091,49 @@ var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
 	9,  // 44: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	9,  // 45: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
 	11, // 46: ecsigner.v1.ListProductsResponse.products:type_name -> ecsigner.v1.Product
-	16, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	18, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	20, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	22, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	48, // 51: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
-	24, // 52: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	26, // 53: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	28, // 54: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	30, // 55: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	32, // 56: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	34, // 57: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	36, // 58: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
-	38, // 59: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	41, // 60: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	43, // 61: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	46, // 62: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	50, // 63: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
-	17, // 64: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	19, // 65: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	21, // 66: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	23, // 67: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	49, // 68: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
-	25, // 69: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	27, // 70: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	29, // 71: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	31, // 72: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	33, // 73: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	35, // 74: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	37, // 75: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
-	39, // 76: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	42, // 77: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	45, // 78: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	47, // 79: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	51, // 80: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
-	64, // [64:81] is the sub-list for method output_type
-	47, // [47:64] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	13, // 47: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	9,  // 48: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	16, // 49: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	18, // 50: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	20, // 51: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	22, // 52: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	48, // 53: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
+	24, // 54: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	26, // 55: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	28, // 56: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	30, // 57: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	32, // 58: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	34, // 59: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	36, // 60: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
+	38, // 61: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	41, // 62: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	43, // 63: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	46, // 64: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	50, // 65: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
+	52, // 66: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
+	17, // 67: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	19, // 68: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	21, // 69: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	23, // 70: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	49, // 71: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
+	25, // 72: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	27, // 73: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	29, // 74: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	31, // 75: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	33, // 76: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	35, // 77: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	37, // 78: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
+	39, // 79: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	42, // 80: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	45, // 81: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	47, // 82: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	51, // 83: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
+	53, // 84: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
+	67, // [67:85] is the sub-list for method output_type
+	49, // [49:67] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -4006,7 +4152,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

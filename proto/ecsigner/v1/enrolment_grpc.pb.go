@@ -36,6 +36,7 @@ const (
 	EnrolmentService_AcceptAgreement_FullMethodName       = "/ecsigner.v1.EnrolmentService/AcceptAgreement"
 	EnrolmentService_CancelEnrolment_FullMethodName       = "/ecsigner.v1.EnrolmentService/CancelEnrolment"
 	EnrolmentService_GetEnrolmentEvidence_FullMethodName  = "/ecsigner.v1.EnrolmentService/GetEnrolmentEvidence"
+	EnrolmentService_CreateRenewal_FullMethodName         = "/ecsigner.v1.EnrolmentService/CreateRenewal"
 )
 
 // EnrolmentServiceClient is the client API for EnrolmentService service.
@@ -97,6 +98,11 @@ type EnrolmentServiceClient interface {
 	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
 	// gets that of its own enrolments, an officer any.
 	GetEnrolmentEvidence(ctx context.Context, in *GetEnrolmentEvidenceRequest, opts ...grpc.CallOption) (*GetEnrolmentEvidenceResponse, error)
+	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
+	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
+	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
+	// within a window before the end, and once: a credential that is a renewal itself cannot be renewed.
+	CreateRenewal(ctx context.Context, in *CreateRenewalRequest, opts ...grpc.CallOption) (*CreateRenewalResponse, error)
 }
 
 type enrolmentServiceClient struct {
@@ -295,6 +301,16 @@ func (c *enrolmentServiceClient) GetEnrolmentEvidence(ctx context.Context, in *G
 	return out, nil
 }
 
+func (c *enrolmentServiceClient) CreateRenewal(ctx context.Context, in *CreateRenewalRequest, opts ...grpc.CallOption) (*CreateRenewalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRenewalResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_CreateRenewal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrolmentServiceServer is the server API for EnrolmentService service.
 // All implementations must embed UnimplementedEnrolmentServiceServer
 // for forward compatibility.
@@ -354,6 +370,11 @@ type EnrolmentServiceServer interface {
 	// GetEnrolmentEvidence returns the evidence that the person accepted the agreement, from the acceptance on. A portal
 	// gets that of its own enrolments, an officer any.
 	GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error)
+	// CreateRenewal redeems a voucher for another certificate of a person whose certificate is about to end, without proving
+	// the identity anew: the enrolment has the person, the phone and the proof of the former one, and its agreement is made.
+	// The code that accepts the agreement also has the present key sign it. Only the portal that enrolled the person may ask,
+	// within a window before the end, and once: a credential that is a renewal itself cannot be renewed.
+	CreateRenewal(context.Context, *CreateRenewalRequest) (*CreateRenewalResponse, error)
 	mustEmbedUnimplementedEnrolmentServiceServer()
 }
 
@@ -414,6 +435,9 @@ func (UnimplementedEnrolmentServiceServer) CancelEnrolment(context.Context, *Can
 }
 func (UnimplementedEnrolmentServiceServer) GetEnrolmentEvidence(context.Context, *GetEnrolmentEvidenceRequest) (*GetEnrolmentEvidenceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEnrolmentEvidence not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) CreateRenewal(context.Context, *CreateRenewalRequest) (*CreateRenewalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRenewal not implemented")
 }
 func (UnimplementedEnrolmentServiceServer) mustEmbedUnimplementedEnrolmentServiceServer() {}
 func (UnimplementedEnrolmentServiceServer) testEmbeddedByValue()                          {}
@@ -728,6 +752,24 @@ func _EnrolmentService_GetEnrolmentEvidence_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrolmentService_CreateRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRenewalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).CreateRenewal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_CreateRenewal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).CreateRenewal(ctx, req.(*CreateRenewalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrolmentService_ServiceDesc is the grpc.ServiceDesc for EnrolmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -794,6 +836,10 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetEnrolmentEvidence",
 			Handler:    _EnrolmentService_GetEnrolmentEvidence_Handler,
+		},
+		{
+			MethodName: "CreateRenewal",
+			Handler:    _EnrolmentService_CreateRenewal_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

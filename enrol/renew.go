@@ -1,0 +1,283 @@
+package enrol
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/sam"
+)
+
+// RenewalRequest asks for another credential for the person of one that is about to end.
+type RenewalRequest struct {
+	Credential credential.ID // that is renewed; it stays until it ends
+	Voucher    string        // code
+	Parameters Parameters    // of the new certificate; the identifier type is the former
+}
+
+// CreateRenewal redeems a voucher for an enrolment that renews a credential: same person, same phone, the identity as it
+// was proven for the credential, and so at once an agreement to accept. The acceptance is also a signature of the current
+// credential over that agreement (ETSI EN 319 411-1 clause 6.3.6). Only the portal that enrolled the person may ask; foreign
+// and unknown credentials are both ErrNotFound. RenewalError says why a credential cannot be renewed; errors of vouchers
+// and parameters are those of Create and SetParameters.
+func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q RenewalRequest) (View, error) {
+	p := q.Parameters
+	if err := p.check(); err != nil {
+		return View{}, err
+	}
+	code, err := normalVoucher(q.Voucher)
+	if err != nil {
+		return View{}, s.guarded(ctx, caller, "", func() error { return err })
+	}
+	hash := digest([]byte(code))
+	r, err := newRequest(caller, requestID, "CreateRenewal", string(q.Credential), hex.EncodeToString(hash),
+		strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm))
+	if err != nil {
+		return View{}, err
+	}
+	var v View
+	err = again(ctx, func() error {
+		e, err := s.enrolled(ctx, r, q.Credential)
+		if err != nil {
+			return err
+		}
+		if e.done {
+			v, err = s.Get(ctx, caller, e.result)
+			return err
+		}
+		return s.guarded(ctx, caller, "", func() (err error) {
+			v, err = s.createRenewal(ctx, r, e, hash, p)
+			return err
+		})
+	})
+	return v, err
+}
+
+func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash []byte, p Parameters) (View, error) {
+	now := s.now()
+	if err := s.renewable(e.held, e.origin.sealed, now); err != nil {
+		return View{}, err
+	}
+	if p.IdentifierType != e.origin.sealed.Type {
+		return View{}, &FieldError{"identifier_type", fmt.Errorf("%w: the renewed certificate names %s", ErrIdentifier, e.origin.sealed.Type)}
+	}
+	voucher, product, err := s.payment(ctx, hash)
+	if err != nil {
+		return View{}, err
+	}
+	p.ForOrganisation = e.origin.sealed.ForOrg
+	if err := product.allows(p); err != nil {
+		return View{}, err
+	}
+	first, err := s.renewalOf(r.caller, e, hash, product.Name, p, now)
+	if err != nil {
+		return View{}, err
+	}
+	document, language, err := s.rehearse(first.sealed, first.row, now)
+	if err != nil {
+		return View{}, err
+	}
+	n, err := s.next(ctx, first, now, StateProven, func(e *sam.Enrolment, row *Enrolment) {
+		e.Agreement, row.Agreement = digest(document), document
+	})
+	if err != nil {
+		return View{}, err
+	}
+	if err := n.sealed.MayRenew(e.origin.sealed, e.binding); err != nil {
+		return View{}, err
+	}
+	opened, err := s.opened(n.row.ID, language, document)
+	if err != nil {
+		return View{}, err
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if err := e.unchanged(tx); err != nil {
+			return err
+		}
+		if err := redeem(tx, voucher, n.row.ID, now); err != nil {
+			return err
+		}
+		if err := tx.PutEnrolment(n.row); err != nil {
+			return err
+		}
+		if err := opened(tx); err != nil {
+			return err
+		}
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
+		tx.Append(audit.RenewalCreated{
+			Enrolment: n.row.ID, Credential: string(e.row.ID), Original: e.origin.row.ID, Caller: r.caller,
+		})
+		tx.Append(audit.AgreementPrepared{
+			Enrolment: n.row.ID, Document: n.sealed.Agreement, Version: s.Terms.Version, Language: language,
+		})
+		tx.Append(audit.EnrolmentChanged{
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.caller, Record: digest(n.row.Sealed.Record),
+		})
+		return r.put(tx, n.row.ID)
+	})
+	return view(n), err
+}
+
+// payment reads a voucher and the product that it pays for.
+func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, error) {
+	var v Voucher
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		v, err = tx.Voucher(hash)
+		return err
+	})
+	if isNotFound(err) {
+		return Voucher{}, Product{}, &FieldError{"voucher", ErrVoucher}
+	}
+	if err != nil {
+		return Voucher{}, Product{}, err
+	}
+	p, err := s.product(v.Product, v.Years)
+	if err != nil {
+		return Voucher{}, Product{}, &FieldError{"voucher", err}
+	}
+	return v, p, nil
+}
+
+// renewalOf makes the record of a renewal before its agreement: everything about the person is the original's.
+func (s *Service) renewalOf(caller string, e enrolled, voucher []byte, product string, p Parameters, now time.Time) (record, error) {
+	id, err := s.newID("enr-")
+	if err != nil {
+		return record{}, err
+	}
+	expires := now.Add(s.Life)
+	if e.row.NotAfter.Before(expires) {
+		expires = e.row.NotAfter // nothing is signed with an ended certificate
+	}
+	origin := e.origin.sealed
+	return record{
+		row: Enrolment{
+			ID: id, Caller: caller, Language: e.row.Language, Phone: e.row.Phone, PhoneSalt: e.row.PhoneSalt,
+			BirthDate: e.origin.row.BirthDate, Proofing: Proofing{Report: e.origin.row.Proofing.Report}, Created: now, Expires: expires,
+		},
+		sealed: sam.Enrolment{
+			ID: id, Caller: caller, Voucher: voucher, Product: product, Signatory: origin.Signatory,
+			Years: p.Years, Algorithm: p.Algorithm, Type: p.IdentifierType, ForOrg: origin.ForOrg,
+			Person: origin.Identity.Person, Phone: origin.Phone, Confirmed: origin.Confirmed, Identity: origin.Identity,
+			Renews: e.row.ID, ProofEnds: origin.Identity.At.Add(s.Renewal.ProofAge),
+		},
+	}, nil
+}
+
+// renewable says why a credential that original led to cannot be renewed now, as a RenewalError.
+func (s *Service) renewable(h held, original sam.Enrolment, now time.Time) error {
+	for _, rule := range []struct {
+		holds   bool
+		because string
+	}{
+		{s.Renewal.Window > 0, RenewalNotOffered},
+		{h.binding.Status == credential.Active, RenewalStatus},
+		{now.Before(h.row.NotAfter), RenewalEnded},
+		{h.row.NotAfter.Sub(now) <= s.Renewal.Window, RenewalTooEarly},
+		{original.Renews == "", RenewalOfRenewal},
+		{original.Identity.Outcome == Positive && !now.After(original.Identity.At.Add(s.Renewal.ProofAge)), RenewalProofTooOld},
+	} {
+		if !rule.holds {
+			return &RenewalError{rule.because}
+		}
+	}
+	return nil
+}
+
+// Enrolled returns a credential to the portal that enrolled its person, with when it can be renewed. Foreign and unknown
+// credentials are both ErrNotFound.
+func (s *Service) Enrolled(ctx context.Context, portal string, id credential.ID) (CredentialView, error) {
+	e, err := s.enrolled(ctx, request{caller: portal}, id)
+	if err != nil {
+		return CredentialView{}, err
+	}
+	v, err := s.Credential(ctx, id, "")
+	if from := v.NotAfter.Add(-s.Renewal.Window); s.renewable(e.held, e.origin.sealed, later(from, s.now())) == nil {
+		v.RenewFrom = from
+	}
+	return v, err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// first is in for what a renewal takes from its original and cannot change.
+func (r record) first(now time.Time, states ...State) error {
+	if err := r.in(now, states...); err != nil {
+		return err
+	}
+	if r.sealed.Renews != "" {
+		return &StateError{State: r.sealed.State, Next: r.next(), Hint: "a renewal has the data of the credential that it renews"}
+	}
+	return nil
+}
+
+// renewed reads the credential that an enrolment renews, and the enrolment that led to it, both checked.
+func (s *Service) renewed(ctx context.Context, r record) (h held, original record, err error) {
+	if h, err = s.held(ctx, r.sealed.Renews, ""); err != nil {
+		return held{}, record{}, err
+	}
+	original, err = s.any(ctx, h.row.Enrolment)
+	return h, original, err
+}
+
+// generate has the key of an enrolment made.
+func (s *Service) generate(ctx context.Context, r record) (sam.GeneratedKey, error) {
+	if r.sealed.Renews == "" {
+		return s.Trust.Generate(ctx, r.row.Sealed)
+	}
+	h, original, err := s.renewed(ctx, r)
+	if err != nil {
+		return sam.GeneratedKey{}, err
+	}
+	return s.Trust.GenerateRenewal(ctx, sam.Renewing{
+		Enrolment: r.row.Sealed, Original: original.row.Sealed, Binding: h.row.Sealed,
+	})
+}
+
+// issueable leads an accepted renewal to where its key may be made: the agreement is signed with the current credential.
+// Where that can no longer be, the record it returns is not in state issuing.
+func (s *Service) issueable(ctx context.Context, r record) (record, error) {
+	if r.sealed.Renews == "" || len(r.sealed.TBS) > 0 {
+		return r, nil
+	}
+	h, original, err := s.renewed(ctx, r)
+	if err != nil {
+		return record{}, err
+	}
+	now := s.now()
+	if err := r.sealed.MayRenew(original.sealed, h.binding); errors.Is(err, sam.ErrNotAuthorised) {
+		return s.giveUp(ctx, r, now) // it was revoked after the acceptance
+	}
+	if len(r.sealed.Signed) > 0 {
+		return r, nil
+	}
+	if !now.Before(h.row.NotAfter) {
+		return s.giveUp(ctx, r, now)
+	}
+	return s.signAgreement(ctx, r, h)
+}
+
+// giveUp ends a renewal whose credential cannot sign, or vouch for a new key, any more. The voucher stays spent.
+func (s *Service) giveUp(ctx context.Context, r record, now time.Time) (record, error) {
+	n, err := s.next(ctx, r, now, StateCancelled, func(*sam.Enrolment, *Enrolment) {})
+	if err != nil {
+		return record{}, err
+	}
+	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if err := n.put(tx, r, ""); err != nil {
+			return err
+		}
+		tx.Append(audit.EnrolmentClosed{Enrolment: r.row.ID, Outcome: audit.OutcomeCancelled})
+		return nil
+	})
+	return n, err
+}
