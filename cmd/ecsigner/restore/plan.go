@@ -233,22 +233,27 @@ func (p *plan) enrolment(ctx context.Context, row enrol.Enrolment) error {
 		}
 		return nil
 	}
+	// One that ended gets no event more: that it can be continued no longer, the log says already.
+	ended := p.story.gap.closed[row.ID] || sam.State(last.State) == sam.StateIssued
+	newest := last.Version + 1
+	if ended {
+		newest = last.Version
+	}
 	// The versions in between are passed through; only the last one is sealed.
-	for v := row.Version + 1; v <= last.Version; v++ {
+	for v := row.Version + 1; v < newest; v++ {
 		row.Version = v
 		p.enrolments = append(p.enrolments, row)
 	}
-	e.Version, e.State, e.At = last.Version+1, sam.StateCancelled, p.now
+	e.Version, e.State, e.At = newest, sam.StateCancelled, p.now
 	row.Version, row.State, row.Challenge, row.Updated = e.Version, string(e.State), "", p.now
 	if row.Sealed, err = p.off.Trust.SealEnrolment(ctx, e); err != nil {
 		return err
 	}
 	p.enrolments = append(p.enrolments, row)
-	p.events = append(p.events, audit.EnrolmentChanged{
-		Enrolment: row.ID, Version: row.Version, State: row.State, Caller: caller, Record: digest(row.Sealed.Record),
-	})
-	if !p.story.gap.closed[row.ID] {
-		p.events = append(p.events, audit.EnrolmentClosed{Enrolment: row.ID, Outcome: audit.OutcomeCancelled})
+	if !ended {
+		p.events = append(p.events, audit.EnrolmentChanged{
+			Enrolment: row.ID, Version: row.Version, State: row.State, Caller: caller, Record: digest(row.Sealed.Record),
+		}, audit.EnrolmentClosed{Enrolment: row.ID, Outcome: audit.OutcomeCancelled})
 	}
 	p.report.lose("enrolment", row.ID, "went on after the backup (to "+last.State+"); it is cancelled: begin it anew")
 	return nil

@@ -121,6 +121,8 @@ func TestTrustRestore(t *testing.T) {
 	waiting, agreement := i.Enrolment(4)
 	accept := i.Accept(waiting, agreement)
 	moving, reference := i.Proofing(5)
+	finished, its := i.Enrolment(7)
+	finish := i.Accept(finished, its)
 	oldVoucher := voucher(t, i)
 	i.Client("archive", pb.Role_ROLE_DOCUMENTS)
 	backup := backedUp(t, i)
@@ -132,6 +134,13 @@ func TestTrustRestore(t *testing.T) {
 	if _, err := i.Identity().Enrolment.ReportIdentityResult(t.Context(), Proven(5, moving, reference)); err != nil {
 		t.Fatal(err)
 	}
+	done, err := i.Portal().Enrolment.AcceptAgreement(t.Context(), finish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Documents()
+	i.Grant(done.GetEnrolment().GetCredentialId(), "documents")
+	_, finishedCertificate := public(t, i, done.GetEnrolment().GetCredentialId())
 	if err := redeem(t, i, oldVoucher); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +170,7 @@ func TestTrustRestore(t *testing.T) {
 	if r.Recovered < size || r.Epoch != 2 || r.Bindings != 3 || r.Backup >= size {
 		t.Errorf("the report says %+v, the log had %d entries", r, size)
 	}
-	for _, id := range []string{issued, moving, answered.GetId(), after.GetId()} {
+	for _, id := range []string{issued, moving, finished, done.GetEnrolment().GetCredentialId(), answered.GetId(), after.GetId()} {
 		if !slices.ContainsFunc(r.Lost, func(l restore.Loss) bool { return l.ID == id && l.Do != "" }) {
 			t.Errorf("the report does not name %s as lost", id)
 		}
@@ -187,7 +196,7 @@ func TestTrustRestore(t *testing.T) {
 	judge(t, vkey, certificate, fresh)
 	// What was revoked is revoked, and so is what is gone.
 	serials := revokedSerials(t, i)
-	for _, c := range []*x509.Certificate{revokedCertificate, lostCertificate} {
+	for _, c := range []*x509.Certificate{revokedCertificate, lostCertificate, finishedCertificate} {
 		if !slices.Contains(serials, fmt.Sprintf("%x", c.SerialNumber.Bytes())) {
 			t.Errorf("%x is not on the revocation list %v", c.SerialNumber, serials)
 		}
@@ -218,9 +227,11 @@ func TestTrustRestore(t *testing.T) {
 	if _, err := i.Portal().Enrolment.AcceptAgreement(t.Context(), i.Accept(waiting, agreement)); err != nil {
 		t.Error(err)
 	}
-	e, err := i.Portal().Enrolment.GetEnrolment(t.Context(), &pb.GetEnrolmentRequest{EnrolmentId: moving})
-	if err != nil || e.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_CANCELLED {
-		t.Errorf("the enrolment that went on: %v, %v", e, err)
+	for _, id := range []string{moving, finished} {
+		e, err := i.Portal().Enrolment.GetEnrolment(t.Context(), &pb.GetEnrolmentRequest{EnrolmentId: id})
+		if err != nil || e.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_CANCELLED {
+			t.Errorf("the enrolment that went on: %v, %v", e, err)
+		}
 	}
 
 	told := logFrom(i, from)
