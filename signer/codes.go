@@ -150,7 +150,7 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		if o.State != StateRequested || !now.Before(o.Expires) {
 			return ErrState
 		}
-		if err := granted(tx, caller, u); err != nil {
+		if err := stillGranted(tx, caller, u); err != nil {
 			return err
 		}
 		if ch, err = s.send(tx, made, o, recipient, fresh, now); err != nil {

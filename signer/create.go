@@ -159,7 +159,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
 			return err
 		}
-		if err := granted(tx, caller, u); err != nil {
+		if err := stillGranted(tx, caller, u); err != nil {
 			return err
 		}
 		tx.Append(audit.SigningRequested{

@@ -270,11 +270,11 @@ func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
 	if !bytes.Equal(c.Seal, ch.Seal) || !bytes.Equal(c.Record, ch.Record) {
 		return errMoved
 	}
-	return granted(tx, caller, u)
+	return stillGranted(tx, caller, u)
 }
 
-// granted checks the same of binding and grant.
-func granted(tx Tx, caller Caller, u usable) error {
+// stillGranted checks the same of binding and grant.
+func stillGranted(tx Tx, caller Caller, u usable) error {
 	r, err := tx.Credential(u.binding.ID)
 	if err != nil {
 		return err

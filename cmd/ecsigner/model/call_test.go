@@ -164,7 +164,7 @@ func (w *world) apply(t *task, u *unit, events []audit.Event) string {
 
 // faultless are the refusals after which nothing at all may have been recorded.
 func faultless() []string {
-	return []string{notFound, reused, noCredential, outOfOrder, tooMany, locked, input, inProgress, revoked, expired, clockBehind}
+	return []string{notFound, reused, noCredential, outOfOrder, tooMany, locked, input, inProgress, revoked, expired, clockBehind, notYet, voucherUsed, voucherExpired, otherAgreement}
 }
 
 // answered is told when a call has got its answer. The caller holds w.mu.

@@ -14,13 +14,6 @@ import (
 	"github.com/ecsigner/ecsigner/signer"
 )
 
-// mayGenerate is asked by the device before it makes a signatory's key.
-func (w *world) mayGenerate(t *task) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.fail("#%d %s: a key was made", t.number, t.call)
-}
-
 func readCode(p *process, challenge string) (string, error) {
 	ctx := context.Background()
 	var ch otp.Challenge
@@ -43,7 +36,7 @@ func (w *world) settle() {
 		w.crash()
 	}
 	w.device.back()
-	w.start()
+	w.boot()
 }
 
 // hold is what must be true after each history, whatever happened.
@@ -58,6 +51,7 @@ func (w *world) hold() {
 	w.uses()
 	w.releases(events)
 	w.codes(events)
+	w.issuances(events)
 	w.check()
 }
 

@@ -24,14 +24,13 @@ type device struct {
 	mu       sync.Mutex
 	absent   bool
 	keys     map[string]*ecdsa.PrivateKey // by wrapped key
-	made     map[string]int               // keys, by enrolment
 	signed   map[[2]string]int            // by wrapped key and digest
 	services map[[2]string]int            // by name of the service's key and digest
 }
 
 func newDevice(w *world, keys map[string]*ecdsa.PrivateKey) *device {
 	return &device{
-		house: w.house, world: w, keys: keys, made: map[string]int{}, signed: map[[2]string]int{}, services: map[[2]string]int{},
+		house: w.house, world: w, keys: keys, signed: map[[2]string]int{}, services: map[[2]string]int{},
 	}
 }
 
@@ -145,5 +144,6 @@ func (d *device) set(absent bool) {
 	d.mu.Unlock()
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
+	d.world.disturbed = d.world.disturbed || absent
 	d.world.lookAll()
 }

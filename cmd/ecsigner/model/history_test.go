@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
@@ -74,8 +75,9 @@ func (h *house) live(t *testing.T, dir string, plan []command) (w *world) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	synctest.Test(t, func(*testing.T) {
 		w = must(h.world(dir))
+		w.crashes = len(plan)
 		defer w.leave()
-		w.start()
+		w.boot()
 		for _, c := range plan {
 			w.do(c)
 		}
@@ -98,6 +100,7 @@ func (w *world) leave() {
 			w.crash()
 		}()
 	}
+	w.close()
 }
 
 // command is one step of a plan. What its numbers, 0 to 15, mean depends on what there is when it is done.
@@ -107,12 +110,23 @@ type command struct {
 	How     int // a call goes on: to its end, for some places, or up to a fault
 }
 
-// weights say how often each kind of command comes.
-func weights() map[string]int {
-	return map[string]int{
-		"create": 5, "authorize": 10, "resume": 3, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
-		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 4, "back": 1, "away": 1, "return": 2, "finish": 3,
+// plots say how often each kind of command comes in which kind of history.
+func plots() []map[string]int {
+	common := map[string]int{
+		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
 	}
+	signing := map[string]int{
+		"create": 6, "authorize": 14, "resume": 5, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
+	}
+	issuing := map[string]int{
+		"advance": 30, "misstep": 4, "redeem": 1, "complete": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
+	}
+	plot := func(own map[string]int) map[string]int {
+		all := maps.Clone(common)
+		maps.Copy(all, own)
+		return all
+	}
+	return []map[string]int{plot(signing), plot(signing), plot(signing), plot(issuing)}
 }
 
 // uniform draws a number below n, a power of two, without rapid's bias for small ones.
@@ -128,18 +142,24 @@ func uniform(r *rapid.T, n int) int {
 
 // plans draws what happens in a history.
 func plans() *rapid.Generator[[]command] {
-	var names []string
-	w := weights()
-	for _, name := range slices.Sorted(maps.Keys(w)) {
-		for range w[name] {
-			names = append(names, name)
+	of := func(plot map[string]int) *rapid.Generator[[]command] {
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(plot)) {
+			for range plot[name] {
+				names = append(names, name)
+			}
 		}
+		one := rapid.Custom(func(r *rapid.T) command {
+			return command{names[uniform(r, 1024)%len(names)], uniform(r, 16), uniform(r, 16), uniform(r, 16), uniform(r, 16)}
+		})
+		// Lists of lists: rapid draws some six items a list, and shrinks by leaving items out.
+		return rapid.Map(rapid.SliceOfN(rapid.SliceOfN(one, 1, 8), 1, 8), func(l [][]command) []command { return slices.Concat(l...) })
 	}
-	one := rapid.Custom(func(r *rapid.T) command {
-		return command{names[uniform(r, 1024)%len(names)], uniform(r, 16), uniform(r, 16), uniform(r, 16), uniform(r, 16)}
-	})
-	// Lists of lists: rapid draws some six items a list, and shrinks by leaving items out.
-	return rapid.Map(rapid.SliceOfN(rapid.SliceOfN(one, 1, 8), 1, 8), func(l [][]command) []command { return slices.Concat(l...) })
+	var all []*rapid.Generator[[]command]
+	for _, plot := range plots() {
+		all = append(all, of(plot))
+	}
+	return rapid.Custom(func(r *rapid.T) []command { return all[uniform(r, len(all))].Draw(r, "commands") })
 }
 
 func pick[T any](list []T, n int) T { return list[n%len(list)] }
@@ -148,11 +168,9 @@ func pick[T any](list []T, n int) T { return list[n%len(list)] }
 func (w *world) do(c command) {
 	if w.process == nil {
 		w.device.back() // a process does not start without it
-		w.start()
+		w.boot()
 	}
-	if act := actions()[c.Do]; act != nil {
-		act(w, c)
-	}
+	actions()[c.Do](w, c)
 	w.check()
 }
 
@@ -211,7 +229,13 @@ func actions() map[string]func(w *world, c command) {
 		"unlock": func(w *world, c command) {
 			w.call(c, w.unlock(w.credential(c.A), pick(append(clients(), ""), c.B), w.request()))
 		},
-		"again": func(w *world, c command) { w.again(c) },
+		"advance": func(w *world, c command) { w.advance(c, c.B < 13) },
+		"misstep": func(w *world, c command) { w.advance(c, false) },
+		"redeem": func(w *world, c command) {
+			w.call(c, w.redeem(pick([]string{portal, portal, portal2}, c.A), w.request(), pick(slices.Sorted(maps.Keys(w.model.vouchers)), c.B)))
+		},
+		"complete": func(w *world, c command) { w.call(c, w.resume()) },
+		"again":    func(w *world, c command) { w.again(c) },
 		"step": func(w *world, c command) {
 			if t, is := w.parked(c.A); is {
 				for range 1 + c.B/2 {
@@ -267,6 +291,77 @@ func (w *world) call(c command, made call) {
 }
 
 func fault(n int) verdict { return pick([]verdict{die, die, refuse, lose, vanish, rehearsed}, n) }
+
+// advance does the next step of an enrolment, or any other step.
+func (w *world) advance(c command, right bool) {
+	id := w.enrolment(c.A)
+	e := w.model.enrolments[id]
+	n := map[enrol.State]int{
+		enrol.StateCreated: 0, enrol.StateParameters: 1, enrol.StateData: 3, enrol.StatePhone: 4, enrol.StateProofing: 5,
+		enrol.StateProven: 7, enrol.StateIssuing: 8, enrol.StateIssued: 9,
+	}[e.state]
+	given := w.code(id, e.challenge, c.B)
+	if given.text == "" {
+		given.text = "12345"
+	}
+	if current := w.model.challenges[e.challenge]; (n == 3 || n == 7) && (e.challenge == "" || current.voided || !w.now().Before(current.expires)) {
+		n-- // first the code
+	}
+	if n == 5 && e.person%2 == 1 && c.B == 0 {
+		c.C = 15
+	}
+	if !right {
+		n = c.C
+	}
+	caller := e.caller
+	if !right && c.B == 15 {
+		caller = portal2
+	}
+	for k, step := range []func(requestID string) call{
+		func(r string) call { return w.parameters(caller, id, r) },
+		func(r string) call { return w.data(caller, id, r, 20+c.C) },
+		func(r string) call { return w.enrolmentCode(caller, id, r, false) },
+		func(r string) call { return w.confirm(caller, id, r, given) },
+		func(r string) call { return w.prove(caller, id, r) },
+		func(r string) call {
+			outcome := isPositive
+			if c.C > 12 {
+				outcome = c.C - 13
+			}
+			return w.report(id, r, e.reference, e.person, outcome, w.now().Add(-time.Minute*time.Duration(max(0, c.B-11))))
+		},
+		func(r string) call { return w.enrolmentCode(caller, id, r, true) },
+		func(r string) call {
+			agreement := e.agreement
+			if c.C == 15 {
+				agreement = "another"
+			}
+			return w.accept(caller, id, r, agreement, given)
+		},
+		func(string) call { return w.resume() },
+		func(r string) call { return w.grant(e.credential, docs, r) },
+		func(r string) call { return w.giveUp(caller, id, r) },
+		func(r string) call { return w.unlock(id, pick([]string{"", portal}, c.B), r) },
+	} {
+		if k == n {
+			w.call(c, step(w.request()))
+		}
+	}
+}
+
+// enrolment is one of the enrolments that are not finished; mostly the one that was advanced last.
+func (w *world) enrolment(n int) string {
+	ids := slices.Sorted(maps.Keys(w.model.enrolments))
+	if n < 8 {
+		for _, t := range slices.Backward(w.tasks) {
+			if e, is := w.model.enrolments[t.target]; is && e.state != enrol.StateCancelled && e.state != enrol.StateRejected {
+				return t.target
+			}
+		}
+	}
+	open := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return w.model.enrolments[id].state == enrol.StateIssued })
+	return pick(append(open, ids...), n)
+}
 
 // again repeats an earlier call: with the same request id, as after a lost answer.
 func (w *world) again(c command) {

@@ -156,12 +156,12 @@ func (h *house) furnish(t *testing.T) {
 	}
 	h.first, h.size = must(p.db.LastHead(ctx)), must(p.db.Size(ctx))
 	h.model = must(observe(ctx, p.db, nil))
-	h.model.vouchers = vouchers
-	for n := range 16 {
-		h.model.people = append(h.model.people, person(n))
+	for _, code := range vouchers {
+		h.model.vouchers[code] = voucher{hash: voucherHash(code), expires: h.begin.Add(20 * 24 * time.Hour)}
 	}
 	h.keys = w.device.keys
 	w.crash()
+	w.close()
 	h.device = nil
 }
 

@@ -29,6 +29,10 @@ const (
 	clockBehind    = "clock is behind"
 	revoked        = "revoked"
 	expired        = "enrolment expired"
+	voucherUsed    = "voucher is used"
+	voucherExpired = "voucher has expired"
+	different      = "identity differs"
+	otherAgreement = "another agreement"
 	deviceAway     = "device"
 	storeDown      = "store"
 	unknown        = "unknown"
@@ -68,6 +72,11 @@ func labelOf(err error) string {
 		{enrol.ErrExpired, expired},
 		{enrol.ErrRevoked, revoked},
 		{ca.ErrValidity, notYet},
+		{enrol.ErrVoucherUsed, voucherUsed},
+		{enrol.ErrVoucherExpired, voucherExpired},
+		{enrol.ErrIdentityDiffers, different},
+		{enrol.ErrAgreementDiffers, otherAgreement},
+		{enrol.ErrField, input},
 		{store.ErrClock, clockBehind},
 		{errDevice, deviceAway},
 		{store.ErrHead, deviceAway},

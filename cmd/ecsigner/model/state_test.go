@@ -26,8 +26,7 @@ type state struct {
 	locks       map[[2]string]lock // account, caller
 	requests    map[[2]string]request
 	outbox      map[string]message // that waits
-	vouchers    []string           // codes that nobody has redeemed at the beginning
-	people      []enrol.PersonalData
+	vouchers    map[string]voucher // by code
 }
 
 type operation struct {
@@ -64,7 +63,9 @@ type enrolment struct {
 	challenge  string
 	expires    time.Time
 	phone      string
+	person     int
 	reference  string
+	provider   string
 	asked      time.Time // when proofing began
 	agreement  string    // SHA-256
 	sealed     bool      // the agreement
@@ -74,6 +75,12 @@ type enrolment struct {
 	confirmed  bool // the phone, by a code
 	positive   bool
 	accepted   bool
+}
+
+type voucher struct {
+	hash    string
+	expires time.Time
+	used    string // enrolment
 }
 
 type challenge struct {
@@ -96,7 +103,7 @@ type message struct{ kind, subject, challenge string }
 func newState() *state {
 	return &state{
 		operations: map[string]operation{}, credentials: map[string]credentialState{}, enrolments: map[string]enrolment{},
-		challenges: map[string]challenge{}, locks: map[[2]string]lock{}, requests: map[[2]string]request{}, outbox: map[string]message{},
+		challenges: map[string]challenge{}, locks: map[[2]string]lock{}, requests: map[[2]string]request{}, outbox: map[string]message{}, vouchers: map[string]voucher{},
 	}
 }
 
@@ -104,7 +111,7 @@ func (s *state) clone() *state {
 	c := *s
 	c.operations, c.credentials, c.enrolments = maps.Clone(s.operations), maps.Clone(s.credentials), maps.Clone(s.enrolments)
 	c.challenges, c.locks, c.requests = maps.Clone(s.challenges), maps.Clone(s.locks), maps.Clone(s.requests)
-	c.outbox = maps.Clone(s.outbox)
+	c.outbox, c.vouchers = maps.Clone(s.outbox), maps.Clone(s.vouchers)
 	return &c
 }
 
@@ -174,7 +181,10 @@ func readEnrolment(row enrol.Enrolment) enrolment {
 		phone: row.Phone, sealed: len(row.Sealing) > 0, key: len(row.Wrapped) > 0,
 	}
 	r := recordOf(row.Sealed.Record)
-	e.reference, e.credential, e.serial = r.Identity.Reference, string(r.Credential), r.Serial
+	e.reference, e.provider, e.credential, e.serial = r.Identity.Reference, r.Identity.Provider, string(r.Credential), r.Serial
+	if len(e.phone) > 2 {
+		must(fmt.Sscan(e.phone[len(e.phone)-2:], &e.person))
+	}
 	e.agreement = string(r.Agreement)
 	e.confirmed, e.positive, e.accepted = r.Confirmed != "", r.Identity.Outcome == enrol.Positive, r.AcceptedBy != ""
 	if e.state == enrol.StateProofing {
@@ -247,8 +257,8 @@ func (s *state) rows() []string {
 		row("credential %s: %s, version %d, of %s, certificate %s, granted to%s", id, c.status, c.version, c.enrolment, c.serial, c.grants)
 	}
 	for id, e := range s.enrolments {
-		row("enrolment %s: of %s, %s, version %d, challenge %s, expires %s, phone %s, reference %s, agreement %s sealed %v, key %v, credential %s, serial %s, %v %v %v",
-			id, e.caller, e.state, e.version, e.challenge, at(e.expires), e.phone, e.reference, hashes([]string{e.agreement}), e.sealed, e.key,
+		row("enrolment %s: of %s, %s, version %d, challenge %s, expires %s, phone %s, reference %s of %s, agreement %s sealed %v, key %v, credential %s, serial %s, %v %v %v",
+			id, e.caller, e.state, e.version, e.challenge, at(e.expires), e.phone, e.reference, e.provider, hashes([]string{e.agreement}), e.sealed, e.key,
 			e.credential, e.serial, e.confirmed, e.positive, e.accepted)
 	}
 	for id, c := range s.challenges {

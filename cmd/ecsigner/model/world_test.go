@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/engine"
+	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp"
@@ -40,20 +41,24 @@ type world struct {
 	dir     string
 	device  *device
 	random  *stream
-	process *process // nil while none runs
+	process *process  // nil while none runs
+	open    *store.DB // left by the process before
+	crashes int
 	tasks   []*task
 
 	timing  sync.Mutex
 	clock   time.Time
 	setBack bool // behind the log by more than its verifier allows
 
-	mu       sync.Mutex
-	model    *state
-	released []release
-	texts    []delivered
-	story    []string
-	commits  int
-	sequence int // of request ids
+	mu        sync.Mutex
+	model     *state
+	released  []release
+	texts     []delivered
+	story     []string
+	commits   int
+	generated int  // keys of signatories
+	disturbed bool // by a crash or a fault
+	sequence  int  // of request ids
 
 	furnishing bool // the house is made; there is no model yet
 
@@ -105,16 +110,24 @@ func (w *world) start() {
 	w.process = p
 }
 
+// boot starts a process and lets it resume, as the engine does before it serves.
+func (w *world) boot() {
+	w.start()
+	w.finish(w.begin(w.resume()))
+}
+
 func (p *process) open(ctx context.Context) (err error) {
 	w := p.world
 	if p.trust, err = sam.Open(ctx, w.device, sam.Config{Installation: "model", Epoch: 1, Digits: 9, Now: w.now}); err != nil {
 		return err
 	}
-	p.db, err = store.Open(ctx, store.Config{
-		Dir: filepath.Join(w.dir, "db"), HeadFile: filepath.Join(w.dir, "heads"), HeadMAC: p.trust.Head, Head: heads{w.device}, Now: w.now, MinFree: 1,
-	})
-	if err != nil {
-		return err
+	if p.db, w.open = w.open, nil; p.db == nil {
+		p.db, err = store.Open(ctx, store.Config{
+			Dir: filepath.Join(w.dir, "db"), HeadFile: filepath.Join(w.dir, "heads"), HeadMAC: p.trust.Head, Head: heads{w.device}, Now: w.now, MinFree: 1,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	spool, err := store.OpenSpool(filepath.Join(w.dir, "spool"), p.trust.SpoolKey)
 	if err != nil {
@@ -275,6 +288,7 @@ func enrolPort(p *process) enrol.Store {
 func (w *world) faulty(ctx context.Context, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.disturbed = true
 	if t := taskOf(ctx); t != nil {
 		t.faults[what] = true
 	}
@@ -282,18 +296,19 @@ func (w *world) faulty(ctx context.Context, what string) {
 
 // unit is one unit of work: what it wrote, and its commit.
 type unit struct {
-	challenges []otp.Challenge
-	locks      []otp.Lock
-	requests   []answered
-	messages   []sms.Message
-	operations []signer.Operation
-	enrolments []enrol.Enrolment
-	touched    int // enrolments
-	commit     audit.Commit
+	challenges  []otp.Challenge
+	locks       []otp.Lock
+	requests    []answered
+	messages    []sms.Message
+	operations  []signer.Operation
+	enrolments  []enrol.Enrolment
+	touched     int // of them, without a transition
+	credentials []credential.Record
+	commit      audit.Commit
 }
 
 func (u *unit) empty() bool {
-	return len(u.commit.Entries)+len(u.challenges)+len(u.locks)+len(u.requests)+len(u.messages)+len(u.operations)+len(u.enrolments) == 0
+	return len(u.commit.Entries)+len(u.challenges)+len(u.locks)+len(u.requests)+len(u.messages)+len(u.operations)+len(u.enrolments)+len(u.credentials) == 0
 }
 
 type answered struct{ caller, id, result string }
@@ -371,4 +386,9 @@ func scratch() (string, error) {
 		return dir, nil
 	}
 	return os.MkdirTemp("", "ecsigner-model-")
+}
+
+func (tx enrolTx) PutCredential(r credential.Record) error {
+	tx.u.credentials = append(tx.u.credentials, r)
+	return tx.Tx.PutCredential(r)
 }
