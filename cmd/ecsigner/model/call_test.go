@@ -68,6 +68,9 @@ func (w *world) look(t *task) {
 		t.faults[deviceAway] = true
 	}
 	t.expected[t.predict(w.model, now, t)] = true
+	if w.highest.Sub(now) > 5*time.Second || w.model.latest.Sub(now) > 5*time.Second {
+		t.faults[clockBehind] = true // enrolment decides nothing then, once it has seen the later time
+	}
 	t.states[w.model.stateOf(t.target)] = true
 }
 
@@ -164,7 +167,7 @@ func (w *world) apply(t *task, u *unit, events []audit.Event) string {
 
 // faultless are the refusals after which nothing at all may have been recorded.
 func faultless() []string {
-	return []string{notFound, reused, noCredential, outOfOrder, tooMany, locked, input, inProgress, revoked, expired, clockBehind, notYet, voucherUsed, voucherExpired, otherAgreement}
+	return []string{notFound, reused, noCredential, outOfOrder, tooMany, locked, input, inProgress, revoked, expired, clockBehind, notYet, otherAgreement, resent, noConsent, different}
 }
 
 // answered is told when a call has got its answer. The caller holds w.mu.
@@ -296,6 +299,58 @@ func (s *state) acceptance(t *task, e audit.CodeAccepted, id string) string {
 	return ""
 }
 
+// turn says what asking for a code comes to: whether the present one is sent again, or a new one is due.
+func (s *state) turn(previous, account, caller string, fresh bool, now time.Time) (label string, again bool) {
+	c := s.challenges[previous]
+	switch {
+	case s.isLocked(account, caller):
+		return locked, false
+	case previous == "":
+		return ok, false
+	case !fresh && !c.spent && !c.voided && now.Before(c.expires) && c.attempts < limits().Tries:
+		if c.sent > limits().Resends {
+			return resent, false
+		}
+		return ok, true
+	case c.number >= limits().Codes:
+		return tooMany, false
+	}
+	return ok, false
+}
+
+// sent applies that a code goes out, and returns the challenge that is the subject's current one now.
+func (s *state) sent(t *task, u *unit, event audit.Event, previous, account, purpose string, fresh bool) (current, wrong string) {
+	switch e := event.(type) {
+	case audit.CodeResent:
+		c := s.challenges[previous]
+		if !t.some(func(now time.Time) bool {
+			label, again := s.turn(previous, account, t.caller, fresh, now)
+			return label == ok && again
+		}) {
+			return previous, "the code was not to be sent again"
+		}
+		c.sent++
+		s.challenges[previous] = c
+		if e.Challenge != previous || int(e.Sent) != c.sent || e.Subject != t.target || e.Purpose != purpose || e.Caller != t.caller || len(u.messages) != 1 ||
+			string(u.messages[0].Challenge) != previous || string(u.messages[0].Kind) != purpose || u.messages[0].Subject != t.target {
+			return previous, fmt.Sprintf("something else was sent again: %+v, %+v", e, u.messages)
+		}
+		return previous, ""
+	case audit.CodeRequested:
+		if !t.some(func(now time.Time) bool {
+			label, again := s.turn(previous, account, t.caller, fresh, now)
+			return label == ok && !again
+		}) {
+			return previous, "no new code was to be sent"
+		}
+		if e.Subject != t.target || e.Purpose != purpose || e.Caller != t.caller {
+			return previous, fmt.Sprintf("another code was sent: %+v", e)
+		}
+		return e.Challenge, s.newChallenge(t, u, e, previous, account, purpose, purpose)
+	}
+	return previous, "not what sends a code"
+}
+
 // newChallenge applies that a code is sent for a subject whose current challenge was another.
 func (s *state) newChallenge(t *task, u *unit, e audit.CodeRequested, previous, account, purpose, kind string) string {
 	number := 1
@@ -316,7 +371,7 @@ func (s *state) newChallenge(t *task, u *unit, e audit.CodeRequested, previous, 
 		return "the code lives too long"
 	}
 	s.challenges[e.Challenge] = challenge{
-		subject: t.target, account: account, caller: t.caller, purpose: purpose, number: number, expires: made.Expires,
+		subject: t.target, account: account, caller: t.caller, purpose: purpose, number: number, sent: 1, expires: made.Expires,
 	}
 	if len(u.messages) != 1 || string(u.messages[0].Challenge) != e.Challenge || string(u.messages[0].Kind) != kind || u.messages[0].Subject != t.target {
 		return fmt.Sprintf("messages %+v", u.messages)

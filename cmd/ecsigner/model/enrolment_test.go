@@ -20,15 +20,43 @@ func (s *state) enrolmentOf(id, caller string) (enrolment, bool) {
 	return e, is && e.caller == caller
 }
 
+// deadline is until when an enrolment may go on.
+func (e enrolment) deadline() time.Time {
+	if waits := e.at.Add(deferredLife); e.state == enrol.StateDeferred && waits.Before(e.expires) {
+		return waits
+	}
+	return e.expires
+}
+
 // inState says what a step of an enrolment comes to by its order and its time alone.
 func (e enrolment) inState(now time.Time, states ...enrol.State) string {
 	switch {
+	case e.state == enrol.StateExpired:
+		return expired
 	case !slices.Contains(states, e.state):
 		return outOfOrder
-	case !now.Before(e.expires):
+	case !now.Before(e.deadline()):
 		return expired
 	}
 	return ok
+}
+
+// correctable are the states in which a person may change what they said.
+func correctable() []enrol.State {
+	return []enrol.State{
+		enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateDeferred, enrol.StateReview, enrol.StateProven,
+	}
+}
+
+// unproven is an enrolment without what identity proofing proved and what rests on it.
+func (e enrolment) unproven(from enrol.State) enrolment {
+	e.reference, e.provider, e.report, e.agreement, e.credential = "", "", "", "", ""
+	e.positive, e.accepted, e.sealed, e.shown = false, false, false, false
+	e.proof = time.Time{}
+	if from == enrol.StateProven {
+		e.challenge = ""
+	}
+	return e
 }
 
 // stepped is a call of a portal that takes its enrolment further. Then says what it comes to once it is in order.
@@ -37,7 +65,12 @@ func (w *world) stepped(c call, states []enrol.State, then func(m *state, now ti
 		_, known, same := m.asked(t)
 		e, is := m.enrolmentOf(t.target, t.caller)
 		switch {
+		case t.phase == phaseOutdated:
+			return tooOld
 		case t.phase == phaseAccepted: // what follows is nobody's fault but the device's, and not told as an error
+			if e.state == enrol.StateIssuing && !e.key && now.Sub(e.proof) > proofAge {
+				return tooOld
+			}
 			return ok
 		case t.code.text != "" && len(t.code.text) < 6: // no code at all
 			return input
@@ -57,8 +90,11 @@ func (w *world) stepped(c call, states []enrol.State, then func(m *state, now ti
 	return c
 }
 
-// phaseAccepted: the agreement is accepted by this call.
-const phaseAccepted = "accepted"
+// Phases of calls in enrolment.
+const (
+	phaseAccepted = "accepted" // the agreement is accepted by this call
+	phaseOutdated = "outdated" // the proof was found to be too old
+)
 
 // enrolling holds the view of an enrolment against the model.
 func (w *world) enrolling(t *task) string {
@@ -95,55 +131,41 @@ func (s *state) changed(t *task, u *unit, event audit.Event, id string, to enrol
 		row.State != string(to) || c.Caller != by || !bytes.Equal(c.Record, record[:]) {
 		return e, fmt.Sprintf("another transition: %+v", c)
 	}
-	if sealed := recordOf(row.Sealed.Record); sealed.Version != e.version || sealed.State != to || !t.some(sealed.At.Equal) {
+	sealed := recordOf(row.Sealed.Record)
+	if sealed.Version != e.version || sealed.State != to || !t.some(sealed.At.Equal) {
 		return e, fmt.Sprintf("the sealed record is %s, version %d, of %s", sealed.State, sealed.Version, sealed.At)
 	}
+	e.at = sealed.At
 	return e, ""
 }
 
 // redeem begins an enrolment with a voucher.
-func (w *world) redeem(caller, requestID, voucher string) call {
+func (w *world) redeem(caller, requestID, code string) call {
+	refused := func(m *state, now time.Time) string {
+		switch v := m.vouchers[code]; {
+		case v.used != "":
+			return voucherUsed
+		case !now.Before(v.expires):
+			return voucherExpired
+		}
+		return ok
+	}
 	return call{
-		kind: "redeem", caller: caller, request: requestID, body: "redeem " + voucher,
+		kind: "redeem", caller: caller, request: requestID, body: "redeem " + code,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.Create(ctx, caller, requestID, voucher, "uk")
+			return p.enrol.Create(ctx, caller, requestID, code, "uk", "")
 		},
 		predict: func(m *state, now time.Time, t *task) string {
 			_, known, same := m.asked(t)
-			v := m.vouchers[voucher]
 			switch {
 			case known && !same:
 				return reused
 			case known:
 				return ok
-			case v.used != "":
-				return voucherUsed
-			case !now.Before(v.expires):
-				return voucherExpired
 			}
-			return ok
+			return refused(m, now)
 		},
-		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
-			v := m.vouchers[voucher]
-			if len(events) != 2 || len(u.requests) != 1 || v.used != "" || !t.expected[ok] || !t.some(v.expires.After) {
-				return "this voucher was not to be redeemed"
-			}
-			e, is := events[0].(audit.EnrolmentCreated)
-			if _, known := m.enrolments[e.Enrolment]; !is || known || e.Caller != caller || e.Voucher != v.hash {
-				return fmt.Sprintf("another enrolment: %+v", events[0])
-			}
-			m.enrolments[e.Enrolment] = enrolment{caller: caller}
-			n, wrong := m.changed(t, u, events[1], e.Enrolment, enrol.StateCreated, caller)
-			n.expires = u.enrolments[0].Expires
-			if !t.some(func(now time.Time) bool { return now.Add(enrolmentLife).Equal(n.expires) }) {
-				return "the enrolment lives too long"
-			}
-			m.enrolments[e.Enrolment] = n
-			v.used = e.Enrolment
-			m.vouchers[voucher] = v
-			t.target = e.Enrolment
-			return wrong
-		},
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string { return m.redeemed(t, u, events, code) },
 		answer: func(w *world, t *task) string {
 			if r, known, _ := w.model.asked(t); !known || r.result != t.result.(enrol.View).ID {
 				return "answered with another enrolment than before"
@@ -153,15 +175,42 @@ func (w *world) redeem(caller, requestID, voucher string) call {
 	}
 }
 
+func (s *state) redeemed(t *task, u *unit, events []audit.Event, code string) string {
+	v := s.vouchers[code]
+	if r, is := events[0].(audit.VoucherRefused); is {
+		if len(events) != 1 || r.Caller != t.caller || !t.expected[map[string]string{"used": voucherUsed, "expired": voucherExpired}[r.Reason]] {
+			return "this voucher was not to be refused"
+		}
+		return ""
+	}
+	if len(events) != 2 || len(u.requests) != 1 || v.used != "" || !t.expected[ok] || !t.some(v.expires.After) {
+		return "this voucher was not to be redeemed"
+	}
+	e, is := events[0].(audit.EnrolmentCreated)
+	if _, known := s.enrolments[e.Enrolment]; !is || known || e.Caller != t.caller || e.Voucher != v.hash {
+		return fmt.Sprintf("another enrolment: %+v", events[0])
+	}
+	s.enrolments[e.Enrolment] = enrolment{caller: t.caller}
+	n, wrong := s.changed(t, u, events[1], e.Enrolment, enrol.StateCreated, t.caller)
+	n.expires = u.enrolments[0].Expires
+	if !t.some(func(now time.Time) bool { return now.Add(enrolmentLife).Equal(n.expires) }) {
+		return "the enrolment lives too long"
+	}
+	s.enrolments[e.Enrolment] = n
+	v.used = e.Enrolment
+	s.vouchers[code] = v
+	t.target = e.Enrolment
+	return wrong
+}
+
 func voucherHash(code string) string {
-	plain := bytes.ReplaceAll([]byte(code), []byte("-"), nil)
-	h := sha256.Sum256(plain)
+	h := sha256.Sum256(bytes.ReplaceAll([]byte(code), []byte("-"), nil))
 	return hex.EncodeToString(h[:])
 }
 
 // parameters chooses what kind of certificate it will be.
 func (w *world) parameters(caller, id, requestID string) call {
-	states := []enrol.State{enrol.StateCreated, enrol.StateParameters}
+	states := append(correctable(), enrol.StateCreated)
 	c := w.stepped(call{
 		kind: "parameters", caller: caller, target: id, request: requestID, body: "parameters " + id,
 		run: func(ctx context.Context, p *process) (any, error) {
@@ -169,10 +218,14 @@ func (w *world) parameters(caller, id, requestID string) call {
 		},
 	}, states, nil)
 	c.commit = func(m *state, t *task, u *unit, events []audit.Event) string {
-		if len(events) != 1 || !slices.Contains(states, m.enrolments[id].state) || !t.expected[ok] {
+		from := m.enrolments[id]
+		if len(events) != 1 || !slices.Contains(states, from.state) || !t.expected[ok] {
 			return "no parameters were to be set"
 		}
+		m.void(from.challenge)
 		e, wrong := m.changed(t, u, events[0], id, enrol.StateParameters, caller)
+		e = e.unproven(from.state)
+		e.confirmed = false
 		m.enrolments[id] = e
 		return wrong
 	}
@@ -181,21 +234,23 @@ func (w *world) parameters(caller, id, requestID string) call {
 
 // data gives personal data.
 func (w *world) data(caller, id, requestID string, n int) call {
-	states := []enrol.State{enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing}
 	c := w.stepped(call{
 		kind: fmt.Sprint("data of person ", n), caller: caller, target: id, request: requestID, body: fmt.Sprint("data ", id, n),
 		run: func(ctx context.Context, p *process) (any, error) {
 			return p.enrol.SetPersonalData(ctx, caller, id, requestID, person(n))
 		},
-	}, states, nil)
+	}, correctable(), nil)
 	c.commit = func(m *state, t *task, u *unit, events []audit.Event) string {
-		if len(events) != 1 || !slices.Contains(states, m.enrolments[id].state) || !t.expected[ok] {
+		from := m.enrolments[id]
+		if len(events) != 1 || !slices.Contains(correctable(), from.state) || !t.expected[ok] {
 			return "no data were to be given"
 		}
+		m.void(from.challenge)
 		e, wrong := m.changed(t, u, events[0], id, enrol.StateData, caller)
-		e.phone, e.person, e.confirmed, e.positive, e.reference, e.provider = person(n).Phone, n, false, false, "", ""
+		e = e.unproven(from.state)
+		e.phone, e.person, e.confirmed, e.other = person(n).Phone, n, false, false
+		m.phones[id] += " " + e.phone
 		m.enrolments[id] = e
-		m.void(e.challenge)
 		return wrong
 	}
 	return c
@@ -210,45 +265,61 @@ func (s *state) void(id string) {
 }
 
 // enrolmentCode asks for the code of a step: that proves the phone, or that accepts the agreement.
-func (w *world) enrolmentCode(caller, id, requestID string, agreement bool) call {
+func (w *world) enrolmentCode(caller, id, requestID string, agreement, fresh bool) call {
 	in, purpose := enrol.StateData, "phone"
 	if agreement {
 		in, purpose = enrol.StateProven, "agreement"
 	}
 	c := w.stepped(call{
-		kind: "send the code of the " + purpose, caller: caller, target: id, request: requestID, body: "send " + purpose + id,
+		kind: "send the code of the " + purpose, caller: caller, target: id, request: requestID, body: fmt.Sprint("send ", purpose, id, fresh),
 		run: func(ctx context.Context, p *process) (any, error) {
-			send := p.enrol.SendPhoneCode
-			if agreement {
-				send = p.enrol.SendAgreementCode
-			}
+			send := map[[2]bool]func(context.Context, string, string, string) (enrol.View, enrol.CodeSent, error){
+				{false, false}: p.enrol.SendPhoneCode, {false, true}: p.enrol.NewPhoneCode,
+				{true, false}: p.enrol.SendAgreementCode, {true, true}: p.enrol.NewAgreementCode,
+			}[[2]bool{agreement, fresh}]
 			v, _, err := send(ctx, caller, id, requestID)
 			return v, err
 		},
-	}, []enrol.State{in}, func(m *state, _ time.Time, t *task, e enrolment) string {
-		switch {
-		case m.isLocked(id, caller):
-			return locked
-		case e.challenge != "" && m.challenges[e.challenge].number >= limits().Codes:
-			return tooMany
+	}, []enrol.State{in}, func(m *state, now time.Time, t *task, e enrolment) string {
+		if agreement && now.Sub(e.proof) > proofAge {
+			return tooOld
 		}
-		return ok
+		label, _ := m.turn(e.challenge, id, caller, fresh, now)
+		return label
 	})
 	c.commit = func(m *state, t *task, u *unit, events []audit.Event) string {
 		e := m.enrolments[id]
-		if len(events) != 1 || e.state != in || !t.expected[ok] || u.touched != 1 {
+		if is, wrong := m.outdated(t, u, events, id, caller); is {
+			return wrong
+		}
+		if len(events) != 1 || e.state != in || !t.expected[ok] {
 			return "no code was to be sent"
 		}
-		sent, is := events[0].(audit.CodeRequested)
-		if !is || sent.Subject != id || sent.Purpose != purpose || sent.Caller != caller {
-			return fmt.Sprintf("another code was sent: %+v", events[0])
-		}
-		wrong := m.newChallenge(t, u, sent, e.challenge, id, purpose, purpose)
-		e.challenge = sent.Challenge
+		current, wrong := m.sent(t, u, events[0], e.challenge, id, purpose, fresh)
+		e.challenge = current
 		m.enrolments[id] = e
 		return wrong
 	}
 	return c
+}
+
+// outdated says whether a commit sends an enrolment back whose proof is too old; if so it holds it against the model.
+func (s *state) outdated(t *task, u *unit, events []audit.Event, id, by string) (is bool, wrong string) {
+	r, is := events[0].(audit.IdentityReported)
+	if !is || r.Outcome != "too-old" {
+		return false, ""
+	}
+	from := s.enrolments[id]
+	states := []enrol.State{enrol.StateReview, enrol.StateProven, enrol.StateIssuing}
+	if len(events) != 2 || r.Enrolment != id || !slices.Contains(states, from.state) || from.key ||
+		!t.some(func(now time.Time) bool { return now.Sub(from.proof) > proofAge }) {
+		return true, "the proof is not too old"
+	}
+	s.void(from.challenge)
+	e, wrong := s.changed(t, u, events[1], id, enrol.StatePhone, by)
+	s.enrolments[id] = e.unproven(from.state)
+	t.phase = phaseOutdated
+	return true, wrong
 }
 
 // tried says what giving a code comes to.
@@ -294,138 +365,19 @@ func (w *world) confirm(caller, id, requestID string, given code) call {
 	return c
 }
 
-// prove names the provider that proves the identity.
-func (w *world) prove(caller, id, requestID string) call {
-	c := w.stepped(call{
-		kind: "start proofing", caller: caller, target: id, request: requestID, body: "prove " + id,
-		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.StartIdentityProofing(ctx, caller, id, requestID, provider)
-		},
-	}, []enrol.State{enrol.StatePhone}, nil)
-	c.commit = func(m *state, t *task, u *unit, events []audit.Event) string {
-		if len(events) != 2 || m.enrolments[id].state != enrol.StatePhone || events[0] != (audit.IdentityStarted{Enrolment: id, Provider: provider}) || !t.expected[ok] {
-			return "proofing was not to begin"
-		}
-		e, wrong := m.changed(t, u, events[1], id, enrol.StateProofing, caller)
-		sealed := recordOf(u.enrolments[0].Sealed.Record)
-		e.reference, e.provider, e.asked = sealed.Identity.Reference, provider, sealed.At
-		m.enrolments[id] = e
-		return wrong
-	}
-	return c
-}
-
-// outcomes of a report.
-const (
-	isPositive = iota
-	isNegative
-	isDifferent
-)
-
-// report is the provider's result.
-func (w *world) report(id, requestID, reference string, n, outcome int, at time.Time) call {
-	i := proven(enrol.View{ID: id, ProofingReference: reference}, n, at)
-	switch outcome {
-	case isNegative:
-		i.Outcome = enrol.Negative
-	case isDifferent:
-		i.Person.Surname = "Franko"
-	}
-	return call{
-		kind: fmt.Sprint("report ", outcome, " of person ", n), caller: provider, target: id, request: requestID,
-		body: fmt.Sprint("report ", id, reference, n, outcome, at),
-		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.ReportIdentityResult(ctx, provider, requestID, i)
-		},
-		predict: func(m *state, now time.Time, t *task) string {
-			_, known, same := m.asked(t)
-			e, is := m.enrolments[id]
-			const skew = 5 * time.Minute
-			switch {
-			case t.phase == phaseDifferent:
-				return different
-			case known && !same:
-				return reused
-			case !is || e.provider != provider || e.reference != reference || reference == "":
-				return notFound
-			case known:
-				return ok
-			}
-			label := e.inState(now, enrol.StateProofing)
-			switch {
-			case label != ok:
-				return label
-			case at.Before(e.asked.Add(-skew)) || at.After(now.Add(skew)):
-				return input
-			case outcome == isDifferent || outcome == isPositive && e.person != n:
-				return different
-			}
-			return ok
-		},
-		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
-			return m.reported(t, u, events, n, outcome)
-		},
-		answer: func(w *world, t *task) string { return w.enrolling(t) },
-	}
-}
-
-// phaseDifferent: the report is recorded and refused.
-const phaseDifferent = "different"
-
-func (s *state) reported(t *task, u *unit, events []audit.Event, n, outcome int) string {
-	e := s.enrolments[t.target]
-	if len(events) == 0 {
-		return "a commit without an event"
-	}
-	r, is := events[0].(audit.IdentityReported)
-	if !is || r.Enrolment != t.target || r.Caller != provider {
-		return fmt.Sprintf("something else was reported: %+v", events[0])
-	}
-	switch {
-	case r.Outcome == "differs":
-		if len(events) != 1 || len(u.enrolments) != 0 || !t.expected[different] {
-			return "nothing differs"
-		}
-		t.phase = phaseDifferent
-		return ""
-	case e.state != enrol.StateProofing || !t.expected[ok] || len(events) != 3:
-		return "nothing was to be reported"
-	case outcome == isNegative:
-		if r.Outcome != "negative" || events[2] != (audit.EnrolmentClosed{Enrolment: t.target, Outcome: "rejected"}) {
-			return "another outcome"
-		}
-		e, wrong := s.changed(t, u, events[1], t.target, enrol.StateRejected, provider)
-		s.enrolments[t.target] = e
-		return wrong
-	}
-	prepared, is := events[1].(audit.AgreementPrepared)
-	if !is || r.Outcome != "positive" || outcome != isPositive || e.person != n || !e.confirmed {
-		return "the identity is not proven"
-	}
-	e, wrong := s.changed(t, u, events[2], t.target, enrol.StateProven, provider)
-	e.positive, e.agreement, e.challenge = true, string(prepared.Document), ""
-	if sum(u.enrolments[0].Agreement) != e.agreement {
-		return "another agreement is kept"
-	}
-	s.enrolments[t.target] = e
-	return wrong
-}
-
 // giveUp cancels an enrolment.
 func (w *world) giveUp(caller, id, requestID string) call {
-	states := []enrol.State{
-		enrol.StateCreated, enrol.StateParameters, enrol.StateData, enrol.StatePhone, enrol.StateProofing, enrol.StateProven,
-	}
+	states := append(correctable(), enrol.StateCreated)
 	c := w.stepped(call{
 		kind: "give up", caller: caller, target: id, request: requestID, body: "give up " + id,
 		run: func(ctx context.Context, p *process) (any, error) { return p.enrol.Cancel(ctx, caller, id, requestID) },
 	}, states, nil)
 	strict := c.predict
 	c.predict = func(m *state, now time.Time, t *task) string {
-		if label := strict(m, now, t); label != expired { // what is over can still be given up
+		if label := strict(m, now, t); label != expired || m.enrolments[id].state == enrol.StateExpired {
 			return label
 		}
-		return ok
+		return ok // what is overdue can still be given up
 	}
 	c.commit = func(m *state, t *task, u *unit, events []audit.Event) string {
 		e := m.enrolments[id]
@@ -438,4 +390,37 @@ func (w *world) giveUp(caller, id, requestID string) call {
 		return wrong
 	}
 	return c
+}
+
+// endOverdue is the engine ending what was not finished in time.
+func (w *world) endOverdue() call {
+	return call{
+		kind: "overdue", caller: "engine",
+		run:     func(ctx context.Context, p *process) (any, error) { return p.enrol.Sweep(ctx) },
+		predict: func(*state, time.Time, *task) string { return ok },
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
+			c, is := events[0].(audit.EnrolmentChanged)
+			from := m.enrolments[c.Enrolment]
+			due := func(now time.Time) bool { return !now.Before(from.deadline()) }
+			if !is || len(events) < 2 || !slices.Contains(append(correctable(), enrol.StateCreated), from.state) || !t.some(due) ||
+				events[1] != (audit.EnrolmentClosed{Enrolment: c.Enrolment, Outcome: "expired"}) {
+				return "this was not to be ended"
+			}
+			if told := len(events) == 3 && events[2] == (audit.NoticeSent{Subject: c.Enrolment, Kind: "expired"}); told != from.confirmed || len(u.messages) != len(events)-2 {
+				return "the person is to be told if their phone is known"
+			}
+			m.void(from.challenge)
+			e, wrong := m.changed(t, u, c, c.Enrolment, enrol.StateExpired, "")
+			m.enrolments[c.Enrolment] = e
+			return wrong
+		},
+		answer: func(w *world, t *task) string {
+			for id, e := range w.model.enrolments {
+				if slices.Contains(append(correctable(), enrol.StateCreated), e.state) && !t.began.Before(e.deadline()) && e.at.Before(t.began) && len(t.times) == 1 {
+					return fmt.Sprintf("left enrolment %s open: %+v", id, e)
+				}
+			}
+			return ""
+		},
+	}
 }

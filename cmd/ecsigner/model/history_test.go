@@ -119,7 +119,7 @@ func plots() []map[string]int {
 		"create": 6, "authorize": 14, "resume": 5, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
 	}
 	issuing := map[string]int{
-		"advance": 30, "misstep": 4, "redeem": 1, "complete": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
+		"advance": 30, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
 	}
 	plot := func(own map[string]int) map[string]int {
 		all := maps.Clone(common)
@@ -204,7 +204,7 @@ func actions() map[string]func(w *world, c command) {
 		},
 		"code": func(w *world, c command) {
 			if id, o, is := w.operation(c.A); is {
-				w.call(c, w.sendCode(o.caller, id, w.request()))
+				w.call(c, w.sendCode(o.caller, id, w.request(), c.B < 8))
 			}
 		},
 		"get": func(w *world, c command) {
@@ -235,6 +235,7 @@ func actions() map[string]func(w *world, c command) {
 			w.call(c, w.redeem(pick([]string{portal, portal, portal2}, c.A), w.request(), pick(slices.Sorted(maps.Keys(w.model.vouchers)), c.B)))
 		},
 		"complete": func(w *world, c command) { w.call(c, w.resume()) },
+		"overdue":  func(w *world, c command) { w.call(c, w.endOverdue()) },
 		"again":    func(w *world, c command) { w.again(c) },
 		"step": func(w *world, c command) {
 			if t, is := w.parked(c.A); is {
@@ -267,7 +268,7 @@ func actions() map[string]func(w *world, c command) {
 func steps() []time.Duration {
 	return []time.Duration{
 		time.Second, leaseLife, leaseLife + time.Second, 2*time.Minute + time.Second, 5 * time.Minute, 5*time.Minute - time.Second,
-		operationLife, 20 * time.Minute, 24 * time.Hour, 10 * time.Microsecond, leaseLife,
+		operationLife, 20 * time.Minute, 24 * time.Hour, 10 * time.Microsecond, leaseLife, 6 * 24 * time.Hour, 11 * 24 * time.Hour, 31 * 24 * time.Hour,
 	}
 }
 
@@ -298,7 +299,7 @@ func (w *world) advance(c command, right bool) {
 	e := w.model.enrolments[id]
 	n := map[enrol.State]int{
 		enrol.StateCreated: 0, enrol.StateParameters: 1, enrol.StateData: 3, enrol.StatePhone: 4, enrol.StateProofing: 5,
-		enrol.StateProven: 7, enrol.StateIssuing: 8, enrol.StateIssued: 9,
+		enrol.StateDeferred: 5, enrol.StateProven: 7, enrol.StateIssuing: 8, enrol.StateIssued: 9, enrol.StateReview: 12,
 	}[e.state]
 	given := w.code(id, e.challenge, c.B)
 	if given.text == "" {
@@ -307,11 +308,11 @@ func (w *world) advance(c command, right bool) {
 	if current := w.model.challenges[e.challenge]; (n == 3 || n == 7) && (e.challenge == "" || current.voided || !w.now().Before(current.expires)) {
 		n-- // first the code
 	}
-	if n == 5 && e.person%2 == 1 && c.B == 0 {
-		c.C = 15
+	if e.state == enrol.StateProven && !e.shown && c.B != 12 {
+		n = 13
 	}
 	if !right {
-		n = c.C
+		n = c.C % 14
 	}
 	caller := e.caller
 	if !right && c.B == 15 {
@@ -320,17 +321,21 @@ func (w *world) advance(c command, right bool) {
 	for k, step := range []func(requestID string) call{
 		func(r string) call { return w.parameters(caller, id, r) },
 		func(r string) call { return w.data(caller, id, r, 20+c.C) },
-		func(r string) call { return w.enrolmentCode(caller, id, r, false) },
+		func(r string) call { return w.enrolmentCode(caller, id, r, false, c.C == 0) },
 		func(r string) call { return w.confirm(caller, id, r, given) },
 		func(r string) call { return w.prove(caller, id, r) },
 		func(r string) call {
 			outcome := isPositive
-			if c.C > 12 {
-				outcome = c.C - 13
+			if c.C > 8 {
+				outcome = pick([]int{isNegative, isDifferent, isDeferred, isDifferent, isDeferred, isDifferent, isDeferred}, c.C)
 			}
-			return w.report(id, r, e.reference, e.person, outcome, w.now().Add(-time.Minute*time.Duration(max(0, c.B-11))))
+			who := e.person
+			if c.A == 15 {
+				who++
+			}
+			return w.report(id, r, e.reference, who, outcome, w.now().Add(-time.Minute*time.Duration(max(0, c.B-11))))
 		},
-		func(r string) call { return w.enrolmentCode(caller, id, r, true) },
+		func(r string) call { return w.enrolmentCode(caller, id, r, true, c.C == 0) },
 		func(r string) call {
 			agreement := e.agreement
 			if c.C == 15 {
@@ -342,6 +347,10 @@ func (w *world) advance(c command, right bool) {
 		func(r string) call { return w.grant(e.credential, docs, r) },
 		func(r string) call { return w.giveUp(caller, id, r) },
 		func(r string) call { return w.unlock(id, pick([]string{"", portal}, c.B), r) },
+		func(r string) call {
+			return w.acceptProven(caller, id, r, map[bool]string{true: e.report, false: "another"}[c.C != 14])
+		},
+		func(string) call { return w.fetch(caller, id) },
 	} {
 		if k == n {
 			w.call(c, step(w.request()))
@@ -378,6 +387,7 @@ func (w *world) pass(d time.Duration) {
 	defer w.mu.Unlock()
 	w.timing.Lock()
 	w.clock = w.clock.Add(d)
+	w.highest = later(w.highest, w.clock)
 	w.setBack = w.setBack || w.model.latest.Sub(w.clock) > 5*time.Second
 	w.timing.Unlock()
 	w.lookAll()

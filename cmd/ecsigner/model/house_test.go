@@ -20,6 +20,7 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/enrol/agreement"
 )
 
 const logOrigin = "ecsigner/model"
@@ -171,7 +172,7 @@ func (w *world) lead(ctx context.Context, n int, state enrol.State) (id string) 
 	codes := must(s.CreateVouchers(ctx, operator, w.request(), enrol.VoucherRequest{
 		Product: "qes-2y", Years: 2, Count: 1, Expires: w.house.begin.AddDate(1, 0, 0),
 	}))
-	v := must(s.Create(ctx, portal, w.request(), codes[0], "uk"))
+	v := must(s.Create(ctx, portal, w.request(), codes[0], "uk", ""))
 	id = v.ID
 	for _, step := range []func(){
 		func() {
@@ -186,9 +187,12 @@ func (w *world) lead(ctx context.Context, n int, state enrol.State) (id string) 
 		func() { v = must(s.StartIdentityProofing(ctx, portal, id, w.request(), provider)) },
 		func() { v = must(s.ReportIdentityResult(ctx, provider, w.request(), proven(v, n, w.now()))) },
 		func() {
+			must(s.Agreement(ctx, portal, id))
 			_, _, err := s.SendAgreementCode(ctx, portal, id, w.request())
 			must(0, err)
-			v = must(s.AcceptAgreement(ctx, portal, id, w.request(), v.AgreementSHA256, w.currentCode(ctx, id)))
+			v = must(s.AcceptAgreement(ctx, portal, id, w.request(), enrol.Acceptance{
+				SHA256: v.AgreementSHA256, Consents: consents(), Code: w.currentCode(ctx, id),
+			}))
 		},
 	} {
 		if v.State == state {
@@ -200,6 +204,15 @@ func (w *world) lead(ctx context.Context, n int, state enrol.State) (id string) 
 		panic("model: the enrolment is " + string(v.State))
 	}
 	return id
+}
+
+// consents are those that an agreement asks for.
+func consents() []string {
+	var names []string
+	for _, c := range agreement.Consents("uk", "") {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // proven is the result that person n is who they say.

@@ -3,6 +3,8 @@ package model_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -15,11 +17,22 @@ func (w *world) accept(caller, id, requestID, agreement string, given code) call
 	c := w.stepped(call{
 		kind: "accept", caller: caller, target: id, request: requestID, body: "accept " + id + agreement, code: given,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.AcceptAgreement(ctx, caller, id, requestID, []byte(agreement), given.text)
+			a := enrol.Acceptance{SHA256: []byte(agreement), Consents: consents(), Code: given.text}
+			if agreement == "" {
+				a.SHA256, a.Consents = []byte(w.model.enrolments[id].agreement), nil
+			}
+			return p.enrol.AcceptAgreement(ctx, caller, id, requestID, a)
 		},
 	}, []enrol.State{enrol.StateProven}, func(m *state, now time.Time, t *task, e enrolment) string {
-		if e.challenge != "" && agreement != e.agreement {
+		switch {
+		case now.Sub(e.proof) > proofAge:
+			return tooOld
+		case e.challenge == "":
+			return outOfOrder
+		case agreement != e.agreement:
 			return otherAgreement
+		case !e.shown:
+			return outOfOrder
 		}
 		return tried(m, now, t, e)
 	})
@@ -36,18 +49,25 @@ func (w *world) accept(caller, id, requestID, agreement string, given code) call
 			return m.refusal(t, u, events, e.challenge)
 		case audit.CodeAccepted:
 			accepted, is := events[1].(audit.AgreementAccepted)
-			if e.state != enrol.StateProven || len(events) != 3 || !is || accepted.Enrolment != id || accepted.Challenge != e.challenge ||
+			if e.state != enrol.StateProven || len(events) != 4 || !is || !e.shown || accepted.Enrolment != id || accepted.Challenge != e.challenge ||
 				string(accepted.Document) != e.agreement || agreement != e.agreement || !t.expected[ok] {
 				return "the agreement was not to be accepted"
 			}
 			if wrong := m.acceptance(t, first, e.challenge); wrong != "" {
 				return wrong
 			}
-			n, wrong := m.changed(t, u, events[2], id, enrol.StateIssuing, caller)
+			n, wrong := m.changed(t, u, events[3], id, enrol.StateIssuing, caller)
 			n.accepted, n.challenge = true, ""
 			n.credential = string(recordOf(u.enrolments[0].Sealed.Record).Credential)
 			m.enrolments[id] = n
 			t.phase = phaseAccepted
+			given, is := events[2].(audit.ConsentsGiven)
+			if sealed := recordOf(u.enrolments[0].Sealed.Record); !is || strings.Join(sealed.Consents, " ") != given.Consents || !slices.Equal(sealed.Consents, consents()) {
+				return "other consents"
+			}
+			return wrong
+		}
+		if is, wrong := m.outdated(t, u, events, id, byOf(e, caller)); is {
 			return wrong
 		}
 		return m.issuing(t, u, events)
@@ -55,13 +75,32 @@ func (w *world) accept(caller, id, requestID, agreement string, given code) call
 	return c
 }
 
+// byOf is in whose name an enrolment is sent back: the engine's, once it is accepted.
+func byOf(e enrolment, caller string) string {
+	if e.state == enrol.StateIssuing {
+		return ""
+	}
+	return caller
+}
+
 // resume is the engine taking up what is in state issuing.
 func (w *world) resume() call {
 	return call{
 		kind: "resume", caller: "engine",
-		run:     func(ctx context.Context, p *process) (any, error) { return p.enrol.Resume(ctx) },
-		predict: func(*state, time.Time, *task) string { return ok },
-		commit:  func(m *state, t *task, u *unit, events []audit.Event) string { return m.issuing(t, u, events) },
+		run: func(ctx context.Context, p *process) (any, error) { return p.enrol.Resume(ctx) },
+		predict: func(_ *state, _ time.Time, t *task) string {
+			if t.phase == phaseOutdated {
+				return tooOld
+			}
+			return ok
+		},
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
+			if r, is := events[0].(audit.IdentityReported); is {
+				_, wrong := m.outdated(t, u, events, r.Enrolment, "")
+				return wrong
+			}
+			return m.issuing(t, u, events)
+		},
 	}
 }
 

@@ -31,6 +31,9 @@ const (
 	expired        = "enrolment expired"
 	voucherUsed    = "voucher is used"
 	voucherExpired = "voucher has expired"
+	tooOld         = "proof is too old"
+	resent         = "sent again too often"
+	noConsent      = "a consent is missing"
 	different      = "identity differs"
 	otherAgreement = "another agreement"
 	deviceAway     = "device"
@@ -75,6 +78,10 @@ func labelOf(err error) string {
 		{enrol.ErrVoucherUsed, voucherUsed},
 		{enrol.ErrVoucherExpired, voucherExpired},
 		{enrol.ErrIdentityDiffers, different},
+		{enrol.ErrProofingTooOld, tooOld},
+		{otp.ErrResent, resent},
+		{enrol.ErrConsent, noConsent},
+		{enrol.ErrClock, clockBehind},
 		{enrol.ErrAgreementDiffers, otherAgreement},
 		{enrol.ErrField, input},
 		{store.ErrClock, clockBehind},

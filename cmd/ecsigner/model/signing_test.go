@@ -100,11 +100,15 @@ func (s *state) operationOf(id, client string) (operation, bool) {
 }
 
 // sendCode asks for another code of an operation.
-func (w *world) sendCode(client, id, requestID string) call {
+func (w *world) sendCode(client, id, requestID string, fresh bool) call {
 	return call{
-		kind: "send code", caller: client, target: id, request: requestID, body: "send " + id,
+		kind: fmt.Sprint("send code, fresh ", fresh), caller: client, target: id, request: requestID, body: fmt.Sprint("send ", id, fresh),
 		run: func(ctx context.Context, p *process) (any, error) {
-			return p.signer.SendCode(ctx, callerOf(client), requestID, signer.OperationID(id))
+			send := p.signer.SendCode
+			if fresh {
+				send = p.signer.NewCode
+			}
+			return send(ctx, callerOf(client), requestID, signer.OperationID(id))
 		},
 		predict: func(m *state, now time.Time, t *task) string {
 			o, is := m.operationOf(id, client)
@@ -120,24 +124,20 @@ func (w *world) sendCode(client, id, requestID string) call {
 				return ok
 			case o.state != signer.StateRequested || !now.Before(o.expires):
 				return outOfOrder
-			case m.isLocked(o.credential, client):
-				return locked
-			case m.challenges[o.challenge].number >= limits().Codes:
-				return tooMany
 			}
-			return ok
+			label, _ := m.turn(o.challenge, o.credential, client, fresh, now)
+			return label
 		},
 		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
 			o, is := m.operationOf(id, client)
 			if !is || len(events) != 1 || o.state != signer.StateRequested || !t.expected[ok] || len(u.requests) != 1 {
 				return "no code was to be sent"
 			}
-			e, is := events[0].(audit.CodeRequested)
-			if !is {
-				return "not what sends a code"
+			if !m.usableAt(o.credential, t) {
+				return "the credential cannot be used by this client any more"
 			}
-			wrong := m.newChallenge(t, u, e, o.challenge, o.credential, "sign", "sign")
-			o.challenge = e.Challenge
+			current, wrong := m.sent(t, u, events[0], o.challenge, o.credential, "sign", fresh)
+			o.challenge = current
 			m.operations[id] = o
 			return wrong
 		},
@@ -233,7 +233,8 @@ func (s *state) authorised(t *task, u *unit, events []audit.Event) string {
 	case audit.SigningSigned:
 		c := s.credentials[o.credential]
 		if t.phase != phaseSigning || o.state != signer.StateSigning || o.fence != t.fence || c.status != credential.Active ||
-			c.version != o.binding || !slices.EqualFunc(e.DTBSR, o.digests, bytes.Equal) || len(e.Signatures) != len(o.digests) || len(events) != 1 {
+			c.version != o.binding || !slices.EqualFunc(e.DTBSR, o.digests, bytes.Equal) || len(e.Signatures) != len(o.digests) ||
+			len(events) != 2 || events[1] != (audit.NoticeSent{Subject: t.target, Kind: "signed"}) || len(u.messages) != 1 {
 			return "these signatures were not to be recorded"
 		}
 		t.phase = phaseRecorded

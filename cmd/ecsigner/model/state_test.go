@@ -26,6 +26,7 @@ type state struct {
 	locks       map[[2]string]lock // account, caller
 	requests    map[[2]string]request
 	outbox      map[string]message // that waits
+	phones      map[string]string  // numbers that a subject ever had
 	vouchers    map[string]voucher // by code
 }
 
@@ -72,7 +73,13 @@ type enrolment struct {
 	key        bool      // a key and an intended certificate are recorded
 	credential string
 	serial     string
-	confirmed  bool // the phone, by a code
+	report     string    // SHA-256 of what was reported
+	proof      time.Time // when the identity was proven
+	at         time.Time // of the last transition
+	other2     bool      // the name under review is the other one
+	other      bool      // the enrolment is of the other name that was proven
+	shown      bool      // the agreement was fetched
+	confirmed  bool      // the phone, by a code
 	positive   bool
 	accepted   bool
 }
@@ -85,7 +92,7 @@ type voucher struct {
 
 type challenge struct {
 	subject, account, caller, purpose string
-	number, attempts                  int
+	number, attempts, sent            int
 	expires                           time.Time
 	spent, voided                     bool
 }
@@ -103,7 +110,7 @@ type message struct{ kind, subject, challenge string }
 func newState() *state {
 	return &state{
 		operations: map[string]operation{}, credentials: map[string]credentialState{}, enrolments: map[string]enrolment{},
-		challenges: map[string]challenge{}, locks: map[[2]string]lock{}, requests: map[[2]string]request{}, outbox: map[string]message{}, vouchers: map[string]voucher{},
+		challenges: map[string]challenge{}, locks: map[[2]string]lock{}, requests: map[[2]string]request{}, outbox: map[string]message{}, phones: map[string]string{}, vouchers: map[string]voucher{},
 	}
 }
 
@@ -111,7 +118,7 @@ func (s *state) clone() *state {
 	c := *s
 	c.operations, c.credentials, c.enrolments = maps.Clone(s.operations), maps.Clone(s.credentials), maps.Clone(s.enrolments)
 	c.challenges, c.locks, c.requests = maps.Clone(s.challenges), maps.Clone(s.locks), maps.Clone(s.requests)
-	c.outbox, c.vouchers = maps.Clone(s.outbox), maps.Clone(s.vouchers)
+	c.outbox, c.vouchers, c.phones = maps.Clone(s.outbox), maps.Clone(s.vouchers), maps.Clone(s.phones)
 	return &c
 }
 
@@ -145,7 +152,12 @@ func (s *state) readEnrol(tx enrol.Tx, known *state) error {
 			return err
 		}
 		for _, row := range rows {
-			s.enrolments[row.ID] = readEnrolment(row)
+			e := readEnrolment(row)
+			s.phones[row.ID] = e.phone
+			if d, err := tx.Dossier(row.ID); err == nil {
+				e.shown = !d.Shown.IsZero() && string(d.Document) == e.agreement
+			}
+			s.enrolments[row.ID] = e
 			if known == nil && row.Challenge != "" {
 				if s.challenges[string(row.Challenge)], err = readChallenge(tx, string(row.Challenge)); err != nil {
 					return err
@@ -187,8 +199,11 @@ func readEnrolment(row enrol.Enrolment) enrolment {
 	}
 	e.agreement = string(r.Agreement)
 	e.confirmed, e.positive, e.accepted = r.Confirmed != "", r.Identity.Outcome == enrol.Positive, r.AcceptedBy != ""
-	if e.state == enrol.StateProofing {
-		e.asked = r.At
+	e.at, e.report, e.other = r.At, string(r.Identity.Report), r.Person.Surname == otherName
+	if e.state == enrol.StateProofing || e.state == enrol.StateDeferred {
+		e.asked = r.Identity.At
+	} else {
+		e.proof = r.Identity.At
 	}
 	return e
 }
@@ -196,7 +211,7 @@ func readEnrolment(row enrol.Enrolment) enrolment {
 func readChallenge(tx otp.Tx, id string) (challenge, error) {
 	c, err := tx.Challenge(otp.ID(id))
 	return challenge{
-		subject: c.Subject, account: c.Account, caller: c.Caller, purpose: c.Purpose, number: c.Number, attempts: c.Attempts,
+		subject: c.Subject, account: c.Account, caller: c.Caller, purpose: c.Purpose, number: c.Number, attempts: c.Attempts, sent: c.Sent,
 		expires: c.Expires, spent: !c.Spent.IsZero(), voided: !c.Voided.IsZero(),
 	}, err
 }
@@ -257,8 +272,8 @@ func (s *state) rows() []string {
 		row("credential %s: %s, version %d, of %s, certificate %s, granted to%s", id, c.status, c.version, c.enrolment, c.serial, c.grants)
 	}
 	for id, e := range s.enrolments {
-		row("enrolment %s: of %s, %s, version %d, challenge %s, expires %s, phone %s, reference %s of %s, agreement %s sealed %v, key %v, credential %s, serial %s, %v %v %v",
-			id, e.caller, e.state, e.version, e.challenge, at(e.expires), e.phone, e.reference, e.provider, hashes([]string{e.agreement}), e.sealed, e.key,
+		row("enrolment %s: of %s, %s, version %d, challenge %s, expires %s, phone %s, reference %s of %s, agreement %s sealed %v shown %v, key %v, %s report%s, credential %s, serial %s, %v %v %v",
+			id, e.caller, e.state, e.version, e.challenge, at(e.expires), e.phone, e.reference, e.provider, hashes([]string{e.agreement}), e.sealed, e.shown, e.key, at(e.at), hashes([]string{e.report}),
 			e.credential, e.serial, e.confirmed, e.positive, e.accepted)
 	}
 	for id, c := range s.challenges {

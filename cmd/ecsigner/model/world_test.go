@@ -25,13 +25,15 @@ import (
 const (
 	operationLife = 15 * time.Minute
 	enrolmentLife = 30 * 24 * time.Hour
+	proofAge      = 10 * 24 * time.Hour
+	deferredLife  = 5 * 24 * time.Hour
 	leaseLife     = 30 * time.Second // of package signer in the release build
 )
 
 // limits are low, so that short histories reach them.
 func limits() otp.Limits {
 	return otp.Limits{
-		Life: 5 * time.Minute, Tries: 2, Codes: 3, CallerLock: 3, AccountLock: 5, AccountWindow: 24 * time.Hour,
+		Life: 5 * time.Minute, Tries: 2, Codes: 3, Resends: 1, CallerLock: 3, AccountLock: 5, AccountWindow: 24 * time.Hour, Digits: 9, HighDigits: 9,
 	}
 }
 
@@ -49,6 +51,7 @@ type world struct {
 	timing  sync.Mutex
 	clock   time.Time
 	setBack bool // behind the log by more than its verifier allows
+	highest time.Time
 
 	mu        sync.Mutex
 	model     *state
@@ -147,14 +150,18 @@ func (p *process) open(ctx context.Context) (err error) {
 		},
 		PDS:   map[string]string{"en": "https://pki.example.com/pds_en.pdf"},
 		Terms: agreement.Terms{Version: "1", URL: "https://pki.example.com/terms", RetentionYears: 20}, TestMode: true,
-		Life: enrolmentLife, Now: w.now, Rand: w.random, Alarm: alarm,
+		Life: enrolmentLife, ProofAge: proofAge, DeferredLife: deferredLife, Guesses: enrol.DefaultGuessLimits(),
+		Products: []enrol.Product{{
+			Name: "qes-2y", Years: 2, Algorithms: []credential.Algorithm{credential.ECDSAP256}, Identifiers: []string{"TIN"}, Organisation: enrol.OrganisationNone,
+		}},
+		Now: w.now, Rand: w.random, Alarm: alarm,
 	})
 	if err != nil {
 		return err
 	}
 	p.signer, err = signer.New(signer.Config{
 		Store: signerPort(p), Spool: spool, Trust: p.trust, Memory: memory, Codes: limits(), Now: w.now, Rand: w.random,
-		MaxBytes: 1 << 20, Life: operationLife, Alarm: alarm,
+		MaxBytes: 1 << 20, Life: operationLife, Notice: true, Alarm: alarm,
 	})
 	if err != nil {
 		return err
