@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"examples/go":          {"proto/"},
 	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
 	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
+	"cmd/ecsigner/model":   {"*"},
 }
 
 // only says which packages may import a library, directly.

@@ -152,6 +152,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		if o.State != StateRequested || !now.Before(o.Expires) {
 			return ErrState
 		}
+		if err := stillGranted(tx, caller, u); err != nil {
+			return err
+		}
 		if ch, err = s.send(tx, made, o, recipient, fresh, now); err != nil {
 			return err
 		}
@@ -165,6 +168,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 	})
 	if notSent(err) || done != "" {
 		giveBack()
+	}
+	if errors.Is(err, errMoved) {
+		return s.sendCode(ctx, caller, requestID, id, fresh)
 	}
 	if err != nil {
 		return CodeSent{}, s.integrity(ctx, "challenge", string(o.Challenge), err)

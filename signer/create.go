@@ -167,6 +167,9 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
 			return err
 		}
+		if err := stillGranted(tx, caller, u); err != nil {
+			return err
+		}
 		tx.Append(audit.SigningRequested{
 			Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
 			Algorithm: string(c.Algorithm), DTBSR: digests(items), Documents: documents(items),
@@ -183,6 +186,9 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	})
 	if notSent(err) || earlier != "" {
 		giveBack()
+	}
+	if errors.Is(err, errMoved) { // the credential, meanwhile: what was prepared is not for what it is now
+		return s.Create(ctx, caller, requestID, c)
 	}
 	if err != nil {
 		return View{}, s.integrity(ctx, "lock", string(o.Credential), err)
