@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
 	"examples/go":          {"proto/"},
 	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
+	"cmd/ecsigner/tracing": {"signer", "enrol", "ca", "sam", "credential", "audit"},
 	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 	"cmd/ecsigner/model":   {"*"},
 }
@@ -61,6 +62,7 @@ var only = map[string][]string{
 	"github.com/zmap/zlint/v3":     {"ca"},
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
+	"go.opentelemetry.io":          {"cmd/ecsigner/tracing"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
 	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/doctor", "cmd/ecsigner/engine"},
 }

@@ -201,6 +201,16 @@ func (o outbox) Defer(ctx context.Context, m sms.Message) error {
 	return err
 }
 
+// Backlog tells how many messages wait to be sent, and since when the oldest of them; zero without one.
+func (db *DB) Backlog(ctx context.Context) (messages int, oldest time.Time, err error) {
+	err = db.view(ctx, func(t *tx) error {
+		row, err := t.q.OutboxBacklog(context.Background())
+		messages, oldest = int(row.Messages), instant(row.Oldest)
+		return logError(err)
+	})
+	return messages, oldest, err
+}
+
 // Operation implements signer.Tx.
 func (t *tx) Operation(id signer.OperationID) (signer.Operation, error) {
 	o, err := get(t, "operation", t.q.Operation, string(id), operationOf)

@@ -47,3 +47,6 @@ SELECT * FROM deliveries WHERE provider = sqlc.arg(provider) AND reference = sql
 
 -- name: Message :one
 SELECT * FROM outbox WHERE id = sqlc.arg(id);
+
+-- name: OutboxBacklog :one
+SELECT count(*) AS messages, CAST(COALESCE(MIN(created_at), 0) AS BIGINT) AS oldest FROM outbox;

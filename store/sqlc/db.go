@@ -171,6 +171,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.operationsOfCallerStmt, err = db.PrepareContext(ctx, operationsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query OperationsOfCaller: %w", err)
 	}
+	if q.outboxBacklogStmt, err = db.PrepareContext(ctx, outboxBacklog); err != nil {
+		return nil, fmt.Errorf("error preparing query OutboxBacklog: %w", err)
+	}
 	if q.proofingStmt, err = db.PrepareContext(ctx, proofing); err != nil {
 		return nil, fmt.Errorf("error preparing query Proofing: %w", err)
 	}
@@ -505,6 +508,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing operationsOfCallerStmt: %w", cerr)
 		}
 	}
+	if q.outboxBacklogStmt != nil {
+		if cerr := q.outboxBacklogStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing outboxBacklogStmt: %w", cerr)
+		}
+	}
 	if q.proofingStmt != nil {
 		if cerr := q.proofingStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing proofingStmt: %w", cerr)
@@ -733,6 +741,7 @@ type Queries struct {
 	openOperationsStmt       *sql.Stmt
 	operationStmt            *sql.Stmt
 	operationsOfCallerStmt   *sql.Stmt
+	outboxBacklogStmt        *sql.Stmt
 	proofingStmt             *sql.Stmt
 	putCertificateStmt       *sql.Stmt
 	putChallengeStmt         *sql.Stmt
@@ -816,6 +825,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		openOperationsStmt:       q.openOperationsStmt,
 		operationStmt:            q.operationStmt,
 		operationsOfCallerStmt:   q.operationsOfCallerStmt,
+		outboxBacklogStmt:        q.outboxBacklogStmt,
 		proofingStmt:             q.proofingStmt,
 		putCertificateStmt:       q.putCertificateStmt,
 		putChallengeStmt:         q.putChallengeStmt,

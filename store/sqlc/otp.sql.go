@@ -218,6 +218,22 @@ func (q *Queries) Message(ctx context.Context, id string) (Outbox, error) {
 	return i, err
 }
 
+const outboxBacklog = `-- name: OutboxBacklog :one
+SELECT count(*) AS messages, CAST(COALESCE(MIN(created_at), 0) AS BIGINT) AS oldest FROM outbox
+`
+
+type OutboxBacklogRow struct {
+	Messages int64
+	Oldest   int64
+}
+
+func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
+	row := q.queryRow(ctx, q.outboxBacklogStmt, outboxBacklog)
+	var i OutboxBacklogRow
+	err := row.Scan(&i.Messages, &i.Oldest)
+	return i, err
+}
+
 const putChallenge = `-- name: PutChallenge :exec
 INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided, sent)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,

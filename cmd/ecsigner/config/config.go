@@ -41,6 +41,7 @@ type Config struct {
 	Backup       Backup       `yaml:"backup"`
 	Products     []Product    `yaml:"products"`
 	Vouchers     Vouchers     `yaml:"vouchers"`
+	Tracing      Tracing      `yaml:"tracing"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Proofing     Proofing     `yaml:"proofing"`
@@ -102,6 +103,13 @@ type Metrics struct {
 type Backup struct {
 	Dir  string `yaml:"dir"`
 	Keep int    `yaml:"keep"`
+}
+
+// Tracing says which OTLP collector gets spans; an empty endpoint: none.
+type Tracing struct {
+	Endpoint string  `yaml:"endpoint"`
+	Insecure bool    `yaml:"insecure"`
+	Ratio    float64 `yaml:"ratio"`
 }
 
 // Codes sets the limits of one-time codes.
@@ -211,6 +219,7 @@ func (c Config) validate() error {
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
+		{c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1, "tracing.ratio", "0 to 1"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
 		{c.Codes.HighValueDigits >= c.Codes.Digits && c.Codes.HighValueDigits <= 9, "codes.high_value_digits", "codes.digits to 9"},
 		{c.Codes.NumberBudget >= 0 && c.Codes.CallerBudget >= 0, "codes.number_budget", "0 or more, like codes.caller_budget"},

@@ -22,6 +22,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/tracing"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/hsm"
@@ -60,8 +61,9 @@ type Engine struct {
 
 	grpcListener, httpListener net.Listener
 	http                       *pki.Server
-	metrics                    *metrics     // nil unless configured
-	metricsListener            net.Listener // the same
+	tracing                    *tracing.Tracing // nil unless configured
+	metrics                    *metrics         // nil unless configured
+	metricsListener            net.Listener     // the same
 	callbacks                  *webhook.Server
 	callbackListener           net.Listener // nil unless configured, and so is callbacks
 	workers                    sync.WaitGroup
@@ -77,13 +79,26 @@ func Open(ctx context.Context, cfg config.Config, version string, logger *slog.L
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		e.openDevice, e.openStore, e.openAuthorities, e.openServices, e.rebuild, e.openServer, e.listen,
+		e.openTracing, e.openDevice, e.openStore, e.openAuthorities, e.openServices, e.rebuild, e.openServer, e.listen,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return e, nil
+}
+
+// traceFailed tells the operator that a collector does not take spans.
+func (e *Engine) traceFailed(err error) { e.logger.Warn("spans are not sent", "error", err) }
+
+// openTracing begins to trace, if a collector is configured.
+func (e *Engine) openTracing(ctx context.Context) (err error) {
+	c := e.config.Tracing
+	if c.Endpoint == "" {
+		return nil
+	}
+	e.tracing, err = tracing.Start(ctx, tracing.Config{Endpoint: c.Endpoint, Insecure: c.Insecure, Ratio: c.Ratio, Version: e.version, Failed: e.traceFailed})
+	return err
 }
 
 func (e *Engine) openDevice(ctx context.Context) (err error) {
@@ -172,7 +187,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		return err
 	}
 	e.enrol, err = enrol.New(enrol.Config{
-		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
+		Store: e.tracing.EnrolStore(wakingEnrol{e.db.Enrol(), e.wake}), Trust: e.tracing.Trust(e.trust), Authority: e.tracing.Authority(e.issuing),
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
 		Memory: e.memory, Limits: limits, Products: catalogue(e.config.Products), Guesses: guessLimits(e.config.Vouchers),
 		Provider: agreement.Provider{
@@ -195,7 +210,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	kept := int64(bytesPerClient)
 	choose(&kept, e.config.Limits.BytesPerClient)
 	e.signer, err = signer.New(signer.Config{
-		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		Quota: kept, Keep: e.config.Limits.DocumentLife,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
 		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
@@ -240,13 +255,14 @@ func (e *Engine) openServer(ctx context.Context) error {
 	if e.config.Metrics.Listen != "" {
 		e.metrics = newMetrics(e.version)
 		e.metrics.watch(checks)
+		e.look(e.metrics)
 		called = e.metrics.called
 	}
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Stats: e.tracing.Handler(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
@@ -342,6 +358,11 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 // close releases what is open, last opened first.
 func (e *Engine) close() error {
 	var errs []error
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := e.tracing.Close(ctx); err != nil {
+		e.logger.Warn("the last spans were not sent", "error", err)
+	}
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}

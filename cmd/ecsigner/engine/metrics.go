@@ -33,9 +33,9 @@ func newMetrics(version string) *metrics {
 			Name: "ecsigner_calls_total", Help: "gRPC calls that ended, by method and by the reason they were refused for, empty if answered.",
 		}, []string{"method", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ecsigner_call_seconds", Help: "How long gRPC calls took.",
+			Name: "ecsigner_call_seconds", Help: "How long gRPC calls took, by method and by the reason they were refused for, empty if answered.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"method"}),
+		}, []string{"method", "reason"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecsigner_log_events_total", Help: "Events recorded in the operation log since the start, by kind.",
 		}, []string{"event"}),
@@ -59,7 +59,7 @@ func newMetrics(version string) *metrics {
 func (m *metrics) called(c server.Call) {
 	method := path.Base(path.Dir(c.Method)) + "/" + path.Base(c.Method)
 	m.calls.WithLabelValues(method, string(c.Reason)).Inc()
-	m.seconds.WithLabelValues(method).Observe(c.Took.Seconds())
+	m.seconds.WithLabelValues(method, string(c.Reason)).Observe(c.Took.Seconds())
 }
 
 // watch reports at each look whether a part works. A part that does not answer in time does not work.
