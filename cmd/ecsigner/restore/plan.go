@@ -110,7 +110,7 @@ func (p *plan) catchUp(ctx context.Context, row credential.Record, b credential.
 	for _, e := range told {
 		b.Version, b.Status = e.Version, credential.Status(e.Status)
 		if !b.Status.Valid() {
-			b.Status, exact = credential.Revoked, false
+			b.Status = credential.Revoked // of a later version; the digest will differ
 		}
 		made, err := p.sealed(ctx, row, b)
 		if err != nil {
