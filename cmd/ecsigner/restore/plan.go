@@ -110,7 +110,7 @@ func (p *plan) catchUp(ctx context.Context, row credential.Record, b credential.
 	for _, e := range told {
 		b.Version, b.Status = e.Version, credential.Status(e.Status)
 		if !b.Status.Valid() {
-			b.Status, exact = credential.Revoked, false
+			b.Status = credential.Revoked // of a later version; the digest will differ
 		}
 		made, err := p.sealed(ctx, row, b)
 		if err != nil {
@@ -154,6 +154,20 @@ func (p *plan) end(c *certificate) {
 	p.events = append(p.events, audit.CertificateRevoked{Credential: c.credential, Serial: c.serial, Reason: c.reason, Caller: caller})
 }
 
+// bury tells in the log that a credential of which nothing is left is over: should the lost database be found and a row of
+// it be put back, its binding is stale and its key destroyed. The digest is that of no record but of its absence.
+func (p *plan) bury(c *certificate) {
+	told := p.story.bindings[c.credential]
+	key, ok := p.story.keys[c.enrolment]
+	if len(told) == 0 || !ok {
+		return // no row of it can be used
+	}
+	p.events = append(p.events, audit.BindingChanged{
+		Credential: c.credential, Version: told[len(told)-1].Version + 1, Status: string(credential.Revoked),
+		Binding: digest([]byte("ecsigner lost v1\n" + c.credential)),
+	}, audit.KeyDestroyed{Credential: c.credential, SPKI: key.SPKI, Wrapped: key.Wrapped, Caller: caller})
+}
+
 // certificates revokes what the log revoked, and every certificate whose credential is gone: the only copy of its key was in
 // the database that was lost.
 func (p *plan) certificates(known map[string]bool) error {
@@ -164,6 +178,7 @@ func (p *plan) certificates(known map[string]bool) error {
 			p.report.lose("credential", c.credential, "issued after the backup; its key is gone and its certificate "+serial+" revoked: enrol the person anew")
 			if c.reason == "" {
 				p.end(c)
+				p.bury(c)
 			}
 		}
 		if c.reason == "" {
@@ -174,7 +189,7 @@ func (p *plan) certificates(known map[string]bool) error {
 			reason = ca.Unspecified // a text of a later version; that it is revoked is what counts
 		}
 		r := revocation{serial: serial, reason: reason, at: c.revokedAt}
-		if key := p.story.keys[c.enrolment]; len(key) == len(r.spki) {
+		if key := p.story.keys[c.enrolment].SPKI; len(key) == len(r.spki) {
 			r.spki = [sha256.Size]byte(key)
 		} else {
 			r.spki = sha256.Sum256([]byte("lost " + serial)) // no key has it

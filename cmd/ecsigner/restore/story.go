@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -13,12 +12,12 @@ import (
 type story struct {
 	latest time.Time
 
-	certificates map[string]*certificate // by serial number
-	bindings     map[string][]binding    // by credential, in order of their versions
-	keys         map[string][]byte       // SHA-256 of the public key, by enrolment
-	accounts     map[string]string       // whom failures of a challenge lock, by challenge
-	grants       map[[2]string]bool      // credential, client: those that changed in the gap
-	destroyed    map[string]bool         // credentials whose key was destroyed
+	certificates map[string]*certificate       // by serial number
+	bindings     map[string][]binding          // by credential, in order of their versions
+	keys         map[string]audit.KeyGenerated // by enrolment
+	accounts     map[string]string             // whom failures of a challenge lock, by challenge
+	grants       map[[2]string]bool            // credential, client: those that changed in the gap
+	destroyed    map[string]bool               // credentials whose key was destroyed
 
 	gap gap
 }
@@ -64,7 +63,7 @@ type try struct {
 
 func newStory() *story {
 	return &story{
-		certificates: map[string]*certificate{}, bindings: map[string][]binding{}, keys: map[string][]byte{},
+		certificates: map[string]*certificate{}, bindings: map[string][]binding{}, keys: map[string]audit.KeyGenerated{},
 		accounts: map[string]string{}, grants: map[[2]string]bool{}, destroyed: map[string]bool{},
 		gap: gap{
 			redeemed: map[string]string{}, changed: map[string]audit.EnrolmentChanged{}, closed: map[string]bool{},
@@ -87,33 +86,19 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 		}
 	case audit.BindingChanged:
 		s.bindings[e.Credential] = append(s.bindings[e.Credential], binding{e, gap})
+	case audit.KeyDestroyed:
+		s.destroyed[e.Credential] = true
 	case audit.KeyGenerated:
-		s.keys[e.Enrolment] = e.SPKI
+		s.keys[e.Enrolment] = e
 	case audit.CodeRequested: // older entries of tries do not name the account
 		s.accounts[e.Challenge] = e.Subject
 		if e.Credential != "" {
 			s.accounts[e.Challenge] = e.Credential
 		}
 	}
-	if audit.Kind(event) == keyDestroyed {
-		s.destroyed[credentialIn(at, event)] = true
-	}
 	if gap {
 		s.missed(at, event)
 	}
-}
-
-// keyDestroyed is the tombstone of a key. It is known by its name, as the entry has it.
-const keyDestroyed = "key.destroyed"
-
-// credentialIn returns the credential that an event names, as its entry has it.
-func credentialIn(at time.Time, event audit.Event) string {
-	var e struct{ Credential string }
-	entry, err := audit.Encode(at, event)
-	if err != nil || json.Unmarshal(entry, &e) != nil {
-		return "" // what was decoded is encoded again
-	}
-	return e.Credential
 }
 
 // missed takes an event that the backup lacks.

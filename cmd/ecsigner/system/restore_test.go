@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,6 +166,7 @@ func TestTrustRestore(t *testing.T) {
 	if code := i.Stop(); code != 0 {
 		t.Fatalf("the server ended with code %d", code)
 	}
+	lostRow := newWriter(t, i).get("credentials", issued)
 	log := loseDatabase(t, i)
 	r := restored(t, i, backup, log)
 	if r.Recovered < size || r.Epoch != 2 || r.Bindings != 3 || r.Backup >= size {
@@ -177,6 +179,13 @@ func TestTrustRestore(t *testing.T) {
 	}
 	if out, err := i.Try("restore", "--dir", i.Dir, "--backup", backup, "--log", log); err == nil || !strings.Contains(out, "never overwrites") {
 		t.Errorf("restored again over a database: %v\n%s", err, out)
+	}
+
+	if len(r.Replayed.Destroyed) != 1 || r.Replayed.Destroyed[0] != revoked {
+		t.Errorf("keys that stay destroyed: %v, want %s", r.Replayed.Destroyed, revoked)
+	}
+	if key, _ := newWriter(t, i).get("credentials", revoked)["wrapped_key"].([]byte); len(key) != 0 {
+		t.Error("the key of the revoked credential came back")
 	}
 
 	i.Start()
@@ -238,6 +247,17 @@ func TestTrustRestore(t *testing.T) {
 	if count(told, "service.restored") != 1 || count(told, "integrity.alarm") != 0 || count(told, "signing.closed", "operation", open.GetId()) != 1 {
 		t.Errorf("the log tells %v", told)
 	}
+	// Who finds the lost database and puts a row of it back revives nothing.
+	db := newWriter(t, i)
+	columns := slices.Sorted(maps.Keys(lostRow))
+	var values []any
+	for _, c := range columns {
+		values = append(values, lostRow[c])
+	}
+	db.run("INSERT INTO credentials ("+strings.Join(columns, ", ")+") VALUES (?"+strings.Repeat(", ?", len(columns)-1)+")", values...)
+	db.run("INSERT INTO grants (credential, client, created_at) VALUES (?, 'documents', 1)", issued)
+	_, err = i.Documents().Signing.CreateSigningOperation(t.Context(), hashes(issued, "put back", "eight"))
+	wantTampered(t, err)
 	endRun(t, i)
 }
 
