@@ -159,6 +159,9 @@ func (s *Sender) deliver(ctx context.Context, m Message) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
+	if text.To == "" || text.Body == "" {
+		return Accepted{}, fmt.Errorf("sms: the text of kind %q is empty, or goes to nobody", m.Kind)
+	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	return s.Provider.Send(ctx, m.ID, m.Kind, text)

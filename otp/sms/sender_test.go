@@ -111,6 +111,9 @@ func running(o *outbox, n *network, failed func(string, error)) (s *Sender, stop
 		if strings.HasPrefix(m.ID, "obsolete") {
 			return Text{}, ErrObsolete
 		}
+		if m.ID == "empty" {
+			return Text{To: "+380501234567"}, nil
+		}
 		return Text{To: "+380501234567", Body: m.ID}, nil
 	}}, time.Now, failed)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -215,7 +218,7 @@ func TestFailures(t *testing.T) {
 		}
 		failures := map[string]int{}
 		var mu sync.Mutex
-		o.add("fails", "hangs", "obsolete", "rejected")
+		o.add("fails", "hangs", "obsolete", "rejected", "empty")
 		_, stop := running(o, n, func(id string, _ error) {
 			mu.Lock()
 			failures[id]++
@@ -234,14 +237,14 @@ func TestFailures(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if failures["fails"] != maxTries || failures["hangs"] != maxTries || failures["rejected"] != 1 || len(failures) != 3 {
+		if failures["fails"] != maxTries || failures["hangs"] != maxTries || failures["rejected"] != 1 || failures["empty"] != maxTries || len(n.times("empty")) != 0 || len(failures) != 4 {
 			t.Errorf("told of %v", failures)
 		}
 		status := map[string]Status{}
 		for _, d := range o.settled {
 			status[d.Message] = d.Status
 		}
-		if !maps.Equal(status, map[string]Status{"fails": Failed, "hangs": Failed, "rejected": Failed}) {
+		if !maps.Equal(status, map[string]Status{"fails": Failed, "hangs": Failed, "rejected": Failed, "empty": Failed}) {
 			t.Errorf("settled as %v", status)
 		}
 	})
