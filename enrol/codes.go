@@ -195,9 +195,10 @@ func keyOf(ch otp.Challenge) string {
 	return ""
 }
 
-func (s *Service) message(kind sms.Kind, subject string, challenge otp.ID, now time.Time) (sms.Message, error) {
+// message makes a notice; it carries no code.
+func (s *Service) message(kind sms.Kind, subject string, now time.Time) (sms.Message, error) {
 	id, err := s.newID("msg-")
-	return sms.Message{ID: id, Kind: kind, Subject: subject, Challenge: string(challenge), CreatedAt: now, NotBefore: now}, err
+	return sms.Message{ID: id, Kind: kind, Subject: subject, CreatedAt: now, NotBefore: now}, err
 }
 
 // newChallenge seals a challenge whose subject is that of the step: the enrolment exactly as it stands.

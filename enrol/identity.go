@@ -350,7 +350,7 @@ func (s *Service) withNotice(c change, kind sms.Kind, now time.Time) (change, er
 	if c.to.sealed.Confirmed == "" {
 		return c, nil
 	}
-	m, err := s.message(kind, c.to.row.ID, "", now)
+	m, err := s.message(kind, c.to.row.ID, now)
 	if err != nil {
 		return change{}, err
 	}

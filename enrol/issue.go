@@ -326,7 +326,7 @@ func (s *Service) recordIssued(ctx context.Context, r record, leaf *x509.Certifi
 	if err != nil {
 		return record{}, err
 	}
-	notice, err := s.message(sms.KindIssued, r.row.ID, "", now)
+	notice, err := s.message(sms.KindIssued, r.row.ID, now)
 	if err != nil {
 		return record{}, err
 	}

@@ -43,7 +43,7 @@ func (s *Service) remind(ctx context.Context, row credential.Record, now time.Ti
 	if err != nil {
 		return err
 	}
-	notice, err := s.message(sms.KindEnding, string(row.ID), "", now)
+	notice, err := s.message(sms.KindEnding, string(row.ID), now)
 	if err != nil {
 		return err
 	}

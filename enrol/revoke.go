@@ -127,7 +127,7 @@ func (s *Service) revoking(ctx context.Context, h held, because ca.Reason, event
 	if v.row.Sealed, err = s.Trust.SealBinding(ctx, v.binding); err != nil {
 		return revocation{}, err
 	}
-	v.notice, err = s.message(sms.KindRevoked, string(h.row.ID), "", v.at)
+	v.notice, err = s.message(sms.KindRevoked, string(h.row.ID), v.at)
 	return v, err
 }
 
