@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -87,6 +86,8 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 		}
 	case audit.BindingChanged:
 		s.bindings[e.Credential] = append(s.bindings[e.Credential], binding{e, gap})
+	case audit.KeyDestroyed:
+		s.destroyed[e.Credential] = true
 	case audit.KeyGenerated:
 		s.keys[e.Enrolment] = e.SPKI
 	case audit.CodeRequested: // older entries of tries do not name the account
@@ -95,25 +96,9 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 			s.accounts[e.Challenge] = e.Credential
 		}
 	}
-	if audit.Kind(event) == keyDestroyed {
-		s.destroyed[credentialIn(at, event)] = true
-	}
 	if gap {
 		s.missed(at, event)
 	}
-}
-
-// keyDestroyed is the tombstone of a key. It is known by its name, as the entry has it.
-const keyDestroyed = "key.destroyed"
-
-// credentialIn returns the credential that an event names, as its entry has it.
-func credentialIn(at time.Time, event audit.Event) string {
-	var e struct{ Credential string }
-	entry, err := audit.Encode(at, event)
-	if err != nil || json.Unmarshal(entry, &e) != nil {
-		return "" // what was decoded is encoded again
-	}
-	return e.Credential
 }
 
 // missed takes an event that the backup lacks.
