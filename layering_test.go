@@ -12,7 +12,7 @@ const module = "github.com/ecsigner/ecsigner"
 // allowed is the import table of the house: which packages of ours a package may import. A key ending in "/" stands for
 // all packages below it. Calls go down; nothing calls up.
 var allowed = map[string][]string{
-	"credential": {}, "otp": {}, "otp/sms": {}, "audit": {}, "audit/tiles": {"audit"},
+	"credential": {}, "otp": {}, "otp/sms": {}, "otp/sms/gateway": {"otp/sms"}, "audit": {}, "audit/tiles": {"audit"},
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
@@ -44,7 +44,9 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
 	"examples/go":          {"proto/"},
 	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
+	"cmd/ecsigner/tracing": {"signer", "enrol", "ca", "sam", "credential", "audit"},
 	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
+	"cmd/ecsigner/model":   {"*"},
 }
 
 // only says which packages may import a library, directly.
@@ -60,6 +62,7 @@ var only = map[string][]string{
 	"github.com/zmap/zlint/v3":     {"ca"},
 	"github.com/goccy/go-yaml":     {"cmd/ecsigner", "cmd/ecsigner/"},
 	"github.com/pquerna/otp":       {"sam"},
+	"go.opentelemetry.io":          {"cmd/ecsigner/tracing"},
 	"github.com/google/pprof":      {"cmd/ecsigner/bench"},
 	"golang.org/x/mod/sumdb":       {"audit", "audit/tiles", "store", "store/", "cmd/ecsigner/backup", "cmd/ecsigner/restore", "cmd/ecsigner/doctor", "cmd/ecsigner/engine"},
 }

@@ -24,14 +24,22 @@ type AgreementDocument struct {
 
 // Agreement returns the agreement, from the proof of the identity on. The first time is recorded: so it was shown.
 func (s *Service) Agreement(ctx context.Context, caller, id string) (AgreementDocument, error) {
-	r, err := s.read(ctx, caller, id)
+	var d AgreementDocument
+	err := again(ctx, func() error {
+		r, err := s.read(ctx, caller, id)
+		if err != nil {
+			return err
+		}
+		if len(r.row.Agreement) == 0 {
+			return &StateError{State: r.sealed.State, Next: r.next(), Hint: "the agreement is made once the identity is proven"}
+		}
+		d = documentOf(r)
+		return s.shown(ctx, caller, r)
+	})
 	if err != nil {
 		return AgreementDocument{}, err
 	}
-	if len(r.row.Agreement) == 0 {
-		return AgreementDocument{}, &StateError{State: r.sealed.State, Next: r.next(), Hint: "the agreement is made once the identity is proven"}
-	}
-	return documentOf(r), s.shown(ctx, caller, r)
+	return d, nil
 }
 
 func documentOf(r record) AgreementDocument {

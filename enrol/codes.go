@@ -22,6 +22,8 @@ type CodeSent struct {
 	MaskedPhone string
 	Sent        int // texts with this code so far: 1 for the first
 	Digits      int // of the code
+	Delivery    sms.Status
+	DeliveryAt  time.Time // of that status; zero while the text waits
 }
 
 // step is a step that a code completes.
@@ -162,7 +164,15 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
-	return v, CodeSent{Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent, Digits: s.Limits.Digits}, nil
+	var d sms.Delivery
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		d, err = tx.Delivery(sms.MessageID(string(ch.ID), ch.Sent))
+		return err
+	})
+	return v, CodeSent{
+		Expires: ch.Expires, Number: ch.Number, MaskedPhone: v.MaskedPhone, Sent: ch.Sent, Digits: s.Limits.Digits,
+		Delivery: d.Status, DeliveryAt: d.At,
+	}, err
 }
 
 // turn records that a code goes out: the present one again, or that of the challenge made. It returns its challenge.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrStaleCRL: the revocation list that is served is older than promised, or lacks a revocation.
@@ -33,4 +34,14 @@ func (s *Service) CRLFresh(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// CRLTimes returns the times of the list that is served now, zero before the first. It makes none.
+func (s *Service) CRLTimes() (thisUpdate, nextUpdate time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crl.list == nil {
+		return time.Time{}, time.Time{}
+	}
+	return s.crl.list.ThisUpdate, s.crl.list.NextUpdate
 }

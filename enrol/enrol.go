@@ -68,6 +68,7 @@ type Requests interface {
 // Outbox takes messages that are sent after the commit.
 type Outbox interface {
 	Enqueue(m sms.Message) error
+	sms.Deliveries
 }
 
 // Vouchers keeps vouchers by the hash of their code.

@@ -167,7 +167,8 @@ func dossier(tx Tx, r record) (Dossier, error) {
 	return d, err
 }
 
-// shown records that the portal fetched the agreement for the person, the first time before it is accepted.
+// shown records that the portal fetched the agreement for the person, the first time before it is accepted. ErrConflict
+// when it is no longer the enrolment's.
 func (s *Service) shown(ctx context.Context, caller string, r record) error {
 	if r.sealed.State != StateProven {
 		return nil
@@ -183,6 +184,9 @@ func (s *Service) shown(ctx context.Context, caller string, r record) error {
 	}
 	now := s.now()
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if _, err := r.unchanged(tx); err != nil {
+			return err
+		}
 		d, err := dossier(tx, r)
 		if err != nil || !d.Shown.IsZero() {
 			return err

@@ -214,6 +214,10 @@ func (t *fakeTx) PutRequest(caller, id string, fingerprint []byte, result string
 	return put(t, t.requests, k, answered{fingerprint, result})
 }
 
+func (t *fakeTx) Delivery(message string) (sms.Delivery, error) {
+	return sms.Delivery{Message: message, Status: sms.Waiting}, nil
+}
+
 func (t *fakeTx) Enqueue(m sms.Message) error {
 	if t.readOnly {
 		return errRead

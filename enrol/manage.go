@@ -159,20 +159,28 @@ func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id 
 	if err != nil {
 		return err
 	}
-	h, err := s.held(ctx, id, "")
-	if err != nil {
-		return err
-	}
-	now := s.now()
-	return s.once(ctx, r, string(id), func(tx Tx) error {
-		if h.binding.Status == credential.Revoked {
-			return ErrRevoked
-		}
-		if _, err := tx.Grant(id, client); !isNotFound(err) {
+	return again(ctx, func() error {
+		h, err := s.held(ctx, id, "")
+		if err != nil {
 			return err
 		}
-		tx.Append(audit.AccessGranted{Credential: string(id), Client: client, Caller: caller})
-		return tx.PutGrant(credential.Grant{Credential: id, Client: client, CreatedAt: now})
+		now := s.now()
+		return s.recorded(ctx, r, string(id), func(tx Tx) error {
+			stored, err := tx.Credential(id)
+			switch {
+			case err != nil:
+				return err
+			case stored.Version != h.row.Version:
+				return ErrConflict
+			case h.binding.Status == credential.Revoked:
+				return ErrRevoked
+			}
+			if _, err := tx.Grant(id, client); !isNotFound(err) {
+				return err
+			}
+			tx.Append(audit.AccessGranted{Credential: string(id), Client: client, Caller: caller})
+			return tx.PutGrant(credential.Grant{Credential: id, Client: client, CreatedAt: now})
+		})
 	})
 }
 
@@ -198,19 +206,22 @@ func (s *Service) WithdrawAccess(ctx context.Context, caller, requestID string, 
 
 // once runs f in one transaction with the request, unless the request was answered before.
 func (s *Service) once(ctx context.Context, r request, result string, f func(tx Tx) error) error {
-	return again(ctx, func() error {
-		_, err := s.Store.Update(ctx, func(tx Tx) error {
-			_, done, err := r.answered(tx)
-			if err != nil || done {
-				return err
-			}
-			if err := f(tx); err != nil {
-				return err
-			}
-			return r.put(tx, result)
-		})
-		return err
+	return again(ctx, func() error { return s.recorded(ctx, r, result, f) })
+}
+
+// recorded is once for f that was decided on before: ErrConflict is for the caller to decide again.
+func (s *Service) recorded(ctx context.Context, r request, result string, f func(tx Tx) error) error {
+	_, err := s.Store.Update(ctx, func(tx Tx) error {
+		_, done, err := r.answered(tx)
+		if err != nil || done {
+			return err
+		}
+		if err := f(tx); err != nil {
+			return err
+		}
+		return r.put(tx, result)
 	})
+	return err
 }
 
 // Unlock opens codes again after too many wrong ones, as an operator asks: of a credential or an enrolment, for one

@@ -83,16 +83,17 @@ func (s *Service) Revoke(ctx context.Context, caller, requestID string, id crede
 }
 
 func (s *Service) revoke(ctx context.Context, r request, id credential.ID, because ca.Reason, reason string) error {
+	h, err := s.held(ctx, id, "")
+	if err != nil {
+		return err
+	}
+	// The credential is read first: where it is revoked by this very request, that stands beside it.
 	done := false
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
 		_, done, err = r.answered(tx)
 		return err
 	})
 	if err != nil || done {
-		return err
-	}
-	h, err := s.held(ctx, id, "")
-	if err != nil {
 		return err
 	}
 	v, err := s.revoking(ctx, h, because, audit.CertificateRevoked{

@@ -147,6 +147,9 @@ collect:
 	return stuck
 }
 
+// Sessions tells how many calls are inside the device now, and how many can be at once.
+func (d *Device) Sessions() (busy, all int) { return cap(d.pool) - len(d.pool), cap(d.pool) }
+
 // Healthy asks the device whether it still answers and knows us as logged in. Errors: ErrUnavailable.
 func (d *Device) Healthy(ctx context.Context) error {
 	_, err := do(ctx, d, func(c *call) (struct{}, error) { return struct{}{}, c.loggedIn() })

@@ -231,7 +231,7 @@ func proofingOf(p enrol.ProofingView) *pb.IdentityProofing {
 // sentCode turns what is known of a code on its way into its message; both use cases say the same of it.
 func sentCode(c signer.CodeSent) *pb.SentCode {
 	return &pb.SentCode{
-		ExpireTime: timestamp(c.Expires), MaskedPhone: c.MaskedPhone,
+		ExpireTime: timestamp(c.Expires), MaskedPhone: c.MaskedPhone, Delivery: deliveryOf(string(c.Delivery)), DeliveryTime: timestamp(c.DeliveryAt),
 		Number: uint32(max(c.Number, 0)), SentCount: uint32(max(c.Sent, 0)), Digits: uint32(max(c.Digits, 0)), //nolint:gosec // a few codes, a few texts
 	}
 }

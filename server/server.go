@@ -24,6 +24,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/stats"
 )
 
 // Limits of every connection and message.
@@ -55,6 +56,8 @@ type Config struct {
 	Faults []Fault
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Stats sees every call as gRPC does; nil: nobody does.
+	Stats stats.Handler
 	// Called is told of every call that ended. It must not block; nil: nobody is.
 	Called func(Call)
 }
@@ -128,7 +131,7 @@ func New(c Config) (*Server, error) {
 		translator: translator{faults: c.Faults, logger: c.Logger, now: c.Now, called: c.Called},
 		validator:  validator, limits: c.Limits, clients: map[string]*quota{}, unaries: map[string]bool{},
 	}
-	s.grpc = grpc.NewServer(
+	options := []grpc.ServerOption{
 		grpc.Creds(credentials.NewTLS(tlsConfig(c))),
 		grpc.ChainUnaryInterceptor(s.gates.unary),
 		grpc.ChainStreamInterceptor(s.gates.stream),
@@ -136,14 +139,18 @@ func New(c Config) (*Server, error) {
 		grpc.MaxRecvMsgSize(c.Limits.Message),
 		grpc.InTapHandle(s.gates.tap),
 		grpc.MaxConcurrentStreams(uint32(min(c.Limits.Calls+c.Limits.Streams, 1<<16))), //nolint:gosec // positive, bounded here
-		grpc.MaxHeaderListSize(16<<10),
-		grpc.ConnectionTimeout(10*time.Second),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.Limits.KeepAlive, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 10 * time.Minute, MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: c.Limits.Stream,
 			Time: time.Minute, Timeout: 20 * time.Second,
 		}),
-	)
+	}
+	if c.Stats != nil {
+		options = append(options, grpc.StatsHandler(c.Stats))
+	}
+	s.grpc = grpc.NewServer(options...)
 	pb.RegisterEnrolmentServiceServer(s.grpc, &enrolments{Enrolments: c.Enrolments, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCredentialServiceServer(s.grpc, &credentialsService{Credentials: c.Credentials})
 	pb.RegisterDocumentServiceServer(s.grpc, &documents{Signing: c.Signing})
@@ -192,6 +199,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 		return fmt.Errorf("calls were still in progress: %w", ctx.Err())
 	}
+}
+
+// InFlight tells how many calls and streams of all clients are in progress now.
+func (s *Server) InFlight() (calls, streams int) {
+	s.gates.mu.Lock()
+	defer s.gates.mu.Unlock()
+	for _, q := range s.gates.clients {
+		calls, streams = calls+q.calls, streams+q.streams
+	}
+	return calls, streams
 }
 
 func (c Config) check() error {

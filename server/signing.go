@@ -76,6 +76,9 @@ func operationOf(v signer.View) *pb.SigningOperation {
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
 		Algorithm: schemeOf(v.Algorithm), Revision: v.Version, DocumentsSha256: v.Documents, HighValue: v.HighValue,
 	}
+	if v.Code.Number > 0 {
+		out.SentCode = sentCode(v.Code)
+	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{
 			Format: formatOf(it.Format), DocumentId: it.Document, Sha256: it.Digest, Dtbsr: it.DTBSR, Signature: it.Signature,

@@ -81,6 +81,8 @@ func formatOf(f signer.Format) pb.SignatureFormat {
 	return word[pb.SignatureFormat](pb.SignatureFormat_value, "SIGNATURE_FORMAT_", string(f))
 }
 
+func deliveryOf(s string) pb.Delivery { return word[pb.Delivery](pb.Delivery_value, "DELIVERY_", s) }
+
 // The other direction names each value: what comes from outside becomes nothing but these words, or the empty one,
 // which the use cases refuse.
 

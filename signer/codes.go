@@ -20,6 +20,8 @@ type CodeSent struct {
 	MaskedPhone string
 	Sent        int // texts with this code so far: 1 for the first
 	Digits      int // of the code
+	Delivery    sms.Status
+	DeliveryAt  time.Time // of that status; zero while the text waits
 }
 
 // spend takes the text that is about to be sent from the budgets of its number and of the caller. It returns the number's
@@ -150,6 +152,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		if o.State != StateRequested || !now.Before(o.Expires) {
 			return ErrState
 		}
+		if err := stillGranted(tx, caller, u); err != nil {
+			return err
+		}
 		if ch, err = s.send(tx, made, o, recipient, fresh, now); err != nil {
 			return err
 		}
@@ -164,6 +169,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 	if notSent(err) || done != "" {
 		giveBack()
 	}
+	if errors.Is(err, errMoved) {
+		return s.sendCode(ctx, caller, requestID, id, fresh)
+	}
 	if err != nil {
 		return CodeSent{}, s.integrity(ctx, "challenge", string(o.Challenge), err)
 	}
@@ -174,9 +182,18 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 }
 
 func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, error) {
+	return s.codeOf(ctx, id, u.record.Phone)
+}
+
+// codeOf tells what is known of a code that was sent to a number.
+func (s *Service) codeOf(ctx context.Context, id otp.ID, phone string) (CodeSent, error) {
 	var ch otp.Challenge
+	var d sms.Delivery
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		ch, err = tx.Challenge(id)
+		if ch, err = tx.Challenge(id); err != nil {
+			return err
+		}
+		d, err = tx.Delivery(sms.MessageID(string(id), ch.Sent))
 		return err
 	})
 	if err != nil {
@@ -186,8 +203,34 @@ func (s *Service) sent(ctx context.Context, id otp.ID, u usable) (CodeSent, erro
 	if err != nil {
 		return CodeSent{}, s.integrity(ctx, "challenge", string(id), err)
 	}
+	return s.codeSent(ch, sealed.Digits, d, phone), nil
+}
+
+func (s *Service) codeSent(ch otp.Challenge, digits uint8, d sms.Delivery, phone string) CodeSent {
 	return CodeSent{
-		Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(u.record.Phone), Sent: ch.Sent,
-		Digits: cmp.Or(int(sealed.Digits), s.Codes.Digits),
-	}, nil
+		Expires: ch.Expires, Number: ch.Number, MaskedPhone: sms.MaskPhone(phone), Sent: ch.Sent,
+		Digits: cmp.Or(int(digits), s.Codes.Digits), Delivery: d.Status, DeliveryAt: d.At,
+	}
+}
+
+// digits of the codes of an operation; 0 are those of the installation.
+func (s *Service) digits(highValue bool) uint8 {
+	if !highValue {
+		return 0
+	}
+	return uint8(max(s.Codes.HighDigits, s.Codes.Digits)) //nolint:gosec // at most 9
+}
+
+// present tells what is known of the code that an operation waits for.
+func (s *Service) present(ctx context.Context, o Operation) (CodeSent, error) {
+	var phone string
+	err := s.Store.View(ctx, func(tx Tx) error {
+		r, err := tx.Credential(o.Credential)
+		phone = r.Phone
+		return err
+	})
+	if err != nil {
+		return CodeSent{}, err
+	}
+	return s.codeOf(ctx, o.Challenge, phone)
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -160,26 +162,33 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if err != nil {
 		return View{}, err
 	}
+	var first otp.Challenge
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		if earlier, err = repeated(tx, caller, requestID, print); err != nil || earlier != "" {
+			return err
+		}
+		if err := stillGranted(tx, caller, u); err != nil {
 			return err
 		}
 		tx.Append(audit.SigningRequested{
 			Operation: string(o.ID), Credential: string(o.Credential), Caller: o.Caller, BindingVersion: u.binding.Version,
 			Algorithm: string(c.Algorithm), DTBSR: digests(items), Documents: documents(items),
 		})
-		first := o
-		first.Challenge = ch.ID
-		if err := tx.PutOperation(first); err != nil {
+		made := o
+		made.Challenge = ch.ID
+		if err := tx.PutOperation(made); err != nil {
 			return err
 		}
-		if _, err := s.send(tx, ch, o, recipient, false, o.Created); err != nil {
+		if first, err = s.send(tx, ch, o, recipient, false, o.Created); err != nil {
 			return err
 		}
 		return tx.PutRequest(caller.Name, requestID, print, string(o.ID))
 	})
 	if notSent(err) || earlier != "" {
 		giveBack()
+	}
+	if errors.Is(err, errMoved) { // the credential, meanwhile: what was prepared is not for what it is now
+		return s.Create(ctx, caller, requestID, c)
 	}
 	if err != nil {
 		return View{}, s.integrity(ctx, "lock", string(o.Credential), err)
@@ -188,7 +197,10 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if earlier != "" {
 		return s.Get(ctx, caller, OperationID(earlier))
 	}
-	return s.view(ctx, o) // as it was committed: nobody can have changed it, for nobody knows its id yet
+	o.Version, o.Challenge = o.Version+1, ch.ID
+	v, _, err := s.opened(ctx, o)
+	v.Code = s.codeSent(first, s.digits(c.HighValue), sms.Delivery{Status: sms.Waiting}, u.record.Phone)
+	return v, err // as it was committed: nobody can have changed it, for nobody knows its id yet
 }
 
 func (c CreateRequest) fingerprint() []byte {
@@ -331,14 +343,10 @@ func (s *Service) sealed(ctx context.Context, caller Caller, u usable, c CreateR
 		Items: MarshalItems(items), Created: now, Expires: now.Add(s.Life),
 	}
 	details := sha256.Sum256(o.Items)
-	var digits uint8
-	if c.HighValue {
-		digits = uint8(max(s.Codes.HighDigits, s.Codes.Digits)) //nolint:gosec // at most 9
-	}
 	o.Sealed, err = s.Trust.SealOperation(ctx, sam.Operation{
 		ID: id, Caller: caller.Name, Credential: u.binding.ID, BindingVersion: u.binding.Version, Algorithm: c.Algorithm,
 		Digests: digests(items), Title: c.Title, CallerName: caller.Registered, Language: c.Language,
-		Documents: documents(items), Details: details[:], Expires: o.Expires, Digits: digits,
+		Documents: documents(items), Details: details[:], Expires: o.Expires, Digits: s.digits(c.HighValue),
 	})
 	return o, err
 }

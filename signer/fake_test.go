@@ -182,6 +182,10 @@ func (tx *fakeTx) PutRequest(caller, id string, print []byte, result string) err
 	return nil
 }
 
+func (tx *fakeTx) Delivery(message string) (sms.Delivery, error) {
+	return sms.Delivery{Message: message, Status: sms.Waiting}, nil
+}
+
 func (tx *fakeTx) Enqueue(m sms.Message) error { tx.messages = append(tx.messages, m); return nil }
 
 func (tx *fakeTx) Grant(id credential.ID, c string) (credential.Grant, error) {

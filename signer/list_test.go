@@ -12,7 +12,11 @@ func TestList(t *testing.T) {
 	w := newWorld(t)
 	var made []signer.OperationID
 	for range 5 {
-		made = append(made, w.create(2).ID)
+		v := w.create(2)
+		if got, err := w.s.Get(ctx, docs, v.ID); err != nil || got.Version != v.Version || v.Version == 0 {
+			t.Fatalf("created as version %d, read as %d, %v", v.Version, got.Version, err)
+		}
+		made = append(made, v.ID)
 		w.pass(time.Second)
 	}
 	signed, err := w.s.Authorize(ctx, docs, made[2], w.code(made[2]))

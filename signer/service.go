@@ -141,9 +141,10 @@ type View struct {
 	Created    time.Time
 	Expires    time.Time
 	Items      []ItemView
-	Documents  []byte // DocumentsDigest of what the person is shown
-	HighValue  bool   // its codes are longer
-	Receipt    []byte // of the signatures' log entry, in state signed
+	Documents  []byte   // DocumentsDigest of what the person is shown
+	HighValue  bool     // its codes are longer
+	Code       CodeSent // the present one, in state requested
+	Receipt    []byte   // of the signatures' log entry, in state signed
 }
 
 // ItemView is one item of a View; Signature and Result are there in state signed.
@@ -184,6 +185,9 @@ func own(tx Tx, caller Caller, id OperationID) (Operation, error) {
 // view opens the seal before it shows anything, so that what a database writer changed is never shown as genuine.
 func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 	v, items, err := s.opened(ctx, o)
+	if err == nil && o.State == StateRequested {
+		v.Code, err = s.present(ctx, o)
+	}
 	if err != nil || o.State != StateSigned {
 		return v, err
 	}

@@ -270,6 +270,11 @@ func unchanged(tx Tx, caller Caller, u usable, ch otp.Challenge) error {
 	if !bytes.Equal(c.Seal, ch.Seal) || !bytes.Equal(c.Record, ch.Record) {
 		return errMoved
 	}
+	return stillGranted(tx, caller, u)
+}
+
+// stillGranted checks the same of binding and grant.
+func stillGranted(tx Tx, caller Caller, u usable) error {
 	r, err := tx.Credential(u.binding.ID)
 	if err != nil {
 		return err

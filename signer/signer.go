@@ -81,6 +81,7 @@ type Requests interface {
 // Outbox takes messages that are sent after the commit.
 type Outbox interface {
 	Enqueue(m sms.Message) error
+	sms.Deliveries
 }
 
 // Grants says which document systems may use which credential.

@@ -92,12 +92,7 @@ func (o outbox) Due(ctx context.Context, now time.Time, limit int) ([]sms.Messag
 	var due []sms.Message
 	err := o.db.view(ctx, func(t *tx) (err error) {
 		key := sqlc.DueMessagesParams{Due: micros(now), N: int64(limit)}
-		due, err = list(t, "outbox", t.q.DueMessages, key, func(r sqlc.Outbox) (sms.Message, error) {
-			return sms.Message{
-				ID: r.ID, Kind: sms.Kind(r.Kind), Subject: r.Subject, Challenge: r.Challenge,
-				CreatedAt: instant(r.CreatedAt), Attempts: int(r.Attempts), NotBefore: instant(r.NotBefore),
-			}, nil
-		})
+		due, err = list(t, "outbox", t.q.DueMessages, key, messageOf)
 		return err
 	})
 	return due, err
@@ -106,6 +101,91 @@ func (o outbox) Due(ctx context.Context, now time.Time, limit int) ([]sms.Messag
 func (o outbox) Done(ctx context.Context, id string) error {
 	_, err := o.db.update(ctx, func(t *tx) error { return put(t, "message", t.q.DeleteMessage, id) })
 	return err
+}
+
+// Settle implements sms.Queue.
+func (o outbox) Settle(ctx context.Context, d sms.Delivery) error {
+	_, err := o.db.update(ctx, func(t *tx) error {
+		known, err := t.Delivery(d.Message)
+		if err != nil {
+			return err
+		}
+		if known.Status == sms.Delivered || known.Status == sms.Failed { // its report was faster
+			d.Status, d.At = known.Status, known.At
+		}
+		if err := t.putDelivery(d); err != nil {
+			return err
+		}
+		return put(t, "message", t.q.DeleteMessage, d.Message)
+	})
+	return err
+}
+
+// Delivery implements sms.Deliveries.
+func (t *tx) Delivery(message string) (sms.Delivery, error) {
+	d, err := get(t, "delivery", t.q.Delivery, message, deliveryOf)
+	if errors.Is(err, ErrNotFound) {
+		return sms.Delivery{Message: message, Status: sms.Waiting}, nil
+	}
+	return d, err
+}
+
+func deliveryOf(r sqlc.Delivery) (sms.Delivery, error) {
+	return sms.Delivery{
+		Message: r.Message, Kind: sms.Kind(r.Kind), Challenge: r.Challenge, Status: sms.Status(r.Status),
+		Accepted: sms.Accepted{Provider: r.Provider, Reference: r.Reference}, At: instant(r.At),
+	}, nil
+}
+
+func (t *tx) putDelivery(d sms.Delivery) error {
+	return put(t, "delivery", t.q.PutDelivery, sqlc.PutDeliveryParams{
+		Message: d.Message, Kind: string(d.Kind), Challenge: d.Challenge, Status: string(d.Status), Provider: d.Provider,
+		Reference: d.Reference, At: micros(d.At),
+	})
+}
+
+// Report implements sms.Ledger. A report may come before the text is settled; then the outbox knows it.
+func (o outbox) Report(ctx context.Context, r sms.Report) (sms.Delivery, error) {
+	var d sms.Delivery
+	_, err := o.db.update(ctx, func(t *tx) (err error) {
+		if d, err = t.reported(r); err != nil || d.Status == sms.Delivered || d.Status == r.Status {
+			return err
+		}
+		d.Status, d.At = r.Status, r.At
+		return t.putDelivery(d)
+	})
+	return d, err
+}
+
+func (t *tx) reported(r sms.Report) (sms.Delivery, error) {
+	var d sms.Delivery
+	var err error
+	if r.Message != "" {
+		d, err = get(t, "delivery", t.q.Delivery, r.Message, deliveryOf)
+	} else {
+		key := sqlc.DeliveryByReferenceParams{Provider: r.Provider, Reference: r.Reference}
+		d, err = get(t, "delivery", t.q.DeliveryByReference, key, deliveryOf)
+	}
+	switch {
+	case errors.Is(err, ErrNotFound) && r.Message != "":
+		m, err := get(t, "message", t.q.Message, r.Message, messageOf)
+		if errors.Is(err, ErrNotFound) {
+			return d, sms.ErrUnknownMessage
+		}
+		return sms.Delivery{
+			Message: m.ID, Kind: m.Kind, Challenge: m.Challenge, Status: sms.Waiting, Accepted: sms.Accepted{Provider: r.Provider},
+		}, err
+	case errors.Is(err, ErrNotFound), err == nil && d.Provider != r.Provider:
+		return d, sms.ErrUnknownMessage
+	}
+	return d, err
+}
+
+func messageOf(r sqlc.Outbox) (sms.Message, error) {
+	return sms.Message{
+		ID: r.ID, Kind: sms.Kind(r.Kind), Subject: r.Subject, Challenge: r.Challenge,
+		CreatedAt: instant(r.CreatedAt), Attempts: int(r.Attempts), NotBefore: instant(r.NotBefore),
+	}, nil
 }
 
 func (o outbox) Defer(ctx context.Context, m sms.Message) error {
@@ -119,6 +199,16 @@ func (o outbox) Defer(ctx context.Context, m sms.Message) error {
 		return err
 	})
 	return err
+}
+
+// Backlog tells how many messages wait to be sent, and since when the oldest of them; zero without one.
+func (db *DB) Backlog(ctx context.Context) (messages int, oldest time.Time, err error) {
+	err = db.view(ctx, func(t *tx) error {
+		row, err := t.q.OutboxBacklog(context.Background())
+		messages, oldest = int(row.Messages), instant(row.Oldest)
+		return logError(err)
+	})
+	return messages, oldest, err
 }
 
 // Operation implements signer.Tx.

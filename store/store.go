@@ -30,6 +30,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
@@ -79,9 +80,10 @@ type DB struct {
 	pool *sql.DB
 	read *sqlc.Queries // prepared on pool
 
-	calls chan *call    // not buffered: whoever waits here has not begun
-	stop  chan struct{} // closed by Close
-	done  chan struct{} // closed by the writer at its end
+	waiting atomic.Int64  // units of work that are not done yet
+	calls   chan *call    // not buffered: whoever waits here has not begun
+	stop    chan struct{} // closed by Close
+	done    chan struct{} // closed by the writer at its end
 
 	closing error    // what the writer's end met; read after done
 	trusted struct { // what the head file knew at start

@@ -32,9 +32,10 @@ type tx struct {
 }
 
 var (
-	_ signer.Tx = (*tx)(nil)
-	_ enrol.Tx  = (*tx)(nil)
-	_ sms.Queue = outbox{}
+	_ signer.Tx  = (*tx)(nil)
+	_ enrol.Tx   = (*tx)(nil)
+	_ sms.Queue  = outbox{}
+	_ sms.Ledger = outbox{}
 )
 
 // port adapts the store to one use case's unit of work.
@@ -60,6 +61,9 @@ func (db *DB) Enrol() enrol.Store { return port[enrol.Tx]{db} }
 
 // Outbox returns the queue of messages as their sender sees it.
 func (db *DB) Outbox() sms.Queue { return outbox{db} }
+
+// Reports returns what is known of texts as their providers report to it.
+func (db *DB) Reports() sms.Ledger { return outbox{db} }
 
 // Append takes an event that becomes an entry of the log in this commit.
 func (t *tx) Append(e audit.Event) {

@@ -44,6 +44,8 @@ func (db *DB) update(ctx context.Context, f func(*tx) error) (audit.Commit, erro
 	if err := ctx.Err(); err != nil {
 		return audit.Commit{}, err
 	}
+	db.waiting.Add(1)
+	defer db.waiting.Add(-1)
 	c := newCall(f)
 	select {
 	case db.calls <- c:
@@ -54,6 +56,9 @@ func (db *DB) update(ctx context.Context, f func(*tx) error) (audit.Commit, erro
 		return audit.Commit{}, ErrClosed
 	}
 }
+
+// Waiting tells how many units of work wait for the writer or for their commit now.
+func (db *DB) Waiting() int { return int(db.waiting.Load()) }
 
 func newCall(f func(*tx) error) *call {
 	return &call{f: f, turn: make(chan *tx), back: make(chan error), done: make(chan answer, 1)}

@@ -25,6 +25,8 @@ type Sender struct {
 	Now       func() time.Time
 	// Failed is told of each failure with the message's id. The text never reaches it.
 	Failed func(id string, err error)
+	// Settled is told of each message that has left the outbox as accepted or failed; nil: nobody is.
+	Settled func(kind Kind, status Status)
 
 	wake  chan struct{}
 	slots chan struct{} // one for each message on its way
@@ -121,30 +123,41 @@ func (s *Sender) fly(ctx context.Context, m Message) {
 // one sends one message. A delivery that fails is tried again later, with growing pauses; the code in the text stays
 // the same because it is derived from the challenge.
 func (s *Sender) one(ctx context.Context, m Message) error {
-	err := s.deliver(ctx, m)
+	by, err := s.deliver(ctx, m)
 	switch {
-	case err == nil, errors.Is(err, ErrObsolete):
+	case err == nil:
+		return s.settle(ctx, m, Taken, by)
+	case errors.Is(err, ErrObsolete):
 		return s.Queue.Done(ctx, m.ID)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
 	s.Failed(m.ID, err)
 	m.Attempts++
-	if m.Attempts >= maxTries {
-		return s.Queue.Done(ctx, m.ID)
+	if m.Attempts >= maxTries || errors.Is(err, ErrRejected) {
+		return s.settle(ctx, m, Failed, by)
 	}
 	m.NotBefore = s.Now().Add(min(maxPause, time.Second<<m.Attempts))
 	return s.Queue.Defer(ctx, m)
 }
 
-func (s *Sender) deliver(ctx context.Context, m Message) error {
+// settle ends a message. What cannot be stored is sent again, under the same id.
+func (s *Sender) settle(ctx context.Context, m Message, status Status, by Accepted) error {
+	err := s.Queue.Settle(ctx, Delivery{Message: m.ID, Kind: m.Kind, Challenge: m.Challenge, Status: status, Accepted: by, At: s.Now()})
+	if err == nil && s.Settled != nil {
+		s.Settled(m.Kind, status)
+	}
+	return err
+}
+
+func (s *Sender) deliver(ctx context.Context, m Message) (Accepted, error) {
 	compose, ok := s.Composers[m.Kind]
 	if !ok {
-		return fmt.Errorf("sms: no text for messages of kind %q", m.Kind)
+		return Accepted{}, fmt.Errorf("sms: no text for messages of kind %q", m.Kind)
 	}
 	text, err := compose(ctx, m)
 	if err != nil {
-		return err
+		return Accepted{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
@@ -168,7 +181,11 @@ type fileMessage struct {
 }
 
 // Send writes DIR/ID.json with mode 0600, complete or not at all.
-func (f File) Send(_ context.Context, id string, kind Kind, text Text) error {
+func (f File) Send(_ context.Context, id string, kind Kind, text Text) (Accepted, error) {
+	return Accepted{Provider: "file"}, f.write(id, kind, text)
+}
+
+func (f File) write(id string, kind Kind, text Text) error {
 	if id == "" || strings.ContainsAny(id, `/\`) || strings.HasPrefix(id, ".") {
 		return fmt.Errorf("sms: message id %q cannot name a file", id)
 	}

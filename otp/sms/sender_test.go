@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,8 @@ type outbox struct {
 	mu   sync.Mutex
 	rows []Message
 	err  error // of Due
+
+	settled []Delivery
 }
 
 func (o *outbox) add(ids ...string) {
@@ -50,6 +53,13 @@ func (o *outbox) Done(_ context.Context, id string) error {
 	return nil
 }
 
+func (o *outbox) Settle(ctx context.Context, d Delivery) error {
+	o.mu.Lock()
+	o.settled = append(o.settled, d)
+	o.mu.Unlock()
+	return o.Done(ctx, d.Message)
+}
+
 func (o *outbox) Defer(_ context.Context, changed Message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -75,14 +85,14 @@ type network struct {
 	send func(ctx context.Context, id string) error
 }
 
-func (n *network) Send(ctx context.Context, id string, _ Kind, _ Text) error {
+func (n *network) Send(ctx context.Context, id string, _ Kind, _ Text) (Accepted, error) {
 	n.mu.Lock()
 	n.got[id] = append(n.got[id], time.Since(n.from))
 	n.mu.Unlock()
 	if n.send != nil {
-		return n.send(ctx, id)
+		return Accepted{Provider: "network", Reference: "r-" + id}, n.send(ctx, id)
 	}
-	return nil
+	return Accepted{Provider: "network", Reference: "r-" + id}, nil
 }
 
 func (n *network) times(id string) []time.Duration {
@@ -181,6 +191,11 @@ func TestManyAtATime(t *testing.T) {
 				t.Errorf("message %d was sent %d times", k, len(got))
 			}
 		}
+		for _, d := range o.settled {
+			if d.Status != Taken || d.Accepted != (Accepted{Provider: "network", Reference: "r-" + d.Message}) {
+				t.Errorf("settled as %+v", d)
+			}
+		}
 	})
 }
 
@@ -193,11 +208,14 @@ func TestFailures(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}
+			if id == "rejected" {
+				return fmt.Errorf("%w: no such number", ErrRejected)
+			}
 			return errors.New("no route")
 		}
 		failures := map[string]int{}
 		var mu sync.Mutex
-		o.add("fails", "hangs", "obsolete")
+		o.add("fails", "hangs", "obsolete", "rejected")
 		_, stop := running(o, n, func(id string, _ error) {
 			mu.Lock()
 			failures[id]++
@@ -216,8 +234,15 @@ func TestFailures(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if failures["fails"] != maxTries || failures["hangs"] != maxTries || len(failures) != 2 {
+		if failures["fails"] != maxTries || failures["hangs"] != maxTries || failures["rejected"] != 1 || len(failures) != 3 {
 			t.Errorf("told of %v", failures)
+		}
+		status := map[string]Status{}
+		for _, d := range o.settled {
+			status[d.Message] = d.Status
+		}
+		if !maps.Equal(status, map[string]Status{"fails": Failed, "hangs": Failed, "rejected": Failed}) {
+			t.Errorf("settled as %v", status)
 		}
 	})
 }
@@ -249,7 +274,7 @@ func TestFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "outbox")
 	f := File{Dir: dir, Now: func() time.Time { return time.Unix(0, 0) }}
 	for range 2 { // sent again after a crash: one file
-		if err := f.Send(t.Context(), "m-1", KindSign, Text{To: "+380501234567", Body: "123456 – код"}); err != nil {
+		if _, err := f.Send(t.Context(), "m-1", KindSign, Text{To: "+380501234567", Body: "123456 – код"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -270,7 +295,7 @@ func TestFile(t *testing.T) {
 		t.Errorf("%s, %v", b, err)
 	}
 	for _, id := range []string{"", "../m", ".hidden", `a\b`} {
-		if err := f.Send(t.Context(), id, KindSign, Text{}); err == nil {
+		if _, err := f.Send(t.Context(), id, KindSign, Text{}); err == nil {
 			t.Errorf("%q names a file", id)
 		}
 	}

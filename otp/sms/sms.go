@@ -4,6 +4,7 @@ package sms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -51,10 +52,64 @@ type Text struct {
 	Body string
 }
 
+// ErrRejected: the provider will never take this text; another one might.
+var ErrRejected = errors.New("sms: the provider rejects this text")
+
+// Accepted is who took a text, and under which name of its own.
+type Accepted struct {
+	Provider  string
+	Reference string // empty where the provider gives none
+}
+
 // Provider hands a text to the phone network.
 type Provider interface {
-	// Send returns nil once the provider has taken responsibility for the text. id is stable over retries.
-	Send(ctx context.Context, id string, kind Kind, text Text) error
+	// Send returns once the provider has taken responsibility for the text. id is stable over retries: a text may be sent
+	// again when its first answer was lost. ErrRejected ends that. No error holds the text or the number.
+	Send(ctx context.Context, id string, kind Kind, text Text) (Accepted, error)
+}
+
+// Status is how far a text has come.
+type Status string
+
+// Statuses of a text, in order. What the phone network reports is a hint: nothing depends on it.
+const (
+	Waiting   Status = "waiting"   // in the outbox
+	Taken     Status = "accepted"  // a provider took responsibility
+	Delivered Status = "delivered" // the phone has it, says the provider
+	Failed    Status = "failed"    // given up by us, or undeliverable, says the provider
+)
+
+// Delivery is what became of a text. It names neither number nor person.
+type Delivery struct {
+	Message   string
+	Kind      Kind
+	Challenge string // whose code it carried, empty for notices
+	Status    Status
+	Accepted
+	At time.Time // of the status
+}
+
+// Deliveries shows what became of texts.
+type Deliveries interface {
+	// Delivery returns status Waiting for a message of which nothing is known yet.
+	Delivery(message string) (Delivery, error)
+}
+
+// Report is what a provider says later of a text, by our name of it or its own.
+type Report struct {
+	Provider, Message, Reference string
+	Status                       Status // Delivered or Failed
+	At                           time.Time
+}
+
+// ErrUnknownMessage: a report is about no text that this provider took.
+var ErrUnknownMessage = errors.New("sms: no such message")
+
+// Ledger keeps reports.
+type Ledger interface {
+	// Report stores what a provider says and returns the text's delivery. A text that was delivered stays so.
+	// ErrUnknownMessage.
+	Report(ctx context.Context, r Report) (Delivery, error)
 }
 
 // Composer makes the text of a message. ErrObsolete says that nobody waits for it any more.
@@ -64,8 +119,11 @@ type Composer func(ctx context.Context, m Message) (Text, error)
 type Queue interface {
 	// Due returns the oldest messages that are due at now, at most limit.
 	Due(ctx context.Context, now time.Time, limit int) ([]Message, error)
-	// Done removes a message durably. A message may be sent again when the process dies before Done.
+	// Done removes a message durably that nobody waits for.
 	Done(ctx context.Context, id string) error
+	// Settle removes a message and keeps what became of it, unless more is known already. A message may be sent again when
+	// the process dies before.
+	Settle(ctx context.Context, d Delivery) error
 	// Defer stores the number of attempts and the time of the next one.
 	Defer(ctx context.Context, m Message) error
 }

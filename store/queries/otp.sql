@@ -42,11 +42,11 @@ VALUES (sqlc.arg(message), sqlc.arg(kind), sqlc.arg(challenge), sqlc.arg(status)
 ON CONFLICT (message) DO UPDATE SET kind = excluded.kind, challenge = excluded.challenge, status = excluded.status,
   provider = excluded.provider, reference = excluded.reference, at = excluded.at;
 
--- name: DeliveriesOfChallenge :many
-SELECT * FROM deliveries WHERE challenge = sqlc.arg(challenge) ORDER BY at, message LIMIT 20;
-
 -- name: DeliveryByReference :one
 SELECT * FROM deliveries WHERE provider = sqlc.arg(provider) AND reference = sqlc.arg(reference) ORDER BY at DESC LIMIT 1;
 
--- name: WaitingOfChallenge :one
-SELECT count(*) FROM outbox WHERE challenge = sqlc.arg(challenge);
+-- name: Message :one
+SELECT * FROM outbox WHERE id = sqlc.arg(id);
+
+-- name: OutboxBacklog :one
+SELECT count(*) AS messages, CAST(COALESCE(MIN(created_at), 0) AS BIGINT) AS oldest FROM outbox;

@@ -87,9 +87,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteMessageStmt, err = db.PrepareContext(ctx, deleteMessage); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteMessage: %w", err)
 	}
-	if q.deliveriesOfChallengeStmt, err = db.PrepareContext(ctx, deliveriesOfChallenge); err != nil {
-		return nil, fmt.Errorf("error preparing query DeliveriesOfChallenge: %w", err)
-	}
 	if q.deliveryStmt, err = db.PrepareContext(ctx, delivery); err != nil {
 		return nil, fmt.Errorf("error preparing query Delivery: %w", err)
 	}
@@ -159,6 +156,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.lostStmt, err = db.PrepareContext(ctx, lost); err != nil {
 		return nil, fmt.Errorf("error preparing query Lost: %w", err)
 	}
+	if q.messageStmt, err = db.PrepareContext(ctx, message); err != nil {
+		return nil, fmt.Errorf("error preparing query Message: %w", err)
+	}
 	if q.openChallengesStmt, err = db.PrepareContext(ctx, openChallenges); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenChallenges: %w", err)
 	}
@@ -170,6 +170,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.operationsOfCallerStmt, err = db.PrepareContext(ctx, operationsOfCaller); err != nil {
 		return nil, fmt.Errorf("error preparing query OperationsOfCaller: %w", err)
+	}
+	if q.outboxBacklogStmt, err = db.PrepareContext(ctx, outboxBacklog); err != nil {
+		return nil, fmt.Errorf("error preparing query OutboxBacklog: %w", err)
 	}
 	if q.proofingStmt, err = db.PrepareContext(ctx, proofing); err != nil {
 		return nil, fmt.Errorf("error preparing query Proofing: %w", err)
@@ -254,9 +257,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.voucherStmt, err = db.PrepareContext(ctx, voucher); err != nil {
 		return nil, fmt.Errorf("error preparing query Voucher: %w", err)
-	}
-	if q.waitingOfChallengeStmt, err = db.PrepareContext(ctx, waitingOfChallenge); err != nil {
-		return nil, fmt.Errorf("error preparing query WaitingOfChallenge: %w", err)
 	}
 	return &q, nil
 }
@@ -366,11 +366,6 @@ func (q *Queries) Close() error {
 	if q.deleteMessageStmt != nil {
 		if cerr := q.deleteMessageStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteMessageStmt: %w", cerr)
-		}
-	}
-	if q.deliveriesOfChallengeStmt != nil {
-		if cerr := q.deliveriesOfChallengeStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing deliveriesOfChallengeStmt: %w", cerr)
 		}
 	}
 	if q.deliveryStmt != nil {
@@ -488,6 +483,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing lostStmt: %w", cerr)
 		}
 	}
+	if q.messageStmt != nil {
+		if cerr := q.messageStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing messageStmt: %w", cerr)
+		}
+	}
 	if q.openChallengesStmt != nil {
 		if cerr := q.openChallengesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing openChallengesStmt: %w", cerr)
@@ -506,6 +506,11 @@ func (q *Queries) Close() error {
 	if q.operationsOfCallerStmt != nil {
 		if cerr := q.operationsOfCallerStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing operationsOfCallerStmt: %w", cerr)
+		}
+	}
+	if q.outboxBacklogStmt != nil {
+		if cerr := q.outboxBacklogStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing outboxBacklogStmt: %w", cerr)
 		}
 	}
 	if q.proofingStmt != nil {
@@ -648,11 +653,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing voucherStmt: %w", cerr)
 		}
 	}
-	if q.waitingOfChallengeStmt != nil {
-		if cerr := q.waitingOfChallengeStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing waitingOfChallengeStmt: %w", cerr)
-		}
-	}
 	return err
 }
 
@@ -690,169 +690,169 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                        DBTX
-	tx                        *sql.Tx
-	addCallbackStmt           *sql.Stmt
-	addCredentialStmt         *sql.Stmt
-	addEnrolmentStmt          *sql.Stmt
-	addEntryStmt              *sql.Stmt
-	addHashStmt               *sql.Stmt
-	addHeadStmt               *sql.Stmt
-	addOperationStmt          *sql.Stmt
-	addRequestStmt            *sql.Stmt
-	allEnrolmentsStmt         *sql.Stmt
-	allLocksStmt              *sql.Stmt
-	callbackStmt              *sql.Stmt
-	certificateStmt           *sql.Stmt
-	certificateByRequestStmt  *sql.Stmt
-	challengeStmt             *sql.Stmt
-	clearOutboxStmt           *sql.Stmt
-	credentialStmt            *sql.Stmt
-	credentialsStmt           *sql.Stmt
-	credentialsOfClientStmt   *sql.Stmt
-	deferMessageStmt          *sql.Stmt
-	deleteGrantStmt           *sql.Stmt
-	deleteMessageStmt         *sql.Stmt
-	deliveriesOfChallengeStmt *sql.Stmt
-	deliveryStmt              *sql.Stmt
-	deliveryByReferenceStmt   *sql.Stmt
-	documentStmt              *sql.Stmt
-	dossierStmt               *sql.Stmt
-	dueMessagesStmt           *sql.Stmt
-	endingCredentialsStmt     *sql.Stmt
-	enqueueStmt               *sql.Stmt
-	enrolmentStmt             *sql.Stmt
-	enrolmentOfSessionStmt    *sql.Stmt
-	enrolmentsInStateStmt     *sql.Stmt
-	enrolmentsOfCallerStmt    *sql.Stmt
-	enrolmentsOverdueStmt     *sql.Stmt
-	entriesStmt               *sql.Stmt
-	firstHeadStmt             *sql.Stmt
-	grantStmt                 *sql.Stmt
-	hashStmt                  *sql.Stmt
-	keyHoldersStmt            *sql.Stmt
-	lastEntryStmt             *sql.Stmt
-	lastHashStmt              *sql.Stmt
-	lastHeadStmt              *sql.Stmt
-	lockStmt                  *sql.Stmt
-	logStmt                   *sql.Stmt
-	lostStmt                  *sql.Stmt
-	openChallengesStmt        *sql.Stmt
-	openOperationsStmt        *sql.Stmt
-	operationStmt             *sql.Stmt
-	operationsOfCallerStmt    *sql.Stmt
-	proofingStmt              *sql.Stmt
-	putCertificateStmt        *sql.Stmt
-	putChallengeStmt          *sql.Stmt
-	putDeliveryStmt           *sql.Stmt
-	putDocumentStmt           *sql.Stmt
-	putDossierStmt            *sql.Stmt
-	putGrantStmt              *sql.Stmt
-	putLockStmt               *sql.Stmt
-	putLostStmt               *sql.Stmt
-	putProofingStmt           *sql.Stmt
-	putReminderStmt           *sql.Stmt
-	putRenewalStmt            *sql.Stmt
-	putRevocationCodeStmt     *sql.Stmt
-	putVoucherStmt            *sql.Stmt
-	renewalStmt               *sql.Stmt
-	requestStmt               *sql.Stmt
-	requestHoldersStmt        *sql.Stmt
-	revocationCodeStmt        *sql.Stmt
-	revokedCertificatesStmt   *sql.Stmt
-	revokedWithKeyStmt        *sql.Stmt
-	setCredentialStmt         *sql.Stmt
-	setEnrolmentStmt          *sql.Stmt
-	setLogStmt                *sql.Stmt
-	setOperationStmt          *sql.Stmt
-	subjectHoldersStmt        *sql.Stmt
-	touchEnrolmentStmt        *sql.Stmt
-	voidChallengesStmt        *sql.Stmt
-	voucherStmt               *sql.Stmt
-	waitingOfChallengeStmt    *sql.Stmt
+	db                       DBTX
+	tx                       *sql.Tx
+	addCallbackStmt          *sql.Stmt
+	addCredentialStmt        *sql.Stmt
+	addEnrolmentStmt         *sql.Stmt
+	addEntryStmt             *sql.Stmt
+	addHashStmt              *sql.Stmt
+	addHeadStmt              *sql.Stmt
+	addOperationStmt         *sql.Stmt
+	addRequestStmt           *sql.Stmt
+	allEnrolmentsStmt        *sql.Stmt
+	allLocksStmt             *sql.Stmt
+	callbackStmt             *sql.Stmt
+	certificateStmt          *sql.Stmt
+	certificateByRequestStmt *sql.Stmt
+	challengeStmt            *sql.Stmt
+	clearOutboxStmt          *sql.Stmt
+	credentialStmt           *sql.Stmt
+	credentialsStmt          *sql.Stmt
+	credentialsOfClientStmt  *sql.Stmt
+	deferMessageStmt         *sql.Stmt
+	deleteGrantStmt          *sql.Stmt
+	deleteMessageStmt        *sql.Stmt
+	deliveryStmt             *sql.Stmt
+	deliveryByReferenceStmt  *sql.Stmt
+	documentStmt             *sql.Stmt
+	dossierStmt              *sql.Stmt
+	dueMessagesStmt          *sql.Stmt
+	endingCredentialsStmt    *sql.Stmt
+	enqueueStmt              *sql.Stmt
+	enrolmentStmt            *sql.Stmt
+	enrolmentOfSessionStmt   *sql.Stmt
+	enrolmentsInStateStmt    *sql.Stmt
+	enrolmentsOfCallerStmt   *sql.Stmt
+	enrolmentsOverdueStmt    *sql.Stmt
+	entriesStmt              *sql.Stmt
+	firstHeadStmt            *sql.Stmt
+	grantStmt                *sql.Stmt
+	hashStmt                 *sql.Stmt
+	keyHoldersStmt           *sql.Stmt
+	lastEntryStmt            *sql.Stmt
+	lastHashStmt             *sql.Stmt
+	lastHeadStmt             *sql.Stmt
+	lockStmt                 *sql.Stmt
+	logStmt                  *sql.Stmt
+	lostStmt                 *sql.Stmt
+	messageStmt              *sql.Stmt
+	openChallengesStmt       *sql.Stmt
+	openOperationsStmt       *sql.Stmt
+	operationStmt            *sql.Stmt
+	operationsOfCallerStmt   *sql.Stmt
+	outboxBacklogStmt        *sql.Stmt
+	proofingStmt             *sql.Stmt
+	putCertificateStmt       *sql.Stmt
+	putChallengeStmt         *sql.Stmt
+	putDeliveryStmt          *sql.Stmt
+	putDocumentStmt          *sql.Stmt
+	putDossierStmt           *sql.Stmt
+	putGrantStmt             *sql.Stmt
+	putLockStmt              *sql.Stmt
+	putLostStmt              *sql.Stmt
+	putProofingStmt          *sql.Stmt
+	putReminderStmt          *sql.Stmt
+	putRenewalStmt           *sql.Stmt
+	putRevocationCodeStmt    *sql.Stmt
+	putVoucherStmt           *sql.Stmt
+	renewalStmt              *sql.Stmt
+	requestStmt              *sql.Stmt
+	requestHoldersStmt       *sql.Stmt
+	revocationCodeStmt       *sql.Stmt
+	revokedCertificatesStmt  *sql.Stmt
+	revokedWithKeyStmt       *sql.Stmt
+	setCredentialStmt        *sql.Stmt
+	setEnrolmentStmt         *sql.Stmt
+	setLogStmt               *sql.Stmt
+	setOperationStmt         *sql.Stmt
+	subjectHoldersStmt       *sql.Stmt
+	touchEnrolmentStmt       *sql.Stmt
+	voidChallengesStmt       *sql.Stmt
+	voucherStmt              *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                        tx,
-		tx:                        tx,
-		addCallbackStmt:           q.addCallbackStmt,
-		addCredentialStmt:         q.addCredentialStmt,
-		addEnrolmentStmt:          q.addEnrolmentStmt,
-		addEntryStmt:              q.addEntryStmt,
-		addHashStmt:               q.addHashStmt,
-		addHeadStmt:               q.addHeadStmt,
-		addOperationStmt:          q.addOperationStmt,
-		addRequestStmt:            q.addRequestStmt,
-		allEnrolmentsStmt:         q.allEnrolmentsStmt,
-		allLocksStmt:              q.allLocksStmt,
-		callbackStmt:              q.callbackStmt,
-		certificateStmt:           q.certificateStmt,
-		certificateByRequestStmt:  q.certificateByRequestStmt,
-		challengeStmt:             q.challengeStmt,
-		clearOutboxStmt:           q.clearOutboxStmt,
-		credentialStmt:            q.credentialStmt,
-		credentialsStmt:           q.credentialsStmt,
-		credentialsOfClientStmt:   q.credentialsOfClientStmt,
-		deferMessageStmt:          q.deferMessageStmt,
-		deleteGrantStmt:           q.deleteGrantStmt,
-		deleteMessageStmt:         q.deleteMessageStmt,
-		deliveriesOfChallengeStmt: q.deliveriesOfChallengeStmt,
-		deliveryStmt:              q.deliveryStmt,
-		deliveryByReferenceStmt:   q.deliveryByReferenceStmt,
-		documentStmt:              q.documentStmt,
-		dossierStmt:               q.dossierStmt,
-		dueMessagesStmt:           q.dueMessagesStmt,
-		endingCredentialsStmt:     q.endingCredentialsStmt,
-		enqueueStmt:               q.enqueueStmt,
-		enrolmentStmt:             q.enrolmentStmt,
-		enrolmentOfSessionStmt:    q.enrolmentOfSessionStmt,
-		enrolmentsInStateStmt:     q.enrolmentsInStateStmt,
-		enrolmentsOfCallerStmt:    q.enrolmentsOfCallerStmt,
-		enrolmentsOverdueStmt:     q.enrolmentsOverdueStmt,
-		entriesStmt:               q.entriesStmt,
-		firstHeadStmt:             q.firstHeadStmt,
-		grantStmt:                 q.grantStmt,
-		hashStmt:                  q.hashStmt,
-		keyHoldersStmt:            q.keyHoldersStmt,
-		lastEntryStmt:             q.lastEntryStmt,
-		lastHashStmt:              q.lastHashStmt,
-		lastHeadStmt:              q.lastHeadStmt,
-		lockStmt:                  q.lockStmt,
-		logStmt:                   q.logStmt,
-		lostStmt:                  q.lostStmt,
-		openChallengesStmt:        q.openChallengesStmt,
-		openOperationsStmt:        q.openOperationsStmt,
-		operationStmt:             q.operationStmt,
-		operationsOfCallerStmt:    q.operationsOfCallerStmt,
-		proofingStmt:              q.proofingStmt,
-		putCertificateStmt:        q.putCertificateStmt,
-		putChallengeStmt:          q.putChallengeStmt,
-		putDeliveryStmt:           q.putDeliveryStmt,
-		putDocumentStmt:           q.putDocumentStmt,
-		putDossierStmt:            q.putDossierStmt,
-		putGrantStmt:              q.putGrantStmt,
-		putLockStmt:               q.putLockStmt,
-		putLostStmt:               q.putLostStmt,
-		putProofingStmt:           q.putProofingStmt,
-		putReminderStmt:           q.putReminderStmt,
-		putRenewalStmt:            q.putRenewalStmt,
-		putRevocationCodeStmt:     q.putRevocationCodeStmt,
-		putVoucherStmt:            q.putVoucherStmt,
-		renewalStmt:               q.renewalStmt,
-		requestStmt:               q.requestStmt,
-		requestHoldersStmt:        q.requestHoldersStmt,
-		revocationCodeStmt:        q.revocationCodeStmt,
-		revokedCertificatesStmt:   q.revokedCertificatesStmt,
-		revokedWithKeyStmt:        q.revokedWithKeyStmt,
-		setCredentialStmt:         q.setCredentialStmt,
-		setEnrolmentStmt:          q.setEnrolmentStmt,
-		setLogStmt:                q.setLogStmt,
-		setOperationStmt:          q.setOperationStmt,
-		subjectHoldersStmt:        q.subjectHoldersStmt,
-		touchEnrolmentStmt:        q.touchEnrolmentStmt,
-		voidChallengesStmt:        q.voidChallengesStmt,
-		voucherStmt:               q.voucherStmt,
-		waitingOfChallengeStmt:    q.waitingOfChallengeStmt,
+		db:                       tx,
+		tx:                       tx,
+		addCallbackStmt:          q.addCallbackStmt,
+		addCredentialStmt:        q.addCredentialStmt,
+		addEnrolmentStmt:         q.addEnrolmentStmt,
+		addEntryStmt:             q.addEntryStmt,
+		addHashStmt:              q.addHashStmt,
+		addHeadStmt:              q.addHeadStmt,
+		addOperationStmt:         q.addOperationStmt,
+		addRequestStmt:           q.addRequestStmt,
+		allEnrolmentsStmt:        q.allEnrolmentsStmt,
+		allLocksStmt:             q.allLocksStmt,
+		callbackStmt:             q.callbackStmt,
+		certificateStmt:          q.certificateStmt,
+		certificateByRequestStmt: q.certificateByRequestStmt,
+		challengeStmt:            q.challengeStmt,
+		clearOutboxStmt:          q.clearOutboxStmt,
+		credentialStmt:           q.credentialStmt,
+		credentialsStmt:          q.credentialsStmt,
+		credentialsOfClientStmt:  q.credentialsOfClientStmt,
+		deferMessageStmt:         q.deferMessageStmt,
+		deleteGrantStmt:          q.deleteGrantStmt,
+		deleteMessageStmt:        q.deleteMessageStmt,
+		deliveryStmt:             q.deliveryStmt,
+		deliveryByReferenceStmt:  q.deliveryByReferenceStmt,
+		documentStmt:             q.documentStmt,
+		dossierStmt:              q.dossierStmt,
+		dueMessagesStmt:          q.dueMessagesStmt,
+		endingCredentialsStmt:    q.endingCredentialsStmt,
+		enqueueStmt:              q.enqueueStmt,
+		enrolmentStmt:            q.enrolmentStmt,
+		enrolmentOfSessionStmt:   q.enrolmentOfSessionStmt,
+		enrolmentsInStateStmt:    q.enrolmentsInStateStmt,
+		enrolmentsOfCallerStmt:   q.enrolmentsOfCallerStmt,
+		enrolmentsOverdueStmt:    q.enrolmentsOverdueStmt,
+		entriesStmt:              q.entriesStmt,
+		firstHeadStmt:            q.firstHeadStmt,
+		grantStmt:                q.grantStmt,
+		hashStmt:                 q.hashStmt,
+		keyHoldersStmt:           q.keyHoldersStmt,
+		lastEntryStmt:            q.lastEntryStmt,
+		lastHashStmt:             q.lastHashStmt,
+		lastHeadStmt:             q.lastHeadStmt,
+		lockStmt:                 q.lockStmt,
+		logStmt:                  q.logStmt,
+		lostStmt:                 q.lostStmt,
+		messageStmt:              q.messageStmt,
+		openChallengesStmt:       q.openChallengesStmt,
+		openOperationsStmt:       q.openOperationsStmt,
+		operationStmt:            q.operationStmt,
+		operationsOfCallerStmt:   q.operationsOfCallerStmt,
+		outboxBacklogStmt:        q.outboxBacklogStmt,
+		proofingStmt:             q.proofingStmt,
+		putCertificateStmt:       q.putCertificateStmt,
+		putChallengeStmt:         q.putChallengeStmt,
+		putDeliveryStmt:          q.putDeliveryStmt,
+		putDocumentStmt:          q.putDocumentStmt,
+		putDossierStmt:           q.putDossierStmt,
+		putGrantStmt:             q.putGrantStmt,
+		putLockStmt:              q.putLockStmt,
+		putLostStmt:              q.putLostStmt,
+		putProofingStmt:          q.putProofingStmt,
+		putReminderStmt:          q.putReminderStmt,
+		putRenewalStmt:           q.putRenewalStmt,
+		putRevocationCodeStmt:    q.putRevocationCodeStmt,
+		putVoucherStmt:           q.putVoucherStmt,
+		renewalStmt:              q.renewalStmt,
+		requestStmt:              q.requestStmt,
+		requestHoldersStmt:       q.requestHoldersStmt,
+		revocationCodeStmt:       q.revocationCodeStmt,
+		revokedCertificatesStmt:  q.revokedCertificatesStmt,
+		revokedWithKeyStmt:       q.revokedWithKeyStmt,
+		setCredentialStmt:        q.setCredentialStmt,
+		setEnrolmentStmt:         q.setEnrolmentStmt,
+		setLogStmt:               q.setLogStmt,
+		setOperationStmt:         q.setOperationStmt,
+		subjectHoldersStmt:       q.subjectHoldersStmt,
+		touchEnrolmentStmt:       q.touchEnrolmentStmt,
+		voidChallengesStmt:       q.voidChallengesStmt,
+		voucherStmt:              q.voucherStmt,
 	}
 }

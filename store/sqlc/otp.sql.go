@@ -61,41 +61,6 @@ func (q *Queries) DeleteMessage(ctx context.Context, id string) error {
 	return err
 }
 
-const deliveriesOfChallenge = `-- name: DeliveriesOfChallenge :many
-SELECT message, kind, challenge, status, provider, reference, at FROM deliveries WHERE challenge = ?1 ORDER BY at, message LIMIT 20
-`
-
-func (q *Queries) DeliveriesOfChallenge(ctx context.Context, challenge string) ([]Delivery, error) {
-	rows, err := q.query(ctx, q.deliveriesOfChallengeStmt, deliveriesOfChallenge, challenge)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Delivery
-	for rows.Next() {
-		var i Delivery
-		if err := rows.Scan(
-			&i.Message,
-			&i.Kind,
-			&i.Challenge,
-			&i.Status,
-			&i.Provider,
-			&i.Reference,
-			&i.At,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const delivery = `-- name: Delivery :one
 SELECT message, kind, challenge, status, provider, reference, at FROM deliveries WHERE message = ?1
 `
@@ -234,6 +199,41 @@ func (q *Queries) Lock(ctx context.Context, arg LockParams) (Lock, error) {
 	return i, err
 }
 
+const message = `-- name: Message :one
+SELECT id, kind, subject, challenge, created_at, attempts, not_before FROM outbox WHERE id = ?1
+`
+
+func (q *Queries) Message(ctx context.Context, id string) (Outbox, error) {
+	row := q.queryRow(ctx, q.messageStmt, message, id)
+	var i Outbox
+	err := row.Scan(
+		&i.ID,
+		&i.Kind,
+		&i.Subject,
+		&i.Challenge,
+		&i.CreatedAt,
+		&i.Attempts,
+		&i.NotBefore,
+	)
+	return i, err
+}
+
+const outboxBacklog = `-- name: OutboxBacklog :one
+SELECT count(*) AS messages, CAST(COALESCE(MIN(created_at), 0) AS BIGINT) AS oldest FROM outbox
+`
+
+type OutboxBacklogRow struct {
+	Messages int64
+	Oldest   int64
+}
+
+func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
+	row := q.queryRow(ctx, q.outboxBacklogStmt, outboxBacklog)
+	var i OutboxBacklogRow
+	err := row.Scan(&i.Messages, &i.Oldest)
+	return i, err
+}
+
 const putChallenge = `-- name: PutChallenge :exec
 INSERT INTO challenges (id, purpose, subject, caller, account, record, seal, number, attempts, expires, spent, voided, sent)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
@@ -332,15 +332,4 @@ func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
 		arg.Locked,
 	)
 	return err
-}
-
-const waitingOfChallenge = `-- name: WaitingOfChallenge :one
-SELECT count(*) FROM outbox WHERE challenge = ?1
-`
-
-func (q *Queries) WaitingOfChallenge(ctx context.Context, challenge string) (int64, error) {
-	row := q.queryRow(ctx, q.waitingOfChallengeStmt, waitingOfChallenge, challenge)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
 }

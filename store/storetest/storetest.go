@@ -25,6 +25,7 @@ type Store interface {
 	Signer() signer.Store
 	Enrol() enrol.Store
 	Outbox() sms.Queue
+	Reports() sms.Ledger
 	Size(ctx context.Context) (int64, error)
 	Entries(ctx context.Context, from int64, n int) ([][]byte, error)
 	ReadEntries(ctx context.Context, from int64, n int) ([][]byte, error)
@@ -113,6 +114,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"open operations", testOpenOperations},
 		{"a caller's operations", testOperationsOf},
 		{"outbox", testOutbox},
+		{"deliveries", testDeliveries},
 		{"an error undoes its unit of work", testError},
 		{"a panic undoes its unit of work", testPanic},
 		{"an event that cannot be written undoes its unit of work", testEvent},

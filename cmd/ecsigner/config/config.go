@@ -41,6 +41,7 @@ type Config struct {
 	Backup       Backup       `yaml:"backup"`
 	Products     []Product    `yaml:"products"`
 	Vouchers     Vouchers     `yaml:"vouchers"`
+	Tracing      Tracing      `yaml:"tracing"`
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Proofing     Proofing     `yaml:"proofing"`
@@ -104,6 +105,13 @@ type Backup struct {
 	Keep int    `yaml:"keep"`
 }
 
+// Tracing says which OTLP collector gets spans; an empty endpoint: none.
+type Tracing struct {
+	Endpoint string  `yaml:"endpoint"`
+	Insecure bool    `yaml:"insecure"`
+	Ratio    float64 `yaml:"ratio"`
+}
+
 // Codes sets the limits of one-time codes.
 type Codes struct {
 	Digits          int           `yaml:"digits"`
@@ -116,14 +124,6 @@ type Codes struct {
 	AccountLock     int           `yaml:"account_lock"`
 	NumberBudget    int           `yaml:"number_budget"`
 	CallerBudget    int           `yaml:"caller_budget"`
-}
-
-// Messages says how codes and notices reach the phone.
-type Messages struct {
-	Provider string `yaml:"provider"`
-	Dir      string `yaml:"dir"`
-	Parts    int    `yaml:"parts"`
-	Signed   bool   `yaml:"signed"`
 }
 
 // Limits bounds what clients may ask for.
@@ -188,7 +188,7 @@ func Parse(text []byte) (Config, error) {
 	if c.Codes.HighValueDigits == 0 {
 		c.Codes.HighValueDigits = max(8, c.Codes.Digits)
 	}
-	return c, errors.Join(c.validate(), c.Proofing.validate())
+	return c, errors.Join(c.validate(), c.Proofing.validate(), c.validateMessages())
 }
 
 // isDigest accepts a SHA-256 in hexadecimal, or nothing.
@@ -219,6 +219,7 @@ func (c Config) validate() error {
 		{c.Certificates.RetentionYears >= 7, "certificates.retention_years", "7 or more"},
 		{c.PKI.Listen != "", "pki.listen", "an address such as 127.0.0.1:7080"},
 		{c.Backup.Keep >= 0 && c.Backup.Keep <= 1000, "backup.keep", "1 to 1000; 0 for the default"},
+		{c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1, "tracing.ratio", "0 to 1"},
 		{c.Codes.Digits >= 6 && c.Codes.Digits <= 9, "codes.digits", "6 to 9"},
 		{c.Codes.HighValueDigits >= c.Codes.Digits && c.Codes.HighValueDigits <= 9, "codes.high_value_digits", "codes.digits to 9"},
 		{c.Codes.NumberBudget >= 0 && c.Codes.CallerBudget >= 0, "codes.number_budget", "0 or more, like codes.caller_budget"},
@@ -228,8 +229,6 @@ func (c Config) validate() error {
 		{c.Codes.Resends >= 0 && c.Codes.Resends <= 5, "codes.resends", "0 to 5"},
 		{c.Codes.CallerLock >= 1 && c.Codes.CallerLock <= 20, "codes.caller_lock", "1 to 20"},
 		{c.Codes.AccountLock >= c.Codes.CallerLock && c.Codes.AccountLock <= 100, "codes.account_lock", "codes.caller_lock to 100"},
-		{c.Messages.Provider == "file" && c.Messages.Dir != "", "messages.provider", "file, with messages.dir"},
-		{c.Messages.Parts >= 2 && c.Messages.Parts <= 6, "messages.parts", "2 to 6"},
 		{c.Limits.DocumentBytes > 0, "limits.document_bytes", "a positive number"},
 		{c.Limits.DocumentLife >= time.Minute, "limits.document_life", "1m or more"},
 		{c.Limits.OperationLife >= c.Codes.Life && c.Limits.OperationLife <= 24*time.Hour, "limits.operation_life", "codes.life to 24h"},

@@ -18,6 +18,7 @@ func (c Config) Redacted() Config {
 	}
 	c.Hosts = []string{redacted}
 	c.Proofing = c.Proofing.redacted()
+	c.Messages = c.Messages.redacted()
 	return c
 }
 

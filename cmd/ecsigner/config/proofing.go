@@ -73,7 +73,7 @@ func (p Proofing) validate() error {
 	rules := []rule{
 		{p.Poll >= time.Second, "proofing.poll", "1s or more"},
 		{p.MaxAge >= time.Minute, "proofing.max_age", "1m or more"},
-		{p.DeferredLife >= time.Minute, "proofing.deferred_life", "1m or more"},
+		{p.DeferredLife >= time.Second, "proofing.deferred_life", "1s or more"},
 		{(p.CertificateFile == "") == (p.KeyFile == ""), "proofing.certificate_file", "given with proofing.key_file, or both left out"},
 		{p.Listen == "" || p.CertificateFile != "" || loopback(p.Listen), "proofing.listen", "a loopback address, or proofing.certificate_file is needed: callbacks hold personal data"},
 	}

@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		{"Andrii Melnyk gets none", []func() error{d.rejectIdentity}},
 		{"Olena signs", []func() error{d.grantAccess, d.signContract, d.signHash, d.wrongCode}},
 		{"Olena signs two documents under one code, with an RSA key", []func() error{d.enrolRSA, d.signBoth}},
-		{"Olena loses her phone", []func() error{d.revoke, d.refused}},
+		{"Olena gives the second certificate up", []func() error{d.revoke, d.refused}},
 		{"What is left to others", []func() error{d.collect, d.judge}},
 	} {
 		d.print.chapter(chapter.title)

@@ -62,7 +62,7 @@ func (d *demo) verdicts() []subject {
 			{judge: "openssl verify", commands: certificates("judge/certificate.pem"), want: []string{"certificate.pem: OK"}},
 			{judge: "openssl verify", commands: certificates("judge/certificate-rsa.pem"), want: []string{"certificate revoked"}, never: []string{": OK"}, note: "the second: "},
 			{
-				judge: "openssl crl", want: []string{"verify OK", "Serial Number: " + strings.ToUpper(d.serial), "Key Compromise"},
+				judge: "openssl crl", want: []string{"verify OK", "Serial Number: " + strings.ToUpper(d.serial), "Cessation Of Operation"},
 				commands: [][]string{{"openssl", "crl", "-inform", "DER", "-in", "issuing.crl", "-CAfile", "judge/issuing.pem", "-noout", "-verify", "-text"}},
 			},
 			{

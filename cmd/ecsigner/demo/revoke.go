@@ -13,15 +13,27 @@ import (
 )
 
 func (d *demo) revoke() error {
-	d.print.step("She calls; the operator revokes her second certificate")
-	_, err := d.operator.Credential.RevokeCredential(d.ctx, &pb.RevokeCredentialRequest{
-		RequestId: client.RequestID(), CredentialId: d.rsa, Reason: pb.RevocationReason_REVOCATION_REASON_KEY_COMPROMISE,
+	d.print.step("She revokes it herself in the portal, with a code; its key is destroyed")
+	_, err := d.portal.Credential.SendRevocationCode(d.ctx, &pb.SendRevocationCodeRequest{RequestId: client.RequestID(), CredentialId: d.rsa})
+	if err != nil {
+		return err
+	}
+	code, err := d.server.code(d.ctx, "revoke", d.print)
+	if err != nil {
+		return err
+	}
+	a, err := d.portal.Credential.RevokeWithCode(d.ctx, &pb.RevokeWithCodeRequest{
+		RequestId: client.RequestID(), CredentialId: d.rsa, Reason: pb.RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION, Code: code,
 	})
 	if err != nil {
 		return err
 	}
-	d.print.item("revoked", "serial …"+d.serial[len(d.serial)-8:]+" for good, reason: key compromise")
-	return nil
+	if got := a.GetCredential().GetStatus(); got != pb.CredentialStatus_CREDENTIAL_STATUS_REVOKED {
+		return fmt.Errorf("the credential is %v, not revoked", got)
+	}
+	d.print.item("revoked", "serial …"+d.serial[len(d.serial)-8:]+" for good")
+	_, err = d.server.message(d.ctx, "revoked", d.print)
+	return err
 }
 
 func (d *demo) refused() error {

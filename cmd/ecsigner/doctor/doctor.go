@@ -134,6 +134,29 @@ func Examine(ctx context.Context, file string, now func() time.Time) (_ []Result
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, off.Close()) }()
+	// A service that was started this moment has not signed a head yet for what waited.
+	for try := 1; ; try++ {
+		s, err := see(ctx, cfg, file, off, now)
+		if err != nil {
+			return nil, err
+		}
+		lags := fresh(ctx, s).outcome == Fail || inStep(ctx, s).outcome == Fail
+		if !lags || try == patience {
+			return s.examine(ctx, rows()), nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// patience is how often the doctor looks at a log that is behind, a second apart, before it says so.
+const patience = 3
+
+// see reads everything that the rows are derived from.
+func see(ctx context.Context, cfg config.Config, file string, off *engine.Offline, now func() time.Time) (*system, error) {
 	calls := &counted{Device: off.Device}
 	trust, err := sam.Open(ctx, calls, sam.Config{Installation: cfg.Installation, Epoch: off.Epoch, Digits: cfg.Codes.Digits, Now: now})
 	if err != nil {
@@ -150,7 +173,7 @@ func Examine(ctx context.Context, file string, now func() time.Time) (_ []Result
 	if s.published.err == nil && s.published.report.Entries == 0 && s.waiting(0) > late {
 		s.published.err = errors.New("it has no checkpoint")
 	}
-	return s.examine(ctx, rows()), nil
+	return s, nil
 }
 
 func (s *system) examine(ctx context.Context, rows []row) []Result {

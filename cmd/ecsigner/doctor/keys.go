@@ -52,9 +52,10 @@ func links(ctx context.Context, s *system) finding {
 		if err != nil {
 			return fail("credential %s: %v", c.ID, err)
 		}
+		destroyed := b.Status == credential.Revoked && len(c.WrappedKey) == 0
 		fits := b.ID == c.ID && b.Version == c.Version && len(c.Chain) > 0 && hmac.Equal(sum(c.Chain[0]), b.Certificate) &&
-			hmac.Equal(sum(c.WrappedKey), b.WrappedKey) && hmac.Equal(sam.PhoneCommitment(c.PhoneSalt, c.Phone), b.Phone)
-		if !fits && !(b.Status == credential.Revoked && len(c.WrappedKey) == 0) {
+			(destroyed || hmac.Equal(sum(c.WrappedKey), b.WrappedKey)) && hmac.Equal(sam.PhoneCommitment(c.PhoneSalt, c.Phone), b.Phone)
+		if !fits {
 			return fail("credential %s: certificate, key or phone beside the sealed record are not those in it", c.ID)
 		}
 		for _, bad := range []credential.Sealed{{Record: flipped(c.Sealed.Record), Seal: c.Sealed.Seal}, {Record: c.Sealed.Record, Seal: flipped(c.Sealed.Seal)}} {
@@ -72,8 +73,8 @@ func links(ctx context.Context, s *system) finding {
 	if err != nil {
 		return fail("an authorisation could not be rehearsed: %v", err)
 	}
-	r.Release.Binding.Record = flipped(r.Release.Binding.Record)
-	if _, err := s.trust.OpenBinding(ctx, r.Release.Binding); err == nil {
+	r.Binding.Record = flipped(r.Binding.Record)
+	if _, err := s.trust.OpenBinding(ctx, r.Binding); err == nil {
 		return fail("a record made for it is accepted with a changed bit")
 	}
 	return pass("the seals of %d credentials and %d enrolments hold; key, certificate and phone beside them are the sealed ones; copies, and a record made for it, were refused with a changed bit", len(s.credentials), len(s.enrolments))

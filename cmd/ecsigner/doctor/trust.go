@@ -54,8 +54,8 @@ func (s *system) rehearse(ctx context.Context, name string, notAfter time.Time) 
 		Digests: [][]byte{sum([]byte("one")), sum([]byte("two"))}, Title: "examination", CallerName: "doctor", Language: "en",
 		Documents: [][]byte{sum([]byte("one")), sum([]byte("two"))}, Details: sum(nil), Expires: s.now.Add(time.Minute),
 	}
-	r.Release.WrappedKey, r.Release.Digests = wrapped, r.operation.Digests
-	if r.Release.Binding, err = s.trust.SealBinding(ctx, r.binding); err != nil {
+	r.WrappedKey, r.Digests = wrapped, r.operation.Digests
+	if r.Binding, err = s.trust.SealBinding(ctx, r.binding); err != nil {
 		return rehearsal{}, err
 	}
 	return r, s.authorise(ctx, &r, notAfter)
@@ -63,20 +63,20 @@ func (s *system) rehearse(ctx context.Context, name string, notAfter time.Time) 
 
 // authorise seals operation and challenge, answers the challenge with its code, and seals the activation.
 func (s *system) authorise(ctx context.Context, r *rehearsal, notAfter time.Time) (err error) {
-	if r.Release.Operation, err = s.trust.SealOperation(ctx, r.operation); err != nil {
+	if r.Operation, err = s.trust.SealOperation(ctx, r.operation); err != nil {
 		return err
 	}
-	if r.Release.Challenge, err = s.challenge(ctx, r.Release.Operation.Seal, "nonce"); err != nil {
+	if r.Challenge, err = s.challenge(ctx, r.Operation.Seal, "nonce"); err != nil {
 		return err
 	}
-	code, err := s.trust.Code(ctx, r.Release.Challenge)
+	code, err := s.trust.Code(ctx, r.Challenge)
 	if err != nil {
 		return err
 	}
-	if right, err := s.trust.Match(ctx, r.Release.Challenge, code); err != nil || !right {
+	if right, err := s.trust.Match(ctx, r.Challenge, code); err != nil || !right {
 		return errors.Join(err, errors.New("the code of a challenge does not match it"))
 	}
-	r.Release.Activation, err = s.trust.Activate(ctx, r.Release.Operation, r.Release.Challenge, []string{credential.FactorSMSCode}, notAfter)
+	r.Activation, err = s.trust.Activate(ctx, r.Operation, r.Challenge, []string{credential.FactorSMSCode}, notAfter)
 	return err
 }
 
@@ -120,13 +120,13 @@ func (s *system) changed(ctx context.Context) (good rehearsal, bad map[string]sa
 		"one digest of two":                func(r *sam.Release) { r.Digests = r.Digests[:1] },
 		"another digest":                   func(r *sam.Release) { r.Digests = [][]byte{r.Digests[0], sum([]byte("three"))} },
 		"the digests in another order":     func(r *sam.Release) { r.Digests = [][]byte{r.Digests[1], r.Digests[0]} },
-		"another signatory's key":          func(r *sam.Release) { r.WrappedKey = other.Release.WrappedKey },
-		"another signatory's binding":      func(r *sam.Release) { r.Binding = other.Release.Binding },
+		"another signatory's key":          func(r *sam.Release) { r.WrappedKey = other.WrappedKey },
+		"another signatory's binding":      func(r *sam.Release) { r.Binding = other.Binding },
 		"a revoked binding":                func(r *sam.Release) { r.Binding = revoked },
-		"another operation":                func(r *sam.Release) { r.Operation = other.Release.Operation },
-		"another title":                    func(r *sam.Release) { r.Operation = retitled.Release.Operation },
-		"the code of another operation":    func(r *sam.Release) { r.Challenge = other.Release.Challenge },
-		"the activation of another":        func(r *sam.Release) { r.Activation = other.Release.Activation },
+		"another operation":                func(r *sam.Release) { r.Operation = other.Operation },
+		"another title":                    func(r *sam.Release) { r.Operation = retitled.Operation },
+		"the code of another operation":    func(r *sam.Release) { r.Challenge = other.Challenge },
+		"the activation of another":        func(r *sam.Release) { r.Activation = other.Activation },
 		"no activation":                    func(r *sam.Release) { r.Activation = credential.Sealed{} },
 		"a changed bit in the activation":  func(r *sam.Release) { r.Activation.Record = flipped(r.Activation.Record) },
 		"a changed bit in the operation":   func(r *sam.Release) { r.Operation.Record = flipped(r.Operation.Record) },
@@ -258,7 +258,7 @@ func codes(ctx context.Context, s *system) finding {
 	if err != nil {
 		return fail("a challenge could not be made: %v", err)
 	}
-	if _, err := s.trust.Activate(ctx, r.Release.Operation, foreign, []string{credential.FactorSMSCode}, s.now.Add(time.Minute)); err == nil {
+	if _, err := s.trust.Activate(ctx, r.Operation, foreign, []string{credential.FactorSMSCode}, s.now.Add(time.Minute)); err == nil {
 		return fail("the code of one operation activates another")
 	}
 	last := ""

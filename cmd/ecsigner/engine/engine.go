@@ -22,6 +22,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit/tiles"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/tracing"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/hsm"
@@ -60,8 +61,9 @@ type Engine struct {
 
 	grpcListener, httpListener net.Listener
 	http                       *pki.Server
-	metrics                    *metrics     // nil unless configured
-	metricsListener            net.Listener // the same
+	tracing                    *tracing.Tracing // nil unless configured
+	metrics                    *metrics         // nil unless configured
+	metricsListener            net.Listener     // the same
 	callbacks                  *webhook.Server
 	callbackListener           net.Listener // nil unless configured, and so is callbacks
 	workers                    sync.WaitGroup
@@ -77,13 +79,26 @@ func Open(ctx context.Context, cfg config.Config, version string, logger *slog.L
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		e.openDevice, e.openStore, e.openAuthorities, e.openServices, e.rebuild, e.openServer, e.listen,
+		e.openTracing, e.openDevice, e.openStore, e.openAuthorities, e.openServices, e.rebuild, e.openServer, e.listen,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return e, nil
+}
+
+// traceFailed tells the operator that a collector does not take spans.
+func (e *Engine) traceFailed(err error) { e.logger.Warn("spans are not sent", "error", err) }
+
+// openTracing begins to trace, if a collector is configured.
+func (e *Engine) openTracing(ctx context.Context) (err error) {
+	c := e.config.Tracing
+	if c.Endpoint == "" {
+		return nil
+	}
+	e.tracing, err = tracing.Start(ctx, tracing.Config{Endpoint: c.Endpoint, Insecure: c.Insecure, Ratio: c.Ratio, Version: e.version, Failed: e.traceFailed})
+	return err
 }
 
 func (e *Engine) openDevice(ctx context.Context) (err error) {
@@ -117,7 +132,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 		return ErrRestoring
 	}
 	if err := os.MkdirAll(e.logDir(), 0o755); err != nil { // the published log is for everybody to read
-		return err
+		return fmt.Errorf("the published log's directory cannot be made; check the owner of the directories above it: %w", err)
 	}
 	e.log = &publisher{
 		dir: e.logDir(), now: time.Now, alarm: e.alarm, logger: e.logger, tiles: tiles.NewExporter(e.logDir(), strings.TrimSpace(string(vkey))),
@@ -172,7 +187,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 		return err
 	}
 	e.enrol, err = enrol.New(enrol.Config{
-		Store: wakingEnrol{e.db.Enrol(), e.wake}, Trust: e.trust, Authority: e.issuing,
+		Store: e.tracing.EnrolStore(wakingEnrol{e.db.Enrol(), e.wake}), Trust: e.tracing.Trust(e.trust), Authority: e.tracing.Authority(e.issuing),
 		Seal:   enrol.SealKey{Signer: sealKey, Chain: append([][]byte{seal}, e.chain...)},
 		Memory: e.memory, Limits: limits, Products: catalogue(e.config.Products), Guesses: guessLimits(e.config.Vouchers),
 		Provider: agreement.Provider{
@@ -195,7 +210,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	kept := int64(bytesPerClient)
 	choose(&kept, e.config.Limits.BytesPerClient)
 	e.signer, err = signer.New(signer.Config{
-		Store: wakingSigner{e.db.Signer(), e.wake}, Spool: e.spool, Trust: e.trust, Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		Quota: kept, Keep: e.config.Limits.DocumentLife,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
 		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
@@ -203,14 +218,7 @@ func (e *Engine) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	provider := sms.File{Dir: e.config.Path(e.config.Messages.Dir), Now: time.Now}
-	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
-		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
-		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose,
-		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose, sms.KindEnding: e.enrol.Compose,
-		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
-	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
-	return nil
+	return e.openMessages(ctx)
 }
 
 // alarm tells the operator of a broken seal or of an issuing that stopped; the operation log has it too.
@@ -247,13 +255,14 @@ func (e *Engine) openServer(ctx context.Context) error {
 	if e.config.Metrics.Listen != "" {
 		e.metrics = newMetrics(e.version)
 		e.metrics.watch(checks)
+		e.look(e.metrics)
 		called = e.metrics.called
 	}
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
-		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
+		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Stats: e.tracing.Handler(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
 }
@@ -298,6 +307,9 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 		e.logger.Error("enrolments could not be resumed", "error", err)
 	} else if n > 0 {
 		e.logger.Info("enrolments resumed", "count", n)
+	}
+	if _, err := e.enrol.Sweep(ctx); err != nil { // what ended while nothing ran has ended before anybody asks
+		e.logger.Warn("housekeeping failed; it is tried again", "error", err)
 	}
 	if n, err := e.enrol.DestroyRevoked(ctx); err != nil {
 		e.logger.Error("keys of revoked credentials could not be destroyed", "error", err)
@@ -346,6 +358,11 @@ func (e *Engine) shutdown(stopWorkers context.CancelFunc) error {
 // close releases what is open, last opened first.
 func (e *Engine) close() error {
 	var errs []error
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := e.tracing.Close(ctx); err != nil {
+		e.logger.Warn("the last spans were not sent", "error", err)
+	}
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	events   *prometheus.CounterVec
 	entries  prometheus.Gauge
+	messages *prometheus.CounterVec
 	next     int64 // first entry of the log that is not counted yet
 }
 
@@ -32,12 +33,15 @@ func newMetrics(version string) *metrics {
 			Name: "ecsigner_calls_total", Help: "gRPC calls that ended, by method and by the reason they were refused for, empty if answered.",
 		}, []string{"method", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ecsigner_call_seconds", Help: "How long gRPC calls took.",
+			Name: "ecsigner_call_seconds", Help: "How long gRPC calls took, by method and by the reason they were refused for, empty if answered.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"method"}),
+		}, []string{"method", "reason"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecsigner_log_events_total", Help: "Events recorded in the operation log since the start, by kind.",
 		}, []string{"event"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ecsigner_messages_total", Help: "Texts to phones, by kind: accepted by a provider, given up (failed), and what providers reported (delivered, failed).",
+		}, []string{"kind", "status"}),
 		entries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ecsigner_log_entries", Help: "Entries of the operation log."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -45,7 +49,7 @@ func newMetrics(version string) *metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		m.calls, m.seconds, m.events, m.entries, info,
+		m.calls, m.seconds, m.events, m.entries, m.messages, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -55,7 +59,7 @@ func newMetrics(version string) *metrics {
 func (m *metrics) called(c server.Call) {
 	method := path.Base(path.Dir(c.Method)) + "/" + path.Base(c.Method)
 	m.calls.WithLabelValues(method, string(c.Reason)).Inc()
-	m.seconds.WithLabelValues(method).Observe(c.Took.Seconds())
+	m.seconds.WithLabelValues(method, string(c.Reason)).Observe(c.Took.Seconds())
 }
 
 // watch reports at each look whether a part works. A part that does not answer in time does not work.

@@ -87,7 +87,14 @@ func (e *Engine) listenCallbacks(ctx context.Context) (*webhook.Server, net.List
 		return nil, nil, fmt.Errorf("proofing.listen: %w; is another process using it?", err)
 	}
 	limits := webhook.DefaultLimits()
-	return webhook.NewServer(webhook.Handler(e.takeCallback, limits, e.logger), limits, certificate, e.logger), l, nil
+	reports, err := e.messageReports()
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/sms/", reports)
+	mux.Handle("/", webhook.Handler(e.takeCallback, limits, e.logger))
+	return webhook.NewServer(mux, limits, certificate, e.logger), l, nil
 }
 
 // takeCallback hands a callback on and says what its sender may know.

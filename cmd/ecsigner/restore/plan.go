@@ -110,7 +110,7 @@ func (p *plan) catchUp(ctx context.Context, row credential.Record, b credential.
 	for _, e := range told {
 		b.Version, b.Status = e.Version, credential.Status(e.Status)
 		if !b.Status.Valid() {
-			b.Status, exact = credential.Revoked, false
+			b.Status = credential.Revoked // of a later version; the digest will differ
 		}
 		made, err := p.sealed(ctx, row, b)
 		if err != nil {
@@ -154,6 +154,20 @@ func (p *plan) end(c *certificate) {
 	p.events = append(p.events, audit.CertificateRevoked{Credential: c.credential, Serial: c.serial, Reason: c.reason, Caller: caller})
 }
 
+// bury tells in the log that a credential of which nothing is left is over: should the lost database be found and a row of
+// it be put back, its binding is stale and its key destroyed. The digest is that of no record but of its absence.
+func (p *plan) bury(c *certificate) {
+	told := p.story.bindings[c.credential]
+	key, ok := p.story.keys[c.enrolment]
+	if len(told) == 0 || !ok {
+		return // no row of it can be used
+	}
+	p.events = append(p.events, audit.BindingChanged{
+		Credential: c.credential, Version: told[len(told)-1].Version + 1, Status: string(credential.Revoked),
+		Binding: digest([]byte("ecsigner lost v1\n" + c.credential)),
+	}, audit.KeyDestroyed{Credential: c.credential, SPKI: key.SPKI, Wrapped: key.Wrapped, Caller: caller})
+}
+
 // certificates revokes what the log revoked, and every certificate whose credential is gone: the only copy of its key was in
 // the database that was lost.
 func (p *plan) certificates(known map[string]bool) error {
@@ -164,6 +178,7 @@ func (p *plan) certificates(known map[string]bool) error {
 			p.report.lose("credential", c.credential, "issued after the backup; its key is gone and its certificate "+serial+" revoked: enrol the person anew")
 			if c.reason == "" {
 				p.end(c)
+				p.bury(c)
 			}
 		}
 		if c.reason == "" {
@@ -174,7 +189,7 @@ func (p *plan) certificates(known map[string]bool) error {
 			reason = ca.Unspecified // a text of a later version; that it is revoked is what counts
 		}
 		r := revocation{serial: serial, reason: reason, at: c.revokedAt}
-		if key := p.story.keys[c.enrolment]; len(key) == len(r.spki) {
+		if key := p.story.keys[c.enrolment].SPKI; len(key) == len(r.spki) {
 			r.spki = [sha256.Size]byte(key)
 		} else {
 			r.spki = sha256.Sum256([]byte("lost " + serial)) // no key has it
@@ -233,22 +248,27 @@ func (p *plan) enrolment(ctx context.Context, row enrol.Enrolment) error {
 		}
 		return nil
 	}
+	// One that ended gets no event more: that it can be continued no longer, the log says already.
+	ended := p.story.gap.closed[row.ID] || sam.State(last.State) == sam.StateIssued
+	newest := last.Version + 1
+	if ended {
+		newest = last.Version
+	}
 	// The versions in between are passed through; only the last one is sealed.
-	for v := row.Version + 1; v <= last.Version; v++ {
+	for v := row.Version + 1; v < newest; v++ {
 		row.Version = v
 		p.enrolments = append(p.enrolments, row)
 	}
-	e.Version, e.State, e.At = last.Version+1, sam.StateCancelled, p.now
+	e.Version, e.State, e.At = newest, sam.StateCancelled, p.now
 	row.Version, row.State, row.Challenge, row.Updated = e.Version, string(e.State), "", p.now
 	if row.Sealed, err = p.off.Trust.SealEnrolment(ctx, e); err != nil {
 		return err
 	}
 	p.enrolments = append(p.enrolments, row)
-	p.events = append(p.events, audit.EnrolmentChanged{
-		Enrolment: row.ID, Version: row.Version, State: row.State, Caller: caller, Record: digest(row.Sealed.Record),
-	})
-	if !p.story.gap.closed[row.ID] {
-		p.events = append(p.events, audit.EnrolmentClosed{Enrolment: row.ID, Outcome: audit.OutcomeCancelled})
+	if !ended {
+		p.events = append(p.events, audit.EnrolmentChanged{
+			Enrolment: row.ID, Version: row.Version, State: row.State, Caller: caller, Record: digest(row.Sealed.Record),
+		}, audit.EnrolmentClosed{Enrolment: row.ID, Outcome: audit.OutcomeCancelled})
 	}
 	p.report.lose("enrolment", row.ID, "went on after the backup (to "+last.State+"); it is cancelled: begin it anew")
 	return nil

@@ -338,6 +338,13 @@ func (w *work) bringUp(ctx context.Context) (_ []byte, err error) {
 	if err := db.Restore(ctx, func(tx store.RestoreTx) error { return p.record(tx, limits) }); err != nil {
 		return nil, err
 	}
+	// What others can read again is what they could read before; the new entries wait for the service to sign a head.
+	if err := os.MkdirAll(w.cfg.LogDir(), 0o755); err != nil { // for everybody to read
+		return nil, err
+	}
+	if _, err := tiles.NewExporter(w.cfg.LogDir(), w.off.VKey).Export(ctx, db); err != nil {
+		return nil, err
+	}
 	failpoint("restore", 7)
 	w.Say(fmt.Sprintf("%d entries that the backup lacks were replayed; %d records are lost", len(w.gap), len(p.report.Lost)))
 	return p.text, nil

@@ -12,12 +12,12 @@ import (
 type story struct {
 	latest time.Time
 
-	certificates map[string]*certificate // by serial number
-	bindings     map[string][]binding    // by credential, in order of their versions
-	keys         map[string][]byte       // SHA-256 of the public key, by enrolment
-	accounts     map[string]string       // whom failures of a challenge lock, by challenge
-	grants       map[[2]string]bool      // credential, client: those that changed in the gap
-	destroyed    map[string]bool         // credentials whose key was destroyed
+	certificates map[string]*certificate       // by serial number
+	bindings     map[string][]binding          // by credential, in order of their versions
+	keys         map[string]audit.KeyGenerated // by enrolment
+	accounts     map[string]string             // whom failures of a challenge lock, by challenge
+	grants       map[[2]string]bool            // credential, client: those that changed in the gap
+	destroyed    map[string]bool               // credentials whose key was destroyed
 
 	gap gap
 }
@@ -63,7 +63,7 @@ type try struct {
 
 func newStory() *story {
 	return &story{
-		certificates: map[string]*certificate{}, bindings: map[string][]binding{}, keys: map[string][]byte{},
+		certificates: map[string]*certificate{}, bindings: map[string][]binding{}, keys: map[string]audit.KeyGenerated{},
 		accounts: map[string]string{}, grants: map[[2]string]bool{}, destroyed: map[string]bool{},
 		gap: gap{
 			redeemed: map[string]string{}, changed: map[string]audit.EnrolmentChanged{}, closed: map[string]bool{},
@@ -89,7 +89,7 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 	case audit.KeyDestroyed:
 		s.destroyed[e.Credential] = true
 	case audit.KeyGenerated:
-		s.keys[e.Enrolment] = e.SPKI
+		s.keys[e.Enrolment] = e
 	case audit.CodeRequested: // older entries of tries do not name the account
 		s.accounts[e.Challenge] = e.Subject
 		if e.Credential != "" {

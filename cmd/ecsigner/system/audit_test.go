@@ -65,12 +65,12 @@ func TestAuditCommands(t *testing.T) {
 	}
 
 	list := i.Run("audit list", "--client", profile, "--key", key, "--operation", first)
-	for _, kind := range []string{"signing.requested", "code.requested", "code.accepted", "signing.activated", "signing.signed"} {
+	for _, kind := range []string{"signing.requested", "code.requested", "code.accepted", "signing.activated", "signing.signed", "notice.sent"} {
 		if strings.Count(list, " "+kind+" ") != 1 {
 			t.Errorf("the entries of an operation lack %s:\n%s", kind, list)
 		}
 	}
-	if strings.Contains(list, second) || strings.Count(list, "\n") != 5 {
+	if strings.Contains(list, second) || strings.Count(list, "\n") != 6 {
 		t.Errorf("the filter let more through:\n%s", list)
 	}
 	if line := i.Run("audit list", "--client", profile, "--json", "--most", "1"); !strings.HasPrefix(line, `{"v":1,"type":"`) || strings.Count(line, "\n") != 1 {

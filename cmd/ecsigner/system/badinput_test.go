@@ -61,7 +61,7 @@ func TestServeRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			unprivileged(t, i)
-		}, "store: the database cannot be written; check the owner"},
+		}, "the published log's directory cannot be made; check the owner"},
 		{"full disk", func(t *testing.T) {
 			d := newDisk(t)
 			d.fails(0, syscall.ENOSPC, 0)

@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	configure(t, i, `listen: ""`, "listen: "+address)
+	configure(t, i, "network.\n  listen: \"\"", "network.\n  listen: "+address)
 	i.Start()
 	credential := i.Credential(1)
 	o, code := i.Operation(credential, "measured", raw, "document")
@@ -61,7 +61,12 @@ func TestMetrics(t *testing.T) {
 		`ecsigner_log_events_total{event="code.refused"} 1`,
 		`ecsigner_calls_total{method="ecsigner.v1.SigningService/AuthorizeSigningOperation",reason=""} 1`,
 		`ecsigner_calls_total{method="ecsigner.v1.SigningService/AuthorizeSigningOperation",reason="CODE_REJECTED"} 1`,
-		`ecsigner_call_seconds_count{method="ecsigner.v1.SigningService/AuthorizeSigningOperation"} 2`,
+		`ecsigner_call_seconds_count{method="ecsigner.v1.SigningService/AuthorizeSigningOperation",reason=""} 1`,
+		`ecsigner_call_seconds_count{method="ecsigner.v1.SigningService/AuthorizeSigningOperation",reason="CODE_REJECTED"} 1`,
+		`ecsigner_calls_in_flight{kind="unary"} 0`, `ecsigner_calls_in_flight{kind="stream"} 0`, `ecsigner_hsm_sessions 4`,
+		`ecsigner_hsm_sessions_busy `, `ecsigner_store_waiting `, `ecsigner_outbox_messages 0`, `ecsigner_outbox_oldest_seconds 0`,
+		`ecsigner_crl_age_seconds `, `ecsigner_crl_left_seconds `,
+		`ecsigner_healthy{part="read"} 1`, `ecsigner_healthy{part="crl"} 1`, `ecsigner_healthy{part="log"} 1`,
 		`ecsigner_healthy{part="hsm"} 1`, `ecsigner_healthy{part="store"} 1`, `ecsigner_info{version=`,
 	} {
 		if !strings.Contains(text, want) {

@@ -212,8 +212,8 @@ func until(t *testing.T, i *system.Installation, last *pb.Enrolment, state pb.En
 	}
 }
 
-// ask brings person n to a session of the provider.
-func ask(t *testing.T, i *system.Installation, n int) *pb.Enrolment {
+// ask brings person n to a session of the provider, and waits until that was asked about, as every session is at once.
+func ask(t *testing.T, i *system.Installation, p *provider, n int) *pb.Enrolment {
 	t.Helper()
 	id, _ := i.Proofing(n)
 	a, err := i.Portal().Enrolment.StartIdentityProofing(i.Context(), &pb.StartIdentityProofingRequest{
@@ -222,6 +222,7 @@ func ask(t *testing.T, i *system.Installation, n int) *pb.Enrolment {
 	if err != nil {
 		t.Fatal(err)
 	}
+	askedAbout(t, p.asked, fmt.Sprintf("session-%d", n))
 	return a.GetEnrolment()
 }
 
@@ -235,7 +236,7 @@ func TestProofingByCallback(t *testing.T) {
 	p := newProvider(t)
 	callbacks := p.install(i)
 	i.Start()
-	e := ask(t, i, 1)
+	e := ask(t, i, p, 1)
 	if !strings.HasPrefix(e.GetProofing().GetUrl(), p.URL) || e.GetProofing().GetProvider() != "video" {
 		t.Fatalf("%v", e)
 	}
@@ -281,6 +282,9 @@ func TestProofingByCallback(t *testing.T) {
 	if got := p.call(callbacks, callbackSecret, "2", session); got != 200 {
 		t.Errorf("the same callback again: %d", got)
 	}
+	if _, _, err := i.Portal().Agreement(i.Context(), e.GetId()); err != nil {
+		t.Fatal(err)
+	}
 	a, err := i.Portal().Enrolment.AcceptAgreement(i.Context(), i.Accept(e.GetId(), e.GetAgreementSha256()))
 	if err != nil || a.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_ISSUED {
 		t.Errorf("%v, %v", a, err)
@@ -290,7 +294,7 @@ func TestProofingByCallback(t *testing.T) {
 	}
 
 	// Other data than given: the person sees them, and accepts.
-	e = ask(t, i, 2)
+	e = ask(t, i, p, 2)
 	session = p.decide("positive", true, func(person map[string]any) { person["surname"] = "Kowalczuk" })
 	p.call(callbacks, callbackSecret, "3", session)
 	e = until(t, i, e, pb.EnrolmentState_ENROLMENT_STATE_REVIEW)
@@ -326,4 +330,51 @@ func askedAbout(t *testing.T, asked <-chan string, session string) {
 			t.Fatalf("nobody asked about %s", session)
 		}
 	}
+}
+
+// TestDeferredExpires: nobody decides. The enrolment ends by itself, also while nothing runs, and the person is told.
+func TestDeferredExpires(t *testing.T) {
+	t.Parallel()
+	i := system.New(t, build.Program(t))
+	text, err := os.ReadFile(i.Path("ecsigner.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "deferred_life: 168h", "deferred_life: 1s", 1))
+	if err := os.WriteFile(i.Path("ecsigner.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.Start()
+	id, reference := i.Proofing(1)
+	deferred := system.Proven(1, id, reference)
+	deferred.Outcome = pb.IdentityOutcome_IDENTITY_OUTCOME_DEFERRED
+	if a, err := i.Identity().Enrolment.ReportIdentityResult(i.Context(), deferred); err != nil || a.GetState() != pb.EnrolmentState_ENROLMENT_STATE_DEFERRED {
+		t.Fatalf("%v, %v", a, err)
+	}
+	var e *pb.Enrolment
+	for began := time.Now(); e.GetState() != pb.EnrolmentState_ENROLMENT_STATE_EXPIRED; {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("it is still %s", e.GetState())
+		}
+		if code := i.Stop(); code != 0 {
+			t.Errorf("the server ended with code %d", code)
+		}
+		i.Start()
+		a, err := i.Portal().Enrolment.GetEnrolment(i.Context(), &pb.GetEnrolmentRequest{EnrolmentId: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e = a.GetEnrolment()
+	}
+	if e.GetNextAction() != pb.EnrolmentAction_ENROLMENT_ACTION_UNSPECIFIED {
+		t.Errorf("%v", e)
+	}
+	if text := i.Message("expired", ""); !strings.Contains(text, time.Now().UTC().Format(time.DateOnly)) {
+		t.Errorf("the person was told %q", text)
+	}
+	late := system.Proven(1, id, reference)
+	if _, err := i.Identity().Enrolment.ReportIdentityResult(i.Context(), late); reason(err) != "ENROLMENT_EXPIRED" {
+		t.Errorf("a result that came too late: %v", err)
+	}
+	endRun(t, i)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,6 +122,8 @@ func TestTrustRestore(t *testing.T) {
 	waiting, agreement := i.Enrolment(4)
 	accept := i.Accept(waiting, agreement)
 	moving, reference := i.Proofing(5)
+	finished, its := i.Enrolment(7)
+	finish := i.Accept(finished, its)
 	oldVoucher := voucher(t, i)
 	i.Client("archive", pb.Role_ROLE_DOCUMENTS)
 	backup := backedUp(t, i)
@@ -132,6 +135,13 @@ func TestTrustRestore(t *testing.T) {
 	if _, err := i.Identity().Enrolment.ReportIdentityResult(t.Context(), Proven(5, moving, reference)); err != nil {
 		t.Fatal(err)
 	}
+	done, err := i.Portal().Enrolment.AcceptAgreement(t.Context(), finish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Documents()
+	i.Grant(done.GetEnrolment().GetCredentialId(), "documents")
+	_, finishedCertificate := public(t, i, done.GetEnrolment().GetCredentialId())
 	if err := redeem(t, i, oldVoucher); err != nil {
 		t.Fatal(err)
 	}
@@ -156,18 +166,26 @@ func TestTrustRestore(t *testing.T) {
 	if code := i.Stop(); code != 0 {
 		t.Fatalf("the server ended with code %d", code)
 	}
+	lostRow := newWriter(t, i).get("credentials", issued)
 	log := loseDatabase(t, i)
 	r := restored(t, i, backup, log)
 	if r.Recovered < size || r.Epoch != 2 || r.Bindings != 3 || r.Backup >= size {
 		t.Errorf("the report says %+v, the log had %d entries", r, size)
 	}
-	for _, id := range []string{issued, moving, answered.GetId(), after.GetId()} {
+	for _, id := range []string{issued, moving, finished, done.GetEnrolment().GetCredentialId(), answered.GetId(), after.GetId()} {
 		if !slices.ContainsFunc(r.Lost, func(l restore.Loss) bool { return l.ID == id && l.Do != "" }) {
 			t.Errorf("the report does not name %s as lost", id)
 		}
 	}
 	if out, err := i.Try("restore", "--dir", i.Dir, "--backup", backup, "--log", log); err == nil || !strings.Contains(out, "never overwrites") {
 		t.Errorf("restored again over a database: %v\n%s", err, out)
+	}
+
+	if len(r.Replayed.Destroyed) != 1 || r.Replayed.Destroyed[0] != revoked {
+		t.Errorf("keys that stay destroyed: %v, want %s", r.Replayed.Destroyed, revoked)
+	}
+	if key, _ := newWriter(t, i).get("credentials", revoked)["wrapped_key"].([]byte); len(key) != 0 {
+		t.Error("the key of the revoked credential came back")
 	}
 
 	i.Start()
@@ -187,7 +205,7 @@ func TestTrustRestore(t *testing.T) {
 	judge(t, vkey, certificate, fresh)
 	// What was revoked is revoked, and so is what is gone.
 	serials := revokedSerials(t, i)
-	for _, c := range []*x509.Certificate{revokedCertificate, lostCertificate} {
+	for _, c := range []*x509.Certificate{revokedCertificate, lostCertificate, finishedCertificate} {
 		if !slices.Contains(serials, fmt.Sprintf("%x", c.SerialNumber.Bytes())) {
 			t.Errorf("%x is not on the revocation list %v", c.SerialNumber, serials)
 		}
@@ -218,15 +236,28 @@ func TestTrustRestore(t *testing.T) {
 	if _, err := i.Portal().Enrolment.AcceptAgreement(t.Context(), i.Accept(waiting, agreement)); err != nil {
 		t.Error(err)
 	}
-	e, err := i.Portal().Enrolment.GetEnrolment(t.Context(), &pb.GetEnrolmentRequest{EnrolmentId: moving})
-	if err != nil || e.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_CANCELLED {
-		t.Errorf("the enrolment that went on: %v, %v", e, err)
+	for _, id := range []string{moving, finished} {
+		e, err := i.Portal().Enrolment.GetEnrolment(t.Context(), &pb.GetEnrolmentRequest{EnrolmentId: id})
+		if err != nil || e.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_CANCELLED {
+			t.Errorf("the enrolment that went on: %v, %v", e, err)
+		}
 	}
 
 	told := logFrom(i, from)
 	if count(told, "service.restored") != 1 || count(told, "integrity.alarm") != 0 || count(told, "signing.closed", "operation", open.GetId()) != 1 {
 		t.Errorf("the log tells %v", told)
 	}
+	// Who finds the lost database and puts a row of it back revives nothing.
+	db := newWriter(t, i)
+	columns := slices.Sorted(maps.Keys(lostRow))
+	var values []any
+	for _, c := range columns {
+		values = append(values, lostRow[c])
+	}
+	db.run("INSERT INTO credentials ("+strings.Join(columns, ", ")+") VALUES (?"+strings.Repeat(", ?", len(columns)-1)+")", values...)
+	db.run("INSERT INTO grants (credential, client, created_at) VALUES (?, 'documents', 1)", issued)
+	_, err = i.Documents().Signing.CreateSigningOperation(t.Context(), hashes(issued, "put back", "eight"))
+	wantTampered(t, err)
 	endRun(t, i)
 }
 

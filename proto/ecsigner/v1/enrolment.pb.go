@@ -502,6 +502,67 @@ func (OrganisationRule) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{6}
 }
 
+// Delivery is how far a text has come.
+type Delivery int32
+
+const (
+	// Nothing is known.
+	Delivery_DELIVERY_UNSPECIFIED Delivery = 0
+	// Waits to be taken by a provider.
+	Delivery_DELIVERY_WAITING Delivery = 1
+	// A provider took responsibility for it.
+	Delivery_DELIVERY_ACCEPTED Delivery = 2
+	// The phone has it, says the provider.
+	Delivery_DELIVERY_DELIVERED Delivery = 3
+	// It was given up, or cannot be delivered, says the provider.
+	Delivery_DELIVERY_FAILED Delivery = 4
+)
+
+// Enum value maps for Delivery.
+var (
+	Delivery_name = map[int32]string{
+		0: "DELIVERY_UNSPECIFIED",
+		1: "DELIVERY_WAITING",
+		2: "DELIVERY_ACCEPTED",
+		3: "DELIVERY_DELIVERED",
+		4: "DELIVERY_FAILED",
+	}
+	Delivery_value = map[string]int32{
+		"DELIVERY_UNSPECIFIED": 0,
+		"DELIVERY_WAITING":     1,
+		"DELIVERY_ACCEPTED":    2,
+		"DELIVERY_DELIVERED":   3,
+		"DELIVERY_FAILED":      4,
+	}
+)
+
+func (x Delivery) Enum() *Delivery {
+	p := new(Delivery)
+	*p = x
+	return p
+}
+
+func (x Delivery) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Delivery) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_enrolment_proto_enumTypes[7].Descriptor()
+}
+
+func (Delivery) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_enrolment_proto_enumTypes[7]
+}
+
+func (x Delivery) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Delivery.Descriptor instead.
+func (Delivery) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{7}
+}
+
 // IdentityProofing is what the proofing wants of the person, and what it came to.
 type IdentityProofing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1293,7 +1354,7 @@ func (x *PersonalData) GetOrganisationId() string {
 	return ""
 }
 
-// SentCode says that a code is on its way.
+// SentCode says that a code is on its way. The call that sent it, repeated with its request id, tells how far it has come.
 type SentCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From then on the code is refused, however often it was sent.
@@ -1305,7 +1366,11 @@ type SentCode struct {
 	// Texts that carried this code so far: 1 for the first.
 	SentCount uint32 `protobuf:"varint,4,opt,name=sent_count,json=sentCount,proto3" json:"sent_count,omitempty"`
 	// How many digits the code has.
-	Digits        uint32 `protobuf:"varint,5,opt,name=digits,proto3" json:"digits,omitempty"`
+	Digits uint32 `protobuf:"varint,5,opt,name=digits,proto3" json:"digits,omitempty"`
+	// How far the last text with it has come. What the phone network reports is a hint: nothing depends on it.
+	Delivery Delivery `protobuf:"varint,6,opt,name=delivery,proto3,enum=ecsigner.v1.Delivery" json:"delivery,omitempty"`
+	// When it got so far; absent while it waits.
+	DeliveryTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=delivery_time,json=deliveryTime,proto3" json:"delivery_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1373,6 +1438,20 @@ func (x *SentCode) GetDigits() uint32 {
 		return x.Digits
 	}
 	return 0
+}
+
+func (x *SentCode) GetDelivery() Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return Delivery_DELIVERY_UNSPECIFIED
+}
+
+func (x *SentCode) GetDeliveryTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliveryTime
+	}
+	return nil
 }
 
 // CreateEnrolmentRequest asks for CreateEnrolment.
@@ -3648,7 +3727,7 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"birth_date\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tbirthDate\x121\n" +
 	"\x05phone\x18\a \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+[1-9][0-9]{6,14}$R\x05phone\x12:\n" +
 	"\forganisation\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\x96\x012\f^[^\\p{Cc}]*$R\forganisation\x12V\n" +
-	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xb9\x01\n" +
+	"\x0forganisation_id\x18\t \x01(\tB-\xbaH*r(2&^([A-Z]{5}[+A-Z]*-[0-9A-Z./-]{1,50})?$R\x0eorganisationId\"\xad\x02\n" +
 	"\bSentCode\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
@@ -3656,7 +3735,9 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\fmasked_phone\x18\x03 \x01(\tR\vmaskedPhone\x12\x1d\n" +
 	"\n" +
 	"sent_count\x18\x04 \x01(\rR\tsentCount\x12\x16\n" +
-	"\x06digits\x18\x05 \x01(\rR\x06digits\"\xf4\x01\n" +
+	"\x06digits\x18\x05 \x01(\rR\x06digits\x121\n" +
+	"\bdelivery\x18\x06 \x01(\x0e2\x15.ecsigner.v1.DeliveryR\bdelivery\x12?\n" +
+	"\rdelivery_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\fdeliveryTime\"\xf4\x01\n" +
 	"\x16CreateEnrolmentRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12?\n" +
@@ -3864,7 +3945,13 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x1dORGANISATION_RULE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ORGANISATION_RULE_NONE\x10\x01\x12\x1e\n" +
 	"\x1aORGANISATION_RULE_OPTIONAL\x10\x02\x12\x1e\n" +
-	"\x1aORGANISATION_RULE_REQUIRED\x10\x032\xd0\x0e\n" +
+	"\x1aORGANISATION_RULE_REQUIRED\x10\x03*~\n" +
+	"\bDelivery\x12\x18\n" +
+	"\x14DELIVERY_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10DELIVERY_WAITING\x10\x01\x12\x15\n" +
+	"\x11DELIVERY_ACCEPTED\x10\x02\x12\x16\n" +
+	"\x12DELIVERY_DELIVERED\x10\x03\x12\x13\n" +
+	"\x0fDELIVERY_FAILED\x10\x042\xd0\x0e\n" +
 	"\x10EnrolmentService\x12c\n" +
 	"\x0fCreateEnrolment\x12#.ecsigner.v1.CreateEnrolmentRequest\x1a$.ecsigner.v1.CreateEnrolmentResponse\"\x05\xca\xf3\x18\x01\x01\x12]\n" +
 	"\fGetEnrolment\x12 .ecsigner.v1.GetEnrolmentRequest\x1a!.ecsigner.v1.GetEnrolmentResponse\"\b\xca\xf3\x18\x01\x01\x90\x02\x01\x12c\n" +
@@ -3897,7 +3984,7 @@ func file_ecsigner_v1_enrolment_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_enrolment_proto_rawDescData
 }
 
-var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_ecsigner_v1_enrolment_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_ecsigner_v1_enrolment_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(EnrolmentState)(0),                   // 0: ecsigner.v1.EnrolmentState
@@ -3907,143 +3994,146 @@ var file_ecsigner_v1_enrolment_proto_goTypes = []any{
 	(IdentityOutcome)(0),                  // 4: ecsigner.v1.IdentityOutcome
 	(ProofingReason)(0),                   // 5: ecsigner.v1.ProofingReason
 	(OrganisationRule)(0),                 // 6: ecsigner.v1.OrganisationRule
-	(*IdentityProofing)(nil),              // 7: ecsigner.v1.IdentityProofing
-	(*Enrolment)(nil),                     // 8: ecsigner.v1.Enrolment
-	(*Consent)(nil),                       // 9: ecsigner.v1.Consent
-	(*Product)(nil),                       // 10: ecsigner.v1.Product
-	(*Person)(nil),                        // 11: ecsigner.v1.Person
-	(*CertificateParameters)(nil),         // 12: ecsigner.v1.CertificateParameters
-	(*PersonalData)(nil),                  // 13: ecsigner.v1.PersonalData
-	(*SentCode)(nil),                      // 14: ecsigner.v1.SentCode
-	(*CreateEnrolmentRequest)(nil),        // 15: ecsigner.v1.CreateEnrolmentRequest
-	(*CreateEnrolmentResponse)(nil),       // 16: ecsigner.v1.CreateEnrolmentResponse
-	(*GetEnrolmentRequest)(nil),           // 17: ecsigner.v1.GetEnrolmentRequest
-	(*GetEnrolmentResponse)(nil),          // 18: ecsigner.v1.GetEnrolmentResponse
-	(*ListEnrolmentsRequest)(nil),         // 19: ecsigner.v1.ListEnrolmentsRequest
-	(*ListEnrolmentsResponse)(nil),        // 20: ecsigner.v1.ListEnrolmentsResponse
-	(*WatchEnrolmentRequest)(nil),         // 21: ecsigner.v1.WatchEnrolmentRequest
-	(*WatchEnrolmentResponse)(nil),        // 22: ecsigner.v1.WatchEnrolmentResponse
-	(*SetParametersRequest)(nil),          // 23: ecsigner.v1.SetParametersRequest
-	(*SetParametersResponse)(nil),         // 24: ecsigner.v1.SetParametersResponse
-	(*SetPersonalDataRequest)(nil),        // 25: ecsigner.v1.SetPersonalDataRequest
-	(*SetPersonalDataResponse)(nil),       // 26: ecsigner.v1.SetPersonalDataResponse
-	(*SendPhoneCodeRequest)(nil),          // 27: ecsigner.v1.SendPhoneCodeRequest
-	(*SendPhoneCodeResponse)(nil),         // 28: ecsigner.v1.SendPhoneCodeResponse
-	(*ConfirmPhoneRequest)(nil),           // 29: ecsigner.v1.ConfirmPhoneRequest
-	(*ConfirmPhoneResponse)(nil),          // 30: ecsigner.v1.ConfirmPhoneResponse
-	(*StartIdentityProofingRequest)(nil),  // 31: ecsigner.v1.StartIdentityProofingRequest
-	(*StartIdentityProofingResponse)(nil), // 32: ecsigner.v1.StartIdentityProofingResponse
-	(*ReportIdentityResultRequest)(nil),   // 33: ecsigner.v1.ReportIdentityResultRequest
-	(*ReportIdentityResultResponse)(nil),  // 34: ecsigner.v1.ReportIdentityResultResponse
-	(*AcceptProvenDataRequest)(nil),       // 35: ecsigner.v1.AcceptProvenDataRequest
-	(*AcceptProvenDataResponse)(nil),      // 36: ecsigner.v1.AcceptProvenDataResponse
-	(*DownloadAgreementRequest)(nil),      // 37: ecsigner.v1.DownloadAgreementRequest
-	(*DownloadAgreementResponse)(nil),     // 38: ecsigner.v1.DownloadAgreementResponse
-	(*AgreementHeader)(nil),               // 39: ecsigner.v1.AgreementHeader
-	(*SendAgreementCodeRequest)(nil),      // 40: ecsigner.v1.SendAgreementCodeRequest
-	(*SendAgreementCodeResponse)(nil),     // 41: ecsigner.v1.SendAgreementCodeResponse
-	(*AcceptAgreementRequest)(nil),        // 42: ecsigner.v1.AcceptAgreementRequest
-	(*AcceptanceContext)(nil),             // 43: ecsigner.v1.AcceptanceContext
-	(*AcceptAgreementResponse)(nil),       // 44: ecsigner.v1.AcceptAgreementResponse
-	(*CancelEnrolmentRequest)(nil),        // 45: ecsigner.v1.CancelEnrolmentRequest
-	(*CancelEnrolmentResponse)(nil),       // 46: ecsigner.v1.CancelEnrolmentResponse
-	(*ListProductsRequest)(nil),           // 47: ecsigner.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),          // 48: ecsigner.v1.ListProductsResponse
-	(*GetEnrolmentEvidenceRequest)(nil),   // 49: ecsigner.v1.GetEnrolmentEvidenceRequest
-	(*GetEnrolmentEvidenceResponse)(nil),  // 50: ecsigner.v1.GetEnrolmentEvidenceResponse
-	(*CreateRenewalRequest)(nil),          // 51: ecsigner.v1.CreateRenewalRequest
-	(*CreateRenewalResponse)(nil),         // 52: ecsigner.v1.CreateRenewalResponse
-	(*timestamppb.Timestamp)(nil),         // 53: google.protobuf.Timestamp
+	(Delivery)(0),                         // 7: ecsigner.v1.Delivery
+	(*IdentityProofing)(nil),              // 8: ecsigner.v1.IdentityProofing
+	(*Enrolment)(nil),                     // 9: ecsigner.v1.Enrolment
+	(*Consent)(nil),                       // 10: ecsigner.v1.Consent
+	(*Product)(nil),                       // 11: ecsigner.v1.Product
+	(*Person)(nil),                        // 12: ecsigner.v1.Person
+	(*CertificateParameters)(nil),         // 13: ecsigner.v1.CertificateParameters
+	(*PersonalData)(nil),                  // 14: ecsigner.v1.PersonalData
+	(*SentCode)(nil),                      // 15: ecsigner.v1.SentCode
+	(*CreateEnrolmentRequest)(nil),        // 16: ecsigner.v1.CreateEnrolmentRequest
+	(*CreateEnrolmentResponse)(nil),       // 17: ecsigner.v1.CreateEnrolmentResponse
+	(*GetEnrolmentRequest)(nil),           // 18: ecsigner.v1.GetEnrolmentRequest
+	(*GetEnrolmentResponse)(nil),          // 19: ecsigner.v1.GetEnrolmentResponse
+	(*ListEnrolmentsRequest)(nil),         // 20: ecsigner.v1.ListEnrolmentsRequest
+	(*ListEnrolmentsResponse)(nil),        // 21: ecsigner.v1.ListEnrolmentsResponse
+	(*WatchEnrolmentRequest)(nil),         // 22: ecsigner.v1.WatchEnrolmentRequest
+	(*WatchEnrolmentResponse)(nil),        // 23: ecsigner.v1.WatchEnrolmentResponse
+	(*SetParametersRequest)(nil),          // 24: ecsigner.v1.SetParametersRequest
+	(*SetParametersResponse)(nil),         // 25: ecsigner.v1.SetParametersResponse
+	(*SetPersonalDataRequest)(nil),        // 26: ecsigner.v1.SetPersonalDataRequest
+	(*SetPersonalDataResponse)(nil),       // 27: ecsigner.v1.SetPersonalDataResponse
+	(*SendPhoneCodeRequest)(nil),          // 28: ecsigner.v1.SendPhoneCodeRequest
+	(*SendPhoneCodeResponse)(nil),         // 29: ecsigner.v1.SendPhoneCodeResponse
+	(*ConfirmPhoneRequest)(nil),           // 30: ecsigner.v1.ConfirmPhoneRequest
+	(*ConfirmPhoneResponse)(nil),          // 31: ecsigner.v1.ConfirmPhoneResponse
+	(*StartIdentityProofingRequest)(nil),  // 32: ecsigner.v1.StartIdentityProofingRequest
+	(*StartIdentityProofingResponse)(nil), // 33: ecsigner.v1.StartIdentityProofingResponse
+	(*ReportIdentityResultRequest)(nil),   // 34: ecsigner.v1.ReportIdentityResultRequest
+	(*ReportIdentityResultResponse)(nil),  // 35: ecsigner.v1.ReportIdentityResultResponse
+	(*AcceptProvenDataRequest)(nil),       // 36: ecsigner.v1.AcceptProvenDataRequest
+	(*AcceptProvenDataResponse)(nil),      // 37: ecsigner.v1.AcceptProvenDataResponse
+	(*DownloadAgreementRequest)(nil),      // 38: ecsigner.v1.DownloadAgreementRequest
+	(*DownloadAgreementResponse)(nil),     // 39: ecsigner.v1.DownloadAgreementResponse
+	(*AgreementHeader)(nil),               // 40: ecsigner.v1.AgreementHeader
+	(*SendAgreementCodeRequest)(nil),      // 41: ecsigner.v1.SendAgreementCodeRequest
+	(*SendAgreementCodeResponse)(nil),     // 42: ecsigner.v1.SendAgreementCodeResponse
+	(*AcceptAgreementRequest)(nil),        // 43: ecsigner.v1.AcceptAgreementRequest
+	(*AcceptanceContext)(nil),             // 44: ecsigner.v1.AcceptanceContext
+	(*AcceptAgreementResponse)(nil),       // 45: ecsigner.v1.AcceptAgreementResponse
+	(*CancelEnrolmentRequest)(nil),        // 46: ecsigner.v1.CancelEnrolmentRequest
+	(*CancelEnrolmentResponse)(nil),       // 47: ecsigner.v1.CancelEnrolmentResponse
+	(*ListProductsRequest)(nil),           // 48: ecsigner.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),          // 49: ecsigner.v1.ListProductsResponse
+	(*GetEnrolmentEvidenceRequest)(nil),   // 50: ecsigner.v1.GetEnrolmentEvidenceRequest
+	(*GetEnrolmentEvidenceResponse)(nil),  // 51: ecsigner.v1.GetEnrolmentEvidenceResponse
+	(*CreateRenewalRequest)(nil),          // 52: ecsigner.v1.CreateRenewalRequest
+	(*CreateRenewalResponse)(nil),         // 53: ecsigner.v1.CreateRenewalResponse
+	(*timestamppb.Timestamp)(nil),         // 54: google.protobuf.Timestamp
 }
 var file_ecsigner_v1_enrolment_proto_depIdxs = []int32{
-	53, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
+	54, // 0: ecsigner.v1.IdentityProofing.expire_time:type_name -> google.protobuf.Timestamp
 	5,  // 1: ecsigner.v1.IdentityProofing.reason:type_name -> ecsigner.v1.ProofingReason
-	11, // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
+	12, // 2: ecsigner.v1.IdentityProofing.proven:type_name -> ecsigner.v1.Person
 	2,  // 3: ecsigner.v1.IdentityProofing.identifier_type:type_name -> ecsigner.v1.IdentifierType
 	0,  // 4: ecsigner.v1.Enrolment.state:type_name -> ecsigner.v1.EnrolmentState
 	1,  // 5: ecsigner.v1.Enrolment.next_action:type_name -> ecsigner.v1.EnrolmentAction
-	12, // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
-	11, // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
+	13, // 6: ecsigner.v1.Enrolment.parameters:type_name -> ecsigner.v1.CertificateParameters
+	12, // 7: ecsigner.v1.Enrolment.person:type_name -> ecsigner.v1.Person
 	4,  // 8: ecsigner.v1.Enrolment.identity_outcome:type_name -> ecsigner.v1.IdentityOutcome
-	53, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
-	53, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
-	53, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
-	9,  // 13: ecsigner.v1.Enrolment.consents:type_name -> ecsigner.v1.Consent
+	54, // 9: ecsigner.v1.Enrolment.create_time:type_name -> google.protobuf.Timestamp
+	54, // 10: ecsigner.v1.Enrolment.update_time:type_name -> google.protobuf.Timestamp
+	54, // 11: ecsigner.v1.Enrolment.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 12: ecsigner.v1.Enrolment.proofing:type_name -> ecsigner.v1.IdentityProofing
+	10, // 13: ecsigner.v1.Enrolment.consents:type_name -> ecsigner.v1.Consent
 	3,  // 14: ecsigner.v1.Product.algorithms:type_name -> ecsigner.v1.KeyAlgorithm
 	2,  // 15: ecsigner.v1.Product.identifier_types:type_name -> ecsigner.v1.IdentifierType
 	6,  // 16: ecsigner.v1.Product.organisation:type_name -> ecsigner.v1.OrganisationRule
 	2,  // 17: ecsigner.v1.CertificateParameters.identifier_type:type_name -> ecsigner.v1.IdentifierType
 	3,  // 18: ecsigner.v1.CertificateParameters.algorithm:type_name -> ecsigner.v1.KeyAlgorithm
-	53, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
-	8,  // 20: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 21: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 22: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
-	8,  // 23: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	12, // 24: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	8,  // 25: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	13, // 26: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
-	8,  // 27: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 28: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	14, // 29: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	8,  // 30: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 31: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	4,  // 32: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
-	13, // 33: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
-	2,  // 34: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
-	53, // 35: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
-	0,  // 36: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
-	8,  // 37: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	39, // 38: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
-	8,  // 39: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	14, // 40: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	43, // 41: ecsigner.v1.AcceptAgreementRequest.context:type_name -> ecsigner.v1.AcceptanceContext
-	8,  // 42: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	8,  // 43: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	10, // 44: ecsigner.v1.ListProductsResponse.products:type_name -> ecsigner.v1.Product
-	12, // 45: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
-	8,  // 46: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
-	15, // 47: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
-	17, // 48: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
-	19, // 49: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
-	21, // 50: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
-	47, // 51: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
-	23, // 52: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
-	25, // 53: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
-	27, // 54: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
-	29, // 55: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
-	31, // 56: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
-	33, // 57: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
-	35, // 58: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
-	37, // 59: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
-	40, // 60: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
-	42, // 61: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
-	45, // 62: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
-	49, // 63: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
-	51, // 64: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
-	16, // 65: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
-	18, // 66: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
-	20, // 67: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
-	22, // 68: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
-	48, // 69: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
-	24, // 70: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
-	26, // 71: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
-	28, // 72: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
-	30, // 73: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
-	32, // 74: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
-	34, // 75: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
-	36, // 76: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
-	38, // 77: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
-	41, // 78: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
-	44, // 79: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
-	46, // 80: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
-	50, // 81: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
-	52, // 82: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
-	65, // [65:83] is the sub-list for method output_type
-	47, // [47:65] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	54, // 19: ecsigner.v1.SentCode.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 20: ecsigner.v1.SentCode.delivery:type_name -> ecsigner.v1.Delivery
+	54, // 21: ecsigner.v1.SentCode.delivery_time:type_name -> google.protobuf.Timestamp
+	9,  // 22: ecsigner.v1.CreateEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 23: ecsigner.v1.GetEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 24: ecsigner.v1.ListEnrolmentsResponse.enrolments:type_name -> ecsigner.v1.Enrolment
+	9,  // 25: ecsigner.v1.WatchEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	13, // 26: ecsigner.v1.SetParametersRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	9,  // 27: ecsigner.v1.SetParametersResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	14, // 28: ecsigner.v1.SetPersonalDataRequest.personal_data:type_name -> ecsigner.v1.PersonalData
+	9,  // 29: ecsigner.v1.SetPersonalDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 30: ecsigner.v1.SendPhoneCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	15, // 31: ecsigner.v1.SendPhoneCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	9,  // 32: ecsigner.v1.ConfirmPhoneResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 33: ecsigner.v1.StartIdentityProofingResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	4,  // 34: ecsigner.v1.ReportIdentityResultRequest.outcome:type_name -> ecsigner.v1.IdentityOutcome
+	14, // 35: ecsigner.v1.ReportIdentityResultRequest.proven_data:type_name -> ecsigner.v1.PersonalData
+	2,  // 36: ecsigner.v1.ReportIdentityResultRequest.identifier_type:type_name -> ecsigner.v1.IdentifierType
+	54, // 37: ecsigner.v1.ReportIdentityResultRequest.complete_time:type_name -> google.protobuf.Timestamp
+	0,  // 38: ecsigner.v1.ReportIdentityResultResponse.state:type_name -> ecsigner.v1.EnrolmentState
+	9,  // 39: ecsigner.v1.AcceptProvenDataResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	40, // 40: ecsigner.v1.DownloadAgreementResponse.header:type_name -> ecsigner.v1.AgreementHeader
+	9,  // 41: ecsigner.v1.SendAgreementCodeResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	15, // 42: ecsigner.v1.SendAgreementCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	44, // 43: ecsigner.v1.AcceptAgreementRequest.context:type_name -> ecsigner.v1.AcceptanceContext
+	9,  // 44: ecsigner.v1.AcceptAgreementResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	9,  // 45: ecsigner.v1.CancelEnrolmentResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	11, // 46: ecsigner.v1.ListProductsResponse.products:type_name -> ecsigner.v1.Product
+	13, // 47: ecsigner.v1.CreateRenewalRequest.parameters:type_name -> ecsigner.v1.CertificateParameters
+	9,  // 48: ecsigner.v1.CreateRenewalResponse.enrolment:type_name -> ecsigner.v1.Enrolment
+	16, // 49: ecsigner.v1.EnrolmentService.CreateEnrolment:input_type -> ecsigner.v1.CreateEnrolmentRequest
+	18, // 50: ecsigner.v1.EnrolmentService.GetEnrolment:input_type -> ecsigner.v1.GetEnrolmentRequest
+	20, // 51: ecsigner.v1.EnrolmentService.ListEnrolments:input_type -> ecsigner.v1.ListEnrolmentsRequest
+	22, // 52: ecsigner.v1.EnrolmentService.WatchEnrolment:input_type -> ecsigner.v1.WatchEnrolmentRequest
+	48, // 53: ecsigner.v1.EnrolmentService.ListProducts:input_type -> ecsigner.v1.ListProductsRequest
+	24, // 54: ecsigner.v1.EnrolmentService.SetParameters:input_type -> ecsigner.v1.SetParametersRequest
+	26, // 55: ecsigner.v1.EnrolmentService.SetPersonalData:input_type -> ecsigner.v1.SetPersonalDataRequest
+	28, // 56: ecsigner.v1.EnrolmentService.SendPhoneCode:input_type -> ecsigner.v1.SendPhoneCodeRequest
+	30, // 57: ecsigner.v1.EnrolmentService.ConfirmPhone:input_type -> ecsigner.v1.ConfirmPhoneRequest
+	32, // 58: ecsigner.v1.EnrolmentService.StartIdentityProofing:input_type -> ecsigner.v1.StartIdentityProofingRequest
+	34, // 59: ecsigner.v1.EnrolmentService.ReportIdentityResult:input_type -> ecsigner.v1.ReportIdentityResultRequest
+	36, // 60: ecsigner.v1.EnrolmentService.AcceptProvenData:input_type -> ecsigner.v1.AcceptProvenDataRequest
+	38, // 61: ecsigner.v1.EnrolmentService.DownloadAgreement:input_type -> ecsigner.v1.DownloadAgreementRequest
+	41, // 62: ecsigner.v1.EnrolmentService.SendAgreementCode:input_type -> ecsigner.v1.SendAgreementCodeRequest
+	43, // 63: ecsigner.v1.EnrolmentService.AcceptAgreement:input_type -> ecsigner.v1.AcceptAgreementRequest
+	46, // 64: ecsigner.v1.EnrolmentService.CancelEnrolment:input_type -> ecsigner.v1.CancelEnrolmentRequest
+	50, // 65: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:input_type -> ecsigner.v1.GetEnrolmentEvidenceRequest
+	52, // 66: ecsigner.v1.EnrolmentService.CreateRenewal:input_type -> ecsigner.v1.CreateRenewalRequest
+	17, // 67: ecsigner.v1.EnrolmentService.CreateEnrolment:output_type -> ecsigner.v1.CreateEnrolmentResponse
+	19, // 68: ecsigner.v1.EnrolmentService.GetEnrolment:output_type -> ecsigner.v1.GetEnrolmentResponse
+	21, // 69: ecsigner.v1.EnrolmentService.ListEnrolments:output_type -> ecsigner.v1.ListEnrolmentsResponse
+	23, // 70: ecsigner.v1.EnrolmentService.WatchEnrolment:output_type -> ecsigner.v1.WatchEnrolmentResponse
+	49, // 71: ecsigner.v1.EnrolmentService.ListProducts:output_type -> ecsigner.v1.ListProductsResponse
+	25, // 72: ecsigner.v1.EnrolmentService.SetParameters:output_type -> ecsigner.v1.SetParametersResponse
+	27, // 73: ecsigner.v1.EnrolmentService.SetPersonalData:output_type -> ecsigner.v1.SetPersonalDataResponse
+	29, // 74: ecsigner.v1.EnrolmentService.SendPhoneCode:output_type -> ecsigner.v1.SendPhoneCodeResponse
+	31, // 75: ecsigner.v1.EnrolmentService.ConfirmPhone:output_type -> ecsigner.v1.ConfirmPhoneResponse
+	33, // 76: ecsigner.v1.EnrolmentService.StartIdentityProofing:output_type -> ecsigner.v1.StartIdentityProofingResponse
+	35, // 77: ecsigner.v1.EnrolmentService.ReportIdentityResult:output_type -> ecsigner.v1.ReportIdentityResultResponse
+	37, // 78: ecsigner.v1.EnrolmentService.AcceptProvenData:output_type -> ecsigner.v1.AcceptProvenDataResponse
+	39, // 79: ecsigner.v1.EnrolmentService.DownloadAgreement:output_type -> ecsigner.v1.DownloadAgreementResponse
+	42, // 80: ecsigner.v1.EnrolmentService.SendAgreementCode:output_type -> ecsigner.v1.SendAgreementCodeResponse
+	45, // 81: ecsigner.v1.EnrolmentService.AcceptAgreement:output_type -> ecsigner.v1.AcceptAgreementResponse
+	47, // 82: ecsigner.v1.EnrolmentService.CancelEnrolment:output_type -> ecsigner.v1.CancelEnrolmentResponse
+	51, // 83: ecsigner.v1.EnrolmentService.GetEnrolmentEvidence:output_type -> ecsigner.v1.GetEnrolmentEvidenceResponse
+	53, // 84: ecsigner.v1.EnrolmentService.CreateRenewal:output_type -> ecsigner.v1.CreateRenewalResponse
+	67, // [67:85] is the sub-list for method output_type
+	49, // [49:67] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_enrolment_proto_init() }
@@ -4061,7 +4151,7 @@ func file_ecsigner_v1_enrolment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_enrolment_proto_rawDesc), len(file_ecsigner_v1_enrolment_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      8,
 			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -481,6 +481,8 @@ type SigningOperation struct {
 	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one document its SHA-256, of several the
 	// SHA-256 over the concatenation of their SHA-256s, in the order of the items. Show the same digits beside the documents.
 	DocumentsSha256 []byte `protobuf:"bytes,12,opt,name=documents_sha256,json=documentsSha256,proto3" json:"documents_sha256,omitempty"`
+	// The code that it waits for, and how far its text has come; absent once it waits no more.
+	SentCode *SentCode `protobuf:"bytes,13,opt,name=sent_code,json=sentCode,proto3" json:"sent_code,omitempty"`
 	// Its codes are longer, as was asked for.
 	HighValue bool `protobuf:"varint,14,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
 	// Rises with each change; what WatchSigningOperation resumes by.
@@ -599,6 +601,13 @@ func (x *SigningOperation) GetAlgorithm() SignatureAlgorithm {
 func (x *SigningOperation) GetDocumentsSha256() []byte {
 	if x != nil {
 		return x.DocumentsSha256
+	}
+	return nil
+}
+
+func (x *SigningOperation) GetSentCode() *SentCode {
+	if x != nil {
+		return x.SentCode
 	}
 	return nil
 }
@@ -1546,7 +1555,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xca\x04\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xfe\x04\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1562,7 +1571,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
 	"\talgorithm\x18\v \x01(\x0e2\x1f.ecsigner.v1.SignatureAlgorithmR\talgorithm\x12)\n" +
-	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\x12\x1d\n" +
+	"\x10documents_sha256\x18\f \x01(\fR\x0fdocumentsSha256\x122\n" +
+	"\tsent_code\x18\r \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\x12\x1d\n" +
 	"\n" +
 	"high_value\x18\x0e \x01(\bR\thighValue\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\"\x94\x03\n" +
@@ -1709,40 +1719,41 @@ var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	23, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
 	23, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
 	3,  // 7: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	4,  // 8: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
-	3,  // 9: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	6,  // 10: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	24, // 11: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	6,  // 12: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 13: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 14: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 15: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	0,  // 16: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
-	23, // 17: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
-	23, // 18: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
-	6,  // 19: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
-	6,  // 20: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	7,  // 21: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	9,  // 22: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	11, // 23: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	13, // 24: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	15, // 25: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	17, // 26: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	19, // 27: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
-	21, // 28: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
-	8,  // 29: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	10, // 30: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	12, // 31: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	14, // 32: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	16, // 33: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	18, // 34: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	20, // 35: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
-	22, // 36: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
-	29, // [29:37] is the sub-list for method output_type
-	21, // [21:29] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	24, // 8: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
+	4,  // 9: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
+	3,  // 10: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	6,  // 11: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	24, // 12: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	6,  // 13: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 14: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 15: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	6,  // 16: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	0,  // 17: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
+	23, // 18: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
+	23, // 19: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
+	6,  // 20: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
+	6,  // 21: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	7,  // 22: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	9,  // 23: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	11, // 24: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	13, // 25: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	15, // 26: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	17, // 27: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	19, // 28: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
+	21, // 29: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
+	8,  // 30: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	10, // 31: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	12, // 32: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	14, // 33: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	16, // 34: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	18, // 35: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	20, // 36: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
+	22, // 37: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
+	30, // [30:38] is the sub-list for method output_type
+	22, // [22:30] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
