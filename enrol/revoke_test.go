@@ -276,6 +276,25 @@ func TestTrustRevocationChallengeIsBound(t *testing.T) {
 		})
 	}
 	w := newWorld(t)
+	q := w.reach(enrol.StateIssued)
+	q.sendRevocation()
+	ch := w.store.data.challenges[w.store.data.revocations[q.view.Credential]]
+	c, err := w.trust.OpenChallenge(context.Background(), credential.Sealed{Record: ch.Record, Seal: ch.Seal})
+	w.must(err)
+	c.Purpose = sam.PurposeSign // were there ever one with a good seal
+	sealed, err := w.trust.SealChallenge(context.Background(), c)
+	w.must(err)
+	code, err := w.trust.Code(context.Background(), sealed)
+	w.must(err)
+	w.store.write(func(t *tables) {
+		ch.Record, ch.Seal = sealed.Record, sealed.Seal
+		t.challenges[ch.ID] = ch
+	})
+	if _, err := q.revoke(code); !errors.Is(err, enrol.ErrIntegrity) {
+		t.Errorf("a challenge for another purpose: %v", err)
+	}
+
+	w = newWorld(t)
 	p := w.reach(enrol.StateProven)
 	p.sendAgreement()
 	agreed := p.code()
