@@ -311,6 +311,11 @@ func TestDatabaseLocked(t *testing.T) {
 	vkey, certificate := public(t, i, credential)
 	o, code := i.Operation(credential, "locked out", raw, "document")
 	settled(t, i)
+	before, err := i.Documents().Signing.GetSigningOperation(i.Context(), &pb.GetSigningOperationRequest{OperationId: o.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o = before.GetOperation() // the delivery of its code is told, too
 	mark := logSize(t, i)
 	request := hashes(credential, "created later", "document")
 	calls := []func() error{
