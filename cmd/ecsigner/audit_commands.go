@@ -224,15 +224,15 @@ nothing is left out. The client must be an auditor.`,
 				return err
 			}
 			return with(r.dir, func(conn *client.Conn) error {
-				for ctx := cmd.Context(); ; {
-					switch err := r.follow(ctx, conn); {
-					case ctx.Err() != nil:
-						return nil // interrupted, as asked
-					case status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable:
+				ctx := cmd.Context()
+				for {
+					err := r.follow(ctx, conn)
+					if c := status.Code(err); ctx.Err() == nil && c != codes.DeadlineExceeded && c != codes.Unavailable {
 						return err
 					}
 					select {
-					case <-ctx.Done():
+					case <-ctx.Done(): // interrupted, as asked
+						return nil
 					case <-time.After(time.Second):
 					}
 				}
