@@ -105,7 +105,7 @@ type SigningSigned struct {
 	Signatures     [][]byte // SHA-256 of each, in the same order
 }
 
-// SigningWithheld says that signatures were made and thrown away.
+// SigningWithheld says that an activated operation came to no signatures, or that those that were made were thrown away.
 type SigningWithheld struct {
 	Operation string
 	Fence     uint64

@@ -45,6 +45,11 @@ type held struct {
 // openCredential checks the seal of a credential and that its columns are the bound ones.
 func (s *Service) openCredential(ctx context.Context, row credential.Record) (held, error) {
 	b, err := s.Trust.OpenBinding(ctx, row.Sealed)
+	if errors.Is(err, sam.ErrStale) {
+		if newer, ok := s.replaced(ctx, row); ok {
+			return s.openCredential(ctx, newer)
+		}
+	}
 	if err != nil {
 		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
 	}
@@ -61,6 +66,16 @@ func (s *Service) openCredential(ctx context.Context, row credential.Record) (he
 		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
 	}
 	return held{row: row, binding: b}, nil
+}
+
+// replaced returns the stored credential if it is a newer one than was read: then a binding that is older than what is known
+// was not put back, but read just before it was replaced.
+func (s *Service) replaced(ctx context.Context, read credential.Record) (stored credential.Record, newer bool) {
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		stored, err = tx.Credential(read.ID)
+		return err
+	})
+	return stored, err == nil && stored.Version > read.Version
 }
 
 func (h held) view() CredentialView {

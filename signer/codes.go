@@ -125,6 +125,9 @@ func (s *Service) sendCode(ctx context.Context, caller Caller, requestID string,
 		return CodeSent{}, err
 	}
 	u, err := s.usable(ctx, caller, o.Credential)
+	if errors.Is(err, errMoved) {
+		return s.sendCode(ctx, caller, requestID, id, fresh)
+	}
 	if err != nil {
 		return CodeSent{}, err
 	}

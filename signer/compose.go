@@ -19,6 +19,14 @@ import (
 // Compose makes the text that carries the code of a signing operation, or the notice that it was signed. Everything it
 // says comes from sealed records, and it goes only to the number to which binding and challenge are committed.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
+	text, err := s.text(ctx, m)
+	if errors.Is(err, errMoved) {
+		return s.Compose(ctx, m)
+	}
+	return text, err
+}
+
+func (s *Service) text(ctx context.Context, m sms.Message) (sms.Text, error) {
 	var o Operation
 	var ch otp.Challenge
 	var r credential.Record
@@ -74,6 +82,9 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 // spokenOf opens what a text speaks of, and holds the number against the binding.
 func (s *Service) spokenOf(ctx context.Context, o Operation, r credential.Record) (credential.Binding, sam.Operation, error) {
 	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
+	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, r) {
+		err = errMoved
+	}
 	if err != nil {
 		return credential.Binding{}, sam.Operation{}, err
 	}

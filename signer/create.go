@@ -137,6 +137,9 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 
 	// step 1: prepare. A crash here leaves nothing.
 	u, err := s.judge(ctx, c.Credential, r, unknown)
+	if errors.Is(err, errMoved) {
+		return s.Create(ctx, caller, requestID, c)
+	}
 	if err != nil {
 		return View{}, err
 	}

@@ -300,6 +300,9 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 		return usable{}, err
 	}
 	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
+	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, r) {
+		return usable{}, errMoved
+	}
 	if err != nil {
 		return usable{}, s.integrity(ctx, "binding", string(id), err)
 	}
@@ -321,6 +324,17 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 		return usable{}, &FieldError{"credential", "its certificate is not valid now", ErrCredential}
 	}
 	return usable{record: r, binding: b, chain: chain, leaf: leaf}, nil
+}
+
+// replaced tells whether the stored credential is a newer one than was read: then a binding that is older than what is known
+// was not put back, but read just before it was replaced.
+func (s *Service) replaced(ctx context.Context, read credential.Record) bool {
+	var stored credential.Record
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		stored, err = tx.Credential(read.ID)
+		return err
+	})
+	return err == nil && stored.Version > read.Version
 }
 
 // sum returns SHA-256 as a comparable string.

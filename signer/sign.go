@@ -95,6 +95,9 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 	defer cancel()
 	var a asked
 	u, err := s.usable(ctx, caller, o.Credential, func(tx Tx) { a.challenge, a.err = tx.Challenge(o.Challenge) })
+	if errors.Is(err, errMoved) {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -127,6 +130,9 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 
 	// step 4: sign. The signatures exist in memory only; a crash here loses what nobody has seen.
 	signatures, err := s.Trust.Sign(ctx, evidenceOf(o, u, ch, items))
+	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, u.record) {
+		return false, s.overtaken(ctx, o)
+	}
 	if err != nil {
 		return false, s.integrity(ctx, "activation", string(o.ID), err)
 	}
@@ -317,7 +323,11 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable, a asked, i
 		return credential.Sealed{}, err
 	}
 	sealed := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
-	if err := s.Trust.Verify(ctx, evidenceOf(*o, u, sealed, items)); err != nil {
+	err = s.Trust.Verify(ctx, evidenceOf(*o, u, sealed, items))
+	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, u.record) {
+		return credential.Sealed{}, errMoved
+	}
+	if err != nil {
 		return credential.Sealed{}, s.integrity(ctx, "activation", string(o.ID), err)
 	}
 	now := s.Now().Truncate(time.Microsecond)
@@ -399,6 +409,21 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 	return results, nil
 }
 
+// credentialChanged is why no signatures are released of a credential that was replaced after the activation.
+const credentialChanged = "credential changed"
+
+// overtaken records that an activated operation came to no signatures, because its credential was replaced meanwhile.
+func (s *Service) overtaken(ctx context.Context, o Operation) error {
+	_, err := s.Store.Update(ctx, func(tx Tx) error {
+		tx.Append(audit.SigningWithheld{Operation: string(o.ID), Fence: o.Fence, Reason: credentialChanged})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrWithheld, credentialChanged)
+}
+
 // record stores the signatures with their evidence if this process still holds the fence and the credential is still
 // the same; else it records that they were withheld, and why.
 func (s *Service) record(ctx context.Context, o Operation, u usable, items []Item, signatures, results [][]byte) (withheld string, err error) {
@@ -417,7 +442,7 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 		case stored.State != StateSigning || stored.Fence != o.Fence:
 			withheld = "another process took over"
 		case !bytes.Equal(r.Sealed.Seal, u.record.Sealed.Seal):
-			withheld = "credential changed"
+			withheld = credentialChanged
 		}
 		if withheld != "" {
 			tx.Append(audit.SigningWithheld{Operation: string(o.ID), Fence: o.Fence, Reason: withheld})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/otp"
+	"github.com/ecsigner/ecsigner/signer"
 )
 
 // call is one call of a client, or of the engine itself: what it does, and what the model says about it.
@@ -72,6 +73,10 @@ func (w *world) look(t *task) {
 		t.faults[clockBehind] = true // enrolment decides nothing then, once it has seen the later time
 	}
 	t.states[w.model.stateOf(t.target)] = true
+	if o, is := w.model.operations[t.target]; is && t.kind == "authorize" && t.phase == "" && !w.model.usable(o.credential, t.caller, now) &&
+		(t.states[string(signer.StateRequested)] || t.states[string(signer.StateSigning)]) {
+		t.faults[noCredential] = true // the operation was read before it was signed, the credential after it was lost
+	}
 }
 
 // lookAll notes it for all that are on their way. The caller holds w.mu.

@@ -21,11 +21,12 @@ type device struct {
 	house *house
 	world *world
 
-	mu       sync.Mutex
-	absent   bool
-	keys     map[string]*ecdsa.PrivateKey // by wrapped key
-	signed   map[[2]string]int            // by wrapped key and digest
-	services map[[2]string]int            // by name of the service's key and digest
+	mu        sync.Mutex
+	generated int
+	absent    bool
+	keys      map[string]*ecdsa.PrivateKey // by wrapped key
+	signed    map[[2]string]int            // by wrapped key and digest
+	services  map[[2]string]int            // by name of the service's key and digest
 }
 
 func newDevice(w *world, keys map[string]*ecdsa.PrivateKey) *device {
@@ -50,12 +51,13 @@ func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// call lets f happen inside the device as the history wants it.
-func call2[T any](ctx context.Context, d *device, f func(t *task) (T, error)) (T, error) {
+// inside lets f happen inside the device as the history wants it.
+func inside[T any](ctx context.Context, d *device, may func(t *task), f func() (T, error)) (T, error) {
 	var none T
 	t := taskOf(ctx)
 	var p *process
 	if t != nil {
+		may(t)
 		p = t.process
 		if p.at(ctx, atDevice) == refuse {
 			d.world.faulty(ctx, "device")
@@ -65,7 +67,7 @@ func call2[T any](ctx context.Context, d *device, f func(t *task) (T, error)) (T
 	if d.away() {
 		return none, errDevice
 	}
-	result, err := f(t)
+	result, err := f()
 	if err == nil && p != nil && p.at(ctx, atDeviced) == lose {
 		d.world.faulty(ctx, "device")
 		return none, errDevice
@@ -80,16 +82,14 @@ type generated struct {
 
 // GenerateKey implements sam.Device.
 func (d *device) GenerateKey(ctx context.Context, algorithm string) ([]byte, string, crypto.PublicKey, error) {
-	g, err := call2(ctx, d, func(t *task) (generated, error) {
+	g, err := inside(ctx, d, d.world.mayGenerate, func() (generated, error) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil || algorithm != "ecdsa-p256" {
 			return generated{}, fmt.Errorf("model: %s: %w", algorithm, err)
 		}
-		if t != nil {
-			d.world.mayGenerate(t)
-		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		d.generated++
 		wrapped := fmt.Sprintf("wrapped key %d", len(d.keys))
 		d.keys[wrapped] = key
 		return generated{[]byte(wrapped), key.Public()}, nil
@@ -99,15 +99,18 @@ func (d *device) GenerateKey(ctx context.Context, algorithm string) ([]byte, str
 
 // SignWrapped implements sam.Device.
 func (d *device) SignWrapped(ctx context.Context, _ string, wrapped []byte, algorithm string, digests [][]byte) ([][]byte, error) {
-	return call2(ctx, d, func(t *task) ([][]byte, error) {
+	if taskOf(ctx) == nil {
+		d.world.fail("a signature that no call asked for")
+	}
+	return inside(ctx, d, func(t *task) { d.world.maySign(t, wrapped, digests) }, func() ([][]byte, error) {
 		d.mu.Lock()
 		key := d.keys[string(wrapped)]
 		d.mu.Unlock()
-		if key == nil || algorithm != "ecdsa-p256" || t == nil {
-			d.world.fail("the device was asked to sign %s with an unknown key, or by nobody's call", algorithm)
+		if key == nil || algorithm != "ecdsa-p256" {
+			d.world.fail("the device was asked to sign %s with an unknown key", algorithm)
 			return nil, errDevice
 		}
-		d.world.maySign(t, wrapped, digests)
+		d.world.signed(taskOf(ctx))
 		var signatures [][]byte
 		for _, digest := range digests {
 			signature, err := key.Sign(rand.Reader, digest, crypto.SHA256)

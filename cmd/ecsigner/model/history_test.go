@@ -116,17 +116,24 @@ func plots() []map[string]int {
 		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
 	}
 	signing := map[string]int{
-		"create": 6, "authorize": 14, "resume": 5, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
+		"create": 6, "authorize": 12, "interrupt": 4, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
 	}
 	issuing := map[string]int{
-		"advance": 30, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
+		"advance": 26, "overtake": 6, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
 	}
 	plot := func(own map[string]int) map[string]int {
 		all := maps.Clone(common)
 		maps.Copy(all, own)
 		return all
 	}
-	return []map[string]int{plot(signing), plot(signing), plot(signing), plot(issuing)}
+	all := make([]map[string]int, 16)
+	for k := range all {
+		all[k] = plot(signing)
+		if k%5 == 1 {
+			all[k] = plot(issuing)
+		}
+	}
+	return all
 }
 
 // uniform draws a number below n, a power of two, without rapid's bias for small ones.
@@ -202,6 +209,41 @@ func actions() map[string]func(w *world, c command) {
 				w.call(c, w.authorize(o.caller, id, code{}))
 			}
 		},
+		"interrupt": func(w *world, c command) { // something happens to a signature between its activation and its record
+			if id, o, is := w.operation(c.A); is && o.state == signer.StateRequested {
+				t := w.begin(w.authorize(o.caller, id, w.code(id, o.challenge, 0)))
+				for t.where != "" && t.phase == "" {
+					w.step(t, proceed)
+				}
+				for range c.C % 8 {
+					w.step(t, proceed)
+				}
+				w.step(t, fault(c.B))
+			}
+		},
+		"race": func(w *world, c command) { // two calls about the same thing, one of which stops on the way
+			id, o, is := w.operation(c.A)
+			if !is {
+				return
+			}
+			var slow *task
+			switch c.How % 4 {
+			case 0:
+				slow = w.begin(w.create(o.caller, o.credential, w.request(), "race", 1))
+			case 1:
+				slow = w.begin(w.sendCode(o.caller, id, w.request(), c.C%2 == 0))
+			default:
+				slow = w.begin(w.authorize(o.caller, id, w.code(id, o.challenge, c.A)))
+			}
+			for range c.C {
+				w.step(slow, proceed)
+			}
+			if quick := w.rival(id, o, c.B); c.How < 12 {
+				w.finish(w.begin(quick))
+			} else {
+				w.step(w.begin(quick), proceed)
+			}
+		},
 		"code": func(w *world, c command) {
 			if id, o, is := w.operation(c.A); is {
 				w.call(c, w.sendCode(o.caller, id, w.request(), c.B < 8))
@@ -229,6 +271,22 @@ func actions() map[string]func(w *world, c command) {
 		"unlock": func(w *world, c command) {
 			w.call(c, w.unlock(w.credential(c.A), pick(append(clients(), ""), c.B), w.request()))
 		},
+		"overtake": func(w *world, c command) { // a step stops on the way, and another is quicker
+			first := c
+			first.How, first.B = 10, c.B%12
+			before := len(w.tasks)
+			w.advance(first, true)
+			if len(w.tasks) > before {
+				for t := range slices.Values(w.tasks[before:]) {
+					for range c.C {
+						w.step(t, proceed)
+					}
+				}
+			}
+			second := c
+			second.A, second.C, second.How = 0, c.How, 0
+			w.advance(second, c.B < 4)
+		},
 		"advance": func(w *world, c command) { w.advance(c, c.B < 13) },
 		"misstep": func(w *world, c command) { w.advance(c, false) },
 		"redeem": func(w *world, c command) {
@@ -239,7 +297,7 @@ func actions() map[string]func(w *world, c command) {
 		"again":    func(w *world, c command) { w.again(c) },
 		"step": func(w *world, c command) {
 			if t, is := w.parked(c.A); is {
-				for range 1 + c.B/2 {
+				for range 1 + c.B {
 					w.step(t, proceed)
 				}
 			}
@@ -282,7 +340,7 @@ func (w *world) call(c command, made call) {
 		w.finish(t)
 	case c.How < 11:
 	default:
-		for range c.C {
+		for range 2 * c.C {
 			w.step(t, proceed)
 		}
 		if c.How > 12 {
@@ -292,6 +350,27 @@ func (w *world) call(c command, made call) {
 }
 
 func fault(n int) verdict { return pick([]verdict{die, die, refuse, lose, vanish, rehearsed}, n) }
+
+// rival is another call about an operation.
+func (w *world) rival(id string, o operation, n int) call {
+	request := w.request()
+	switch n / 2 {
+	case 0:
+		return w.revoke(o.credential, request)
+	case 1:
+		return w.withdraw(o.credential, o.caller, request)
+	case 2:
+		return w.cancel(o.caller, id, request)
+	case 3:
+		return w.sendCode(o.caller, id, request, true)
+	case 4:
+		return w.authorize(o.caller, id, w.code(id, o.challenge, 15))
+	case 5:
+		w.pass(operationLife + signer.ActivationLife + leaseLife)
+		return w.sweep()
+	}
+	return w.authorize(o.caller, id, w.code(id, o.challenge, 0))
+}
 
 // advance does the next step of an enrolment, or any other step.
 func (w *world) advance(c command, right bool) {

@@ -169,7 +169,6 @@ func (s *state) issued(t *task, u *unit, events []audit.Event, first audit.Certi
 func (w *world) mayGenerate(t *task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.generated++
 	for id, e := range w.model.enrolments {
 		if e.mayIssue() && e.sealed && !e.key && (t.target == "" || t.target == id) {
 			return
@@ -206,8 +205,8 @@ func (w *world) issuances(events []audit.Event) {
 	if signed != len(intended) {
 		w.fail("the CA signed %d certificates, %d were intended", signed, len(intended))
 	}
-	if w.generated < len(intended) || !w.disturbed && w.generated != len(intended) {
-		w.fail("%d keys were made for %d certificates", w.generated, len(intended))
+	if w.device.generated < len(intended) || !w.disturbed && w.device.generated != len(intended) {
+		w.fail("%d keys were made for %d certificates", w.device.generated, len(intended))
 	}
 	for id, e := range w.model.enrolments {
 		if e.state == enrol.StateIssuing {

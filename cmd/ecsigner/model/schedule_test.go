@@ -25,6 +25,7 @@ type place string
 
 const (
 	atView     place = "view"
+	atViewed   place = "viewed"   // after it was read, before anything is made of it
 	atUpdate   place = "update"   // before a unit of work
 	atUpdated  place = "updated"  // after its commit
 	atDevice   place = "device"   // before a signatory's key is made or used

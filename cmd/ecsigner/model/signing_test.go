@@ -232,7 +232,8 @@ func (s *state) authorised(t *task, u *unit, events []audit.Event) string {
 		o.runs++
 	case audit.SigningSigned:
 		c := s.credentials[o.credential]
-		if t.phase != phaseSigning || o.state != signer.StateSigning || o.fence != t.fence || c.status != credential.Active ||
+		// One that was swept meanwhile is signed in vain: what counts is that nothing is recorded.
+		if open := o.state == signer.StateSigning || o.state == signer.StateClosed; t.phase != phaseSigning || !open || o.fence != t.fence || c.status != credential.Active ||
 			c.version != o.binding || !slices.EqualFunc(e.DTBSR, o.digests, bytes.Equal) || len(e.Signatures) != len(o.digests) ||
 			len(events) != 2 || events[1] != (audit.NoticeSent{Subject: t.target, Kind: "signed"}) || len(u.messages) != 1 {
 			return "these signatures were not to be recorded"
@@ -287,6 +288,13 @@ func (w *world) maySign(t *task, wrapped []byte, digests [][]byte) {
 		!slices.EqualFunc(digests, o.digests, bytes.Equal) {
 		w.fail("#%d %s: the key was used although the model does not allow it: %+v", t.number, t.call, o)
 	}
+}
+
+// signed counts a use of a signatory's key.
+func (w *world) signed(t *task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.model.operations[t.target]
 	if o.uses++; o.uses > o.runs {
 		w.fail("#%d %s: the key was used %d times in %d runs", t.number, t.call, o.uses, o.runs)
 	}

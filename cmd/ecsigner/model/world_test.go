@@ -59,7 +59,6 @@ type world struct {
 	texts     []delivered
 	story     []string
 	commits   int
-	generated int  // keys of signatories
 	disturbed bool // by a crash or a fault
 	sequence  int  // of request ids
 
@@ -226,7 +225,9 @@ func (s port[T]) View(ctx context.Context, f func(T) error) error {
 		s.p.world.faulty(ctx, "store")
 		return errDisk
 	}
-	return s.inner.View(ctx, f)
+	err := s.inner.View(ctx, f)
+	s.p.at(ctx, atViewed)
+	return err
 }
 
 func (s port[T]) Update(ctx context.Context, f func(T) error) (audit.Commit, error) {
