@@ -89,12 +89,12 @@ func (s *Service) toSign(ctx context.Context, r record, st step, now time.Time) 
 	if err != nil {
 		return step{}, nil, err
 	}
-	g.replaced, err = s.replaced(ctx, r)
+	g.replaced, err = s.unanswered(ctx, r)
 	return st.signs(g.renewal, h.row.ID), g, err
 }
 
-// replaced names the operation of the code before, if nobody has answered it: one that was activated is closed already.
-func (s *Service) replaced(ctx context.Context, r record) (string, error) {
+// unanswered names the operation of the code before, if nobody has answered it: one that was activated is closed already.
+func (s *Service) unanswered(ctx context.Context, r record) (string, error) {
 	var n Renewal
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
 		n, err = tx.Renewal(r.row.ID)
