@@ -192,6 +192,9 @@ func (i *Installation) TryStart(env ...string) string {
 		_ = cmd.Wait()
 		close(ended)
 	}(i.ended)
+	if line == "" {
+		<-i.ended // so that all it said is there to be read
+	}
 	return line
 }
 
