@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test race-free lint fmt generate generate-check readme bench clean
+.PHONY: help packages build demo test model race-free lint fmt generate generate-check readme bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: ## from a voucher to a signed PDF that independent programs accept (OUT=DI
 test: packages ## all tests under the race detector; with CI=true nothing may be skipped
 	$(GO) vet ./...
 	.ci/test
+
+model: ## random histories of enrolment and signing, held against a model (HISTORIES=N; 10,000)
+	$(GO) test ./cmd/ecsigner/model -run TestHistories -count=1 -v -timeout 0 $(if $(HISTORIES),-histories $(HISTORIES))
 
 interop: packages ## tests with judges and clients from PyPI, installed once
 	.ci/interop
