@@ -241,12 +241,19 @@ func (p *plan) enrolment(ctx context.Context, row enrol.Enrolment) error {
 	}
 	p.report.Enrolments++
 	last, moved := p.story.gap.changed[row.ID]
+	lost := "went on after the backup (to " + last.State + "); it is cancelled: begin it anew"
 	if !moved || last.Version <= row.Version {
-		if row.Challenge != "" {
-			row.Challenge = ""
-			p.codes = append(p.codes, row)
+		if e.State != sam.StateIssuing || e.Renews == "" || len(e.Signed) > 0 {
+			if row.Challenge != "" {
+				row.Challenge = ""
+				p.codes = append(p.codes, row)
+			}
+			return nil
 		}
-		return nil
+		// The activation with which the current key was to sign the renewal ends with the epoch.
+		last.Version = row.Version
+		p.closed(p.story.renewing[row.ID])
+		lost = "waited for the signature of the credential that it renews, which nothing authorises any more; it is cancelled: begin it anew"
 	}
 	// One that ended gets no event more: that it can be continued no longer, the log says already.
 	ended := p.story.gap.closed[row.ID] || sam.State(last.State) == sam.StateIssued
@@ -270,7 +277,7 @@ func (p *plan) enrolment(ctx context.Context, row enrol.Enrolment) error {
 			Enrolment: row.ID, Version: row.Version, State: row.State, Caller: caller, Record: digest(row.Sealed.Record),
 		}, audit.EnrolmentClosed{Enrolment: row.ID, Outcome: audit.OutcomeCancelled})
 	}
-	p.report.lose("enrolment", row.ID, "went on after the backup (to "+last.State+"); it is cancelled: begin it anew")
+	p.report.lose("enrolment", row.ID, lost)
 	return nil
 }
 

@@ -18,6 +18,7 @@ type story struct {
 	accounts     map[string]string             // whom failures of a challenge lock, by challenge
 	grants       map[[2]string]bool            // credential, client: those that changed in the gap
 	destroyed    map[string]bool               // credentials whose key was destroyed
+	renewing     map[string]string             // the latest operation that signs a renewal, by its enrolment
 
 	gap gap
 }
@@ -64,7 +65,7 @@ type try struct {
 func newStory() *story {
 	return &story{
 		certificates: map[string]*certificate{}, bindings: map[string][]binding{}, keys: map[string]audit.KeyGenerated{},
-		accounts: map[string]string{}, grants: map[[2]string]bool{}, destroyed: map[string]bool{},
+		accounts: map[string]string{}, grants: map[[2]string]bool{}, destroyed: map[string]bool{}, renewing: map[string]string{},
 		gap: gap{
 			redeemed: map[string]string{}, changed: map[string]audit.EnrolmentChanged{}, closed: map[string]bool{},
 			operations: map[string]*operation{},
@@ -90,6 +91,10 @@ func (s *story) tell(at time.Time, event audit.Event, gap bool) {
 		s.destroyed[e.Credential] = true
 	case audit.KeyGenerated:
 		s.keys[e.Enrolment] = e
+	case audit.SigningRequested:
+		if e.Enrolment != "" {
+			s.renewing[e.Enrolment] = e.Operation
+		}
 	case audit.CodeRequested: // older entries of tries do not name the account
 		s.accounts[e.Challenge] = e.Subject
 		if e.Credential != "" {

@@ -197,3 +197,41 @@ func TestCrashRenewing(t *testing.T) {
 	}
 	endRun(t, i)
 }
+
+// TestRestoreEndsAPendingRenewal restores a backup that was made between the acceptance of a renewal and its signature: with
+// the epoch what authorised the signature ended, so nothing may wait for it for ever.
+func TestRestoreEndsAPendingRenewal(t *testing.T) {
+	t.Parallel()
+	i := system.New(t, build.Program(t, failpoints))
+	widenWindow(t, i)
+	i.Start()
+	credential := i.Credential(1)
+	accept := renewal(t, i, credential)
+	i.Stop()
+	i.Start(failpoint("renew", 1))
+	if a, err := i.Portal().Enrolment.AcceptAgreement(t.Context(), accept); err == nil {
+		t.Fatalf("answered %v although the server was to die", a)
+	}
+	i.AwaitEnd()
+	backup := backedUp(t, i)
+	report := restored(t, i, backup, loseDatabase(t, i))
+	if len(report.Lost) != 1 || report.Lost[0].ID != accept.GetEnrolmentId() {
+		t.Errorf("lost is %v", report.Lost)
+	}
+	i.Start()
+	e, err := i.Portal().Enrolment.GetEnrolment(t.Context(), &pb.GetEnrolmentRequest{EnrolmentId: accept.GetEnrolmentId()})
+	if err != nil || e.GetEnrolment().GetState() != pb.EnrolmentState_ENROLMENT_STATE_CANCELLED {
+		t.Errorf("after the restore: %v, %v", e, err)
+	}
+	o, code := i.Operation(credential, "after the restore", raw, "one")
+	if _, err := i.Authorize(o.GetId(), code); err != nil {
+		t.Error(err)
+	}
+	i.Stop()
+	if said := i.VerifyLog(); !strings.Contains(said, "0 findings") {
+		t.Errorf("the log verifier said:\n%s", said)
+	}
+	if strings.Contains(i.Stderr.String(), "ALARM") {
+		t.Error("the engine alarms")
+	}
+}
