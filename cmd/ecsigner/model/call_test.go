@@ -165,7 +165,7 @@ func (w *world) apply(t *task, u *unit, events []audit.Event) string {
 		w.model.requests[key] = request{t.body, r.result}
 	}
 	for _, m := range u.messages {
-		w.model.outbox[m.ID] = message{string(m.Kind), m.Subject, string(m.Challenge)}
+		w.model.outbox[m.ID] = message{string(m.Kind), m.Subject, m.Challenge}
 	}
 	return ""
 }
@@ -337,7 +337,7 @@ func (s *state) sent(t *task, u *unit, event audit.Event, previous, account, pur
 		c.sent++
 		s.challenges[previous] = c
 		if e.Challenge != previous || int(e.Sent) != c.sent || e.Subject != t.target || e.Purpose != purpose || e.Caller != t.caller || len(u.messages) != 1 ||
-			string(u.messages[0].Challenge) != previous || string(u.messages[0].Kind) != purpose || u.messages[0].Subject != t.target {
+			u.messages[0].Challenge != previous || string(u.messages[0].Kind) != purpose || u.messages[0].Subject != t.target {
 			return previous, fmt.Sprintf("something else was sent again: %+v, %+v", e, u.messages)
 		}
 		return previous, ""
@@ -378,7 +378,7 @@ func (s *state) newChallenge(t *task, u *unit, e audit.CodeRequested, previous, 
 	s.challenges[e.Challenge] = challenge{
 		subject: t.target, account: account, caller: t.caller, purpose: purpose, number: number, sent: 1, expires: made.Expires,
 	}
-	if len(u.messages) != 1 || string(u.messages[0].Challenge) != e.Challenge || string(u.messages[0].Kind) != kind || u.messages[0].Subject != t.target {
+	if len(u.messages) != 1 || u.messages[0].Challenge != e.Challenge || string(u.messages[0].Kind) != kind || u.messages[0].Subject != t.target {
 		return fmt.Sprintf("messages %+v", u.messages)
 	}
 	return ""

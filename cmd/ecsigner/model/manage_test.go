@@ -219,7 +219,7 @@ func (w *world) received(m sms.Message, text sms.Text) {
 	codes := regexp.MustCompile(`\b\d{9}\b`).FindAllString(text.Body, -1)
 	want := ""
 	if m.Challenge != "" {
-		c := must(readCode(p, string(m.Challenge)))
+		c := must(readCode(p, m.Challenge))
 		want = c
 	}
 	if strings.Join(codes, " ") != want {
