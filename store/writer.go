@@ -208,10 +208,12 @@ func (w *writer) together(calls []*call, headless error) error {
 		}
 		return reject(calls, err)
 	}
+	failpoint("before", calls)
 	if err := exec(w.commit); err != nil {
 		w.stop(calls, err)
 		return nil
 	}
+	failpoint("committed", calls)
 	grown := next.size > w.log.size
 	w.log = next
 	if grown {
@@ -226,6 +228,7 @@ func (w *writer) together(calls []*call, headless error) error {
 	if slices.ContainsFunc(calls, func(c *call) bool { return c.err == nil && c.erases }) {
 		w.clean()
 	}
+	failpoint("after", calls)
 	answerAll(calls, audit.Commit{Size: next.size, Head: head, At: at})
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/client"
@@ -54,6 +57,7 @@ type signings struct {
 	contract    []byte
 	answered    []*pb.SigningOperation
 	files       [][]byte // the signed PDF of each
+	uploads     int
 }
 
 func newSignings(t *testing.T) *signings {
@@ -75,6 +79,7 @@ func (s *signings) request(t *testing.T, title string) *pb.CreateSigningOperatio
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.uploads++
 	sum := sha256.Sum256([]byte(title))
 	hash := &pb.SigningItemRequest_Sha256{Sha256: sum[:]}
 	return &pb.CreateSigningOperationRequest{
@@ -158,6 +163,25 @@ func TestCrashSigning(t *testing.T) {
 			}
 		})
 	}
+	s.residue(t)
+}
+
+// residue acknowledges everything that was signed: of its documents nothing is left, and nothing half written of others.
+func (s *signings) residue(t *testing.T) {
+	t.Helper()
+	s.i.Start()
+	for _, o := range s.answered {
+		if _, err := s.i.Documents().Signing.CompleteSigningOperation(t.Context(), &pb.CompleteSigningOperationRequest{
+			RequestId: client.RequestID(), OperationId: o.GetId(),
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	left, err := filepath.Glob(s.i.Path("data", "spool", "*"))
+	if err != nil || len(left) != s.uploads-len(s.answered) || slices.ContainsFunc(left, func(name string) bool { return strings.HasSuffix(name, ".part") }) {
+		t.Errorf("of %d documents %d are acknowledged, and the spool holds %v, %v", s.uploads, len(s.answered), left, err)
+	}
+	endRun(t, s.i)
 }
 
 func (s *signings) crash(t *testing.T, c signingCrash) {
