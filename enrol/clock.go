@@ -15,8 +15,8 @@ const maxBack = 5 * time.Second
 
 // Seen tells of a time that the operation log holds. It is called when the log is read at start.
 func (s *Service) Seen(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.times.Lock()
+	defer s.times.Unlock()
 	if at.After(s.latest) {
 		s.latest = at
 	}
@@ -25,9 +25,9 @@ func (s *Service) Seen(at time.Time) {
 // clock is the time of a decision that a limit of time governs; ErrClock when the clock went back.
 func (s *Service) clock() (time.Time, error) {
 	now := s.now()
-	s.mu.Lock()
+	s.times.Lock()
 	latest := s.latest
-	s.mu.Unlock()
+	s.times.Unlock()
 	if now.Before(latest.Add(-maxBack)) {
 		return time.Time{}, fmt.Errorf("%w; set it right, it was %s already", ErrClock, latest.Format(time.RFC3339))
 	}

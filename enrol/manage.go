@@ -46,7 +46,11 @@ type held struct {
 func (s *Service) openCredential(ctx context.Context, row credential.Record) (held, error) {
 	b, err := s.Trust.OpenBinding(ctx, row.Sealed)
 	if errors.Is(err, sam.ErrStale) {
-		if newer, ok := s.replaced(ctx, row); ok {
+		newer, failed := s.newest(ctx, row.ID)
+		switch {
+		case failed != nil:
+			return held{}, failed // it will be judged when it can be read
+		case newer.Version > row.Version:
 			return s.openCredential(ctx, newer)
 		}
 	}
@@ -68,14 +72,14 @@ func (s *Service) openCredential(ctx context.Context, row credential.Record) (he
 	return held{row: row, binding: b}, nil
 }
 
-// replaced returns the stored credential if it is a newer one than was read: then a binding that is older than what is known
-// was not put back, but read just before it was replaced.
-func (s *Service) replaced(ctx context.Context, read credential.Record) (stored credential.Record, newer bool) {
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		stored, err = tx.Credential(read.ID)
+// newest reads a credential once more: a binding that is older than what is known was not put back, but read just before
+// it was replaced, when a newer one is stored.
+func (s *Service) newest(ctx context.Context, id credential.ID) (stored credential.Record, err error) {
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		stored, err = tx.Credential(id)
 		return err
 	})
-	return stored, err == nil && stored.Version > read.Version
+	return stored, err
 }
 
 func (h held) view() CredentialView {

@@ -142,7 +142,9 @@ type Service struct {
 	mu      sync.Mutex
 	crl     revocationList  // newest that this process made
 	revoked map[string]bool // serial numbers that every list must hold
-	latest  time.Time       // that was seen on the clock or in the log
+
+	times  sync.Mutex // not mu, which is held while the device signs a list
+	latest time.Time  // that was seen on the clock or in the log
 
 	lookout lookout
 }

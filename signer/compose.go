@@ -82,10 +82,7 @@ func (s *Service) compose(ctx context.Context, o Operation, ch otp.Challenge, r 
 // spokenOf opens what a text speaks of, and holds the number against the binding.
 func (s *Service) spokenOf(ctx context.Context, o Operation, r credential.Record) (credential.Binding, sam.Operation, error) {
 	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
-	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, r) {
-		err = errMoved
-	}
-	if err != nil {
+	if err = s.unlessReplaced(ctx, r, err); err != nil {
 		return credential.Binding{}, sam.Operation{}, err
 	}
 	if b.ID != r.ID || !bytes.Equal(sam.PhoneCommitment(r.PhoneSalt, r.Phone), b.Phone) {

@@ -300,8 +300,8 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 		return usable{}, err
 	}
 	b, err := s.Trust.OpenBinding(ctx, r.Sealed)
-	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, r) {
-		return usable{}, errMoved
+	if err = s.unlessReplaced(ctx, r, err); errors.Is(err, errMoved) {
+		return usable{}, err
 	}
 	if err != nil {
 		return usable{}, s.integrity(ctx, "binding", string(id), err)
@@ -326,15 +326,23 @@ func (s *Service) judge(ctx context.Context, id credential.ID, r credential.Reco
 	return usable{record: r, binding: b, chain: chain, leaf: leaf}, nil
 }
 
-// replaced tells whether the stored credential is a newer one than was read: then a binding that is older than what is known
-// was not put back, but read just before it was replaced.
-func (s *Service) replaced(ctx context.Context, read credential.Record) bool {
+// unlessReplaced returns err, but errMoved where the stored credential is a newer one than was read: a binding that is
+// older than what is known was then not put back, but read just before it was replaced.
+func (s *Service) unlessReplaced(ctx context.Context, read credential.Record, err error) error {
+	if !errors.Is(err, sam.ErrStale) {
+		return err
+	}
 	var stored credential.Record
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
+	if failed := s.Store.View(ctx, func(tx Tx) (err error) {
 		stored, err = tx.Credential(read.ID)
 		return err
-	})
-	return err == nil && stored.Version > read.Version
+	}); failed != nil {
+		return failed // it will be judged when it can be read
+	}
+	if stored.Version > read.Version {
+		return errMoved
+	}
+	return err
 }
 
 // sum returns SHA-256 as a comparable string.

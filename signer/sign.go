@@ -130,7 +130,7 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 
 	// step 4: sign. The signatures exist in memory only; a crash here loses what nobody has seen.
 	signatures, err := s.Trust.Sign(ctx, evidenceOf(o, u, ch, items))
-	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, u.record) {
+	if err = s.unlessReplaced(ctx, u.record, err); errors.Is(err, errMoved) {
 		return false, s.overtaken(ctx, o)
 	}
 	if err != nil {
@@ -323,9 +323,9 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable, a asked, i
 		return credential.Sealed{}, err
 	}
 	sealed := credential.Sealed{Record: ch.Record, Seal: ch.Seal}
-	err = s.Trust.Verify(ctx, evidenceOf(*o, u, sealed, items))
-	if errors.Is(err, sam.ErrStale) && s.replaced(ctx, u.record) {
-		return credential.Sealed{}, errMoved
+	err = s.unlessReplaced(ctx, u.record, s.Trust.Verify(ctx, evidenceOf(*o, u, sealed, items)))
+	if errors.Is(err, errMoved) {
+		return credential.Sealed{}, err
 	}
 	if err != nil {
 		return credential.Sealed{}, s.integrity(ctx, "activation", string(o.ID), err)

@@ -416,7 +416,7 @@ func (w *world) endOverdue() call {
 		},
 		answer: func(w *world, t *task) string {
 			for id, e := range w.model.enrolments {
-				if slices.Contains(append(correctable(), enrol.StateCreated), e.state) && !t.began.Before(e.deadline()) && e.at.Before(t.began) && len(t.times) == 1 {
+				if slices.Contains(append(correctable(), enrol.StateCreated), e.state) && !t.began.Before(e.deadline()) && e.at.Before(t.began) && t.alone {
 					return fmt.Sprintf("left enrolment %s open: %+v", id, e)
 				}
 			}

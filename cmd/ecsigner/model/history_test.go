@@ -121,7 +121,7 @@ func plots() []map[string]int {
 		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
 	}
 	signing := map[string]int{
-		"create": 6, "authorize": 12, "interrupt": 4, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "unlock": 1,
+		"create": 6, "authorize": 12, "interrupt": 4, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "revokecode": 2, "demand": 2, "unlock": 1,
 	}
 	issuing := map[string]int{
 		"advance": 26, "overtake": 6, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
@@ -272,6 +272,14 @@ func actions() map[string]func(w *world, c command) {
 			if c.B < 8 {
 				w.call(c, w.revoke(w.credential(c.A), w.request()))
 			}
+		},
+		"revokecode": func(w *world, c command) {
+			w.call(c, w.revocationCode(pick([]string{portal, portal, portal, portal2}, c.B), w.credential(c.A), w.request(), c.C == 0))
+		},
+		"demand": func(w *world, c command) {
+			id := w.credential(c.A)
+			given := w.code(id, w.model.credentials[id].code, c.B)
+			w.call(c, w.revokeByCode(portal, id, w.request(), given))
 		},
 		"unlock": func(w *world, c command) {
 			w.call(c, w.unlock(w.credential(c.A), pick(append(clients(), ""), c.B), w.request()))
@@ -469,6 +477,9 @@ func (w *world) pass(d time.Duration) {
 	w.note("the clock moves by %v", d)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, t := range w.tasks {
+		t.alone = t.alone && t.ended
+	}
 	w.timing.Lock()
 	w.clock = w.clock.Add(d)
 	w.highest = later(w.highest, w.clock)

@@ -129,7 +129,7 @@ const (
 // furnish makes the installation that histories begin with, through the use cases themselves.
 func (h *house) furnish(t *testing.T) {
 	w := &world{
-		house: h, dir: h.dir, random: newStream(1), clock: h.begin, model: newState(), furnishing: true,
+		house: h, dir: h.dir, random: newStream(1), clock: h.begin, model: newState(), furnishing: true, certified: map[string]int{},
 	}
 	w.device = newDevice(w, map[string]*ecdsa.PrivateKey{})
 	h.device = w.device
@@ -248,7 +248,7 @@ func (w *world) currentCode(ctx context.Context, enrolment string) string {
 
 // move copies the installation into the directory of a new world.
 func (h *house) world(dir string) (*world, error) {
-	w := &world{house: h, dir: dir, random: newStream(2), clock: h.begin.Add(time.Minute), model: h.model.clone()}
+	w := &world{house: h, dir: dir, random: newStream(2), clock: h.begin.Add(time.Minute), model: h.model.clone(), certified: map[string]int{}}
 	w.device = newDevice(w, maps.Clone(h.keys))
 	h.device = w.device
 	for _, name := range []string{"db/ecsigner.db", "heads"} {

@@ -116,19 +116,135 @@ func (w *world) revoke(id, requestID string) call {
 		}
 		return known(m, now, t)
 	}, func(m *state, t *task, u *unit, events []audit.Event) string {
-		c := m.credentials[id]
-		if len(events) != 2 || c.status != credential.Active || !t.expected[ok] {
-			return "this was not to be revoked"
-		}
-		changed, is := events[1].(audit.BindingChanged)
-		if !is || events[0] != (audit.CertificateRevoked{Credential: id, Serial: c.serial, Reason: reason, Caller: operator}) ||
-			changed.Credential != id || changed.Version != c.version+1 || changed.Status != string(credential.Revoked) {
-			return fmt.Sprintf("something else was revoked: %+v", events)
-		}
-		c.status, c.version = credential.Revoked, c.version+1
-		m.credentials[id] = c
-		return ""
+		return m.revoked(t, u, events, id, audit.CertificateRevoked{
+			Credential: id, Serial: m.credentials[id].serial, Reason: reason, Caller: operator, Requester: "provider", Means: "client-certificate",
+		})
 	})
+}
+
+// revoked holds a revocation against the model and applies it.
+func (s *state) revoked(t *task, u *unit, events []audit.Event, id string, event audit.CertificateRevoked) string {
+	c := s.credentials[id]
+	if len(events) != 4 || c.status != credential.Active || !t.expected[ok] || len(u.messages) != 1 || len(u.credentials) != 1 {
+		return "this was not to be revoked"
+	}
+	changed, is := events[1].(audit.BindingChanged)
+	destroyed, key := events[2].(audit.KeyDestroyed)
+	if !is || !key || events[0] != event || changed.Credential != id || changed.Version != c.version+1 || changed.Status != string(credential.Revoked) ||
+		destroyed.Credential != id || string(destroyed.Wrapped) != sum([]byte(c.wrapped)) || len(u.credentials[0].WrappedKey) != 0 ||
+		events[3] != (audit.NoticeSent{Subject: id, Kind: "revoked"}) || u.messages[0].Subject != id {
+		return fmt.Sprintf("something else was revoked: %+v", events)
+	}
+	c.status, c.version = credential.Revoked, c.version+1
+	s.credentials[id] = c
+	return ""
+}
+
+// enrolledBy says whether a portal enrolled the person of a credential.
+func (s *state) enrolledBy(id, caller string) bool {
+	c, is := s.credentials[id]
+	return is && s.enrolments[c.enrolment].caller == caller
+}
+
+// previousRevocation is the challenge that the next code of a revocation follows; a day after the last one they count anew.
+func (s *state) previousRevocation(id string, now time.Time) string {
+	code := s.credentials[id].code
+	if code != "" && now.Sub(s.challenges[code].expires) >= limits().AccountWindow {
+		return ""
+	}
+	return code
+}
+
+// revocationCode asks for the code by which the person revokes.
+func (w *world) revocationCode(caller, id, requestID string, fresh bool) call {
+	return call{
+		kind: "send the code of the revocation", caller: caller, target: id, request: requestID, body: fmt.Sprint("revocation code", id, fresh),
+		run: func(ctx context.Context, p *process) (any, error) {
+			return p.enrol.SendRevocationCode(ctx, caller, requestID, credential.ID(id), fresh)
+		},
+		predict: func(m *state, now time.Time, t *task) string {
+			_, known, same := m.asked(t)
+			switch {
+			case known && !same:
+				return reused
+			case !m.enrolledBy(id, caller):
+				return notFound
+			case known:
+				return ok
+			case m.credentials[id].status == credential.Revoked:
+				return revoked
+			}
+			label, _ := m.turn(m.previousRevocation(id, now), id, caller, fresh, now)
+			return label
+		},
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
+			c := m.credentials[id]
+			if len(events) != 1 || c.status != credential.Active || !m.enrolledBy(id, caller) || !t.expected[ok] {
+				return "no code was to be sent"
+			}
+			previous := c.code
+			if t.some(func(now time.Time) bool { return m.previousRevocation(id, now) == "" }) {
+				previous = ""
+			}
+			current, wrong := m.sent(t, u, events[0], previous, id, "revoke", fresh)
+			c.code = current
+			m.credentials[id] = c
+			return wrong
+		},
+	}
+}
+
+// revokeByCode revokes as the person asks.
+func (w *world) revokeByCode(caller, id, requestID string, given code) call {
+	const reason = "cessationOfOperation"
+	return call{
+		kind: "revoke by code", caller: caller, target: id, request: requestID, body: "revoke by code" + id, code: given,
+		run: func(ctx context.Context, p *process) (any, error) {
+			return p.enrol.RevokeWithCode(ctx, caller, requestID, credential.ID(id), reason, given.text)
+		},
+		predict: func(m *state, now time.Time, t *task) string {
+			_, known, same := m.asked(t)
+			c := m.credentials[id]
+			switch {
+			case len(given.text) < 6:
+				return input
+			case known && !same:
+				return reused
+			case !m.enrolledBy(id, caller):
+				return notFound
+			case known:
+				return ok
+			case c.status == credential.Revoked:
+				return revoked
+			case c.code == "":
+				return outOfOrder
+			}
+			result := m.try(c.code, given.of == c.code, now)
+			switch {
+			case result != "accepted":
+				return "code " + result
+			case now.Truncate(time.Second).Before(c.notBefore):
+				return notYet
+			}
+			return ok
+		},
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
+			c := m.credentials[id]
+			if len(events) == 0 || c.code == "" || c.status != credential.Active || !m.enrolledBy(id, caller) {
+				return "no code was to be looked at"
+			}
+			accepted, is := events[0].(audit.CodeAccepted)
+			if !is {
+				return m.refusal(t, u, events, c.code)
+			}
+			if wrong := m.acceptance(t, accepted, c.code); wrong != "" {
+				return wrong
+			}
+			return m.revoked(t, u, events[1:], id, audit.CertificateRevoked{
+				Credential: id, Serial: c.serial, Reason: reason, Caller: caller, Requester: "signatory", Means: credential.FactorSMSCode, Challenge: c.code,
+			})
+		},
+	}
 }
 
 // unlock opens codes again, for one client or, without one, for all.
@@ -152,6 +268,11 @@ func (w *world) unlock(account, client, requestID string) call {
 			return "not what unlocks"
 		}
 		m.locks[[2]string{account, client}] = lock{}
+		if c, is := m.credentials[account]; is && c.code != "" {
+			m.void(c.code)
+			c.code = ""
+			m.credentials[account] = c
+		}
 		if e, is := m.enrolments[account]; is && e.challenge != "" {
 			c := m.challenges[e.challenge]
 			c.voided = c.voided || !c.spent
@@ -239,7 +360,10 @@ func (w *world) received(m sms.Message, text sms.Text) {
 // phonesOf are the numbers that the person ever had whom an operation or an enrolment belongs to.
 func (s *state) phonesOf(subject string) string {
 	if o, is := s.operations[subject]; is {
-		subject = s.credentials[o.credential].enrolment
+		subject = o.credential
+	}
+	if c, is := s.credentials[subject]; is {
+		subject = c.enrolment
 	}
 	return s.phones[subject]
 }

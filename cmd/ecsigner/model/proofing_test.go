@@ -239,7 +239,7 @@ func (w *world) fetch(caller, id string) call {
 		},
 		answer: func(w *world, t *task) string {
 			d := t.result.(enrol.AgreementDocument)
-			if e := w.model.enrolments[id]; len(t.times) == 1 && len(t.states) == 1 && string(d.SHA256) != e.agreement {
+			if e := w.model.enrolments[id]; t.alone && string(d.SHA256) != e.agreement {
 				return "another agreement"
 			}
 			return ""

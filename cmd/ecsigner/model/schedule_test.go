@@ -64,6 +64,7 @@ type task struct {
 	err    error
 
 	began    time.Time
+	alone    bool            // nobody else was on the way, and the clock stood
 	times    []time.Time     // what the clock showed meanwhile
 	expected map[string]bool // what the model foresaw at some time meanwhile
 	faults   map[string]bool // what the history did to it
@@ -103,6 +104,10 @@ func (w *world) begin(c call) *task {
 	t := &task{
 		call: c, number: len(w.tasks), process: w.process, resume: make(chan verdict), began: w.now(),
 		expected: map[string]bool{}, faults: map[string]bool{}, states: map[string]bool{},
+	}
+	t.alone = w.firstParked() == nil
+	for _, other := range w.tasks {
+		other.alone = other.alone && other.ended
 	}
 	w.tasks = append(w.tasks, t)
 	w.note("#%d %s", t.number, c)

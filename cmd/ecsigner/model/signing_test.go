@@ -30,6 +30,18 @@ func (s *state) usableAt(id string, t *task) bool {
 	return t.some(func(now time.Time) bool { return s.usable(id, t.caller, now) })
 }
 
+// unusable is what a client may be told of a credential.
+func (s *state) unusable(id string, t *task, now time.Time) []string {
+	var all []string
+	if !s.usable(id, t.caller, now) {
+		all = append(all, noCredential)
+	}
+	if s.isLocked(id, t.caller) {
+		all = append(all, locked)
+	}
+	return all
+}
+
 // create asks for signatures. Two requests with the same title are over the same digests.
 func (w *world) create(client, credentialID, requestID, title string, items int) call {
 	r := signer.CreateRequest{Credential: credential.ID(credentialID), Title: title, Language: "en"}
@@ -61,6 +73,7 @@ func (w *world) create(client, credentialID, requestID, title string, items int)
 			}
 			return ok
 		},
+		also: func(m *state, now time.Time, t *task) []string { return m.unusable(credentialID, t, now) },
 		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
 			return m.created(t, u, events, credentialID, items)
 		},
@@ -128,6 +141,15 @@ func (w *world) sendCode(client, id, requestID string, fresh bool) call {
 			label, _ := m.turn(o.challenge, o.credential, client, fresh, now)
 			return label
 		},
+		also: func(m *state, now time.Time, t *task) []string {
+			o := m.operations[id]
+			all := m.unusable(o.credential, t, now)
+			if o.state != signer.StateRequested || !now.Before(o.expires) {
+				all = append(all, outOfOrder)
+			}
+			label, _ := m.turn(o.challenge, o.credential, client, fresh, now)
+			return append(all, label)
+		},
 		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
 			o, is := m.operationOf(id, client)
 			if !is || len(events) != 1 || o.state != signer.StateRequested || !t.expected[ok] || len(u.requests) != 1 {
@@ -152,8 +174,19 @@ func (w *world) authorize(client, id string, given code) call {
 			return p.signer.Authorize(ctx, callerOf(client), signer.OperationID(id), given.text)
 		},
 		predict: func(m *state, now time.Time, t *task) string { return m.foresee(t, now) },
-		commit:  func(m *state, t *task, u *unit, events []audit.Event) string { return m.authorised(t, u, events) },
-		answer:  func(w *world, t *task) string { return w.signing(t, t.result.(signer.View)) },
+		also: func(m *state, now time.Time, t *task) []string {
+			o := m.operations[id]
+			var all []string
+			if t.phase == "" && (t.states[string(signer.StateRequested)] || t.states[string(signer.StateSigning)]) {
+				all = m.unusable(o.credential, t, now)
+			}
+			if t.phase != phaseRecorded && t.phase != phaseWithheld && !o.activated.IsZero() && o.over(now) {
+				all = append(all, activationOver)
+			}
+			return all
+		},
+		commit: func(m *state, t *task, u *unit, events []audit.Event) string { return m.authorised(t, u, events) },
+		answer: func(w *world, t *task) string { return w.signing(t, t.result.(signer.View)) },
 	}
 }
 
@@ -164,10 +197,15 @@ const (
 	phaseWithheld = "withheld"
 )
 
+// over says whether the activation of an operation has ended.
+func (o operation) over(now time.Time) bool {
+	return now.After(o.activated.Add(signer.ActivationLife)) || now.After(o.expires)
+}
+
 // foresee says what authorising comes to.
 func (s *state) foresee(t *task, now time.Time) string {
 	o, is := s.operationOf(t.target, t.caller)
-	over := o.state == signer.StateSigning && (now.After(o.activated.Add(signer.ActivationLife)) || now.After(o.expires))
+	over := o.state == signer.StateSigning && o.over(now)
 	switch {
 	case !is:
 		return notFound
@@ -424,7 +462,7 @@ func (w *world) sweep() call {
 		answer: func(w *world, t *task) string {
 			for id, o := range w.model.operations {
 				due := o.state == signer.StateRequested || o.state == signer.StateSigning && !t.began.Before(o.lease.Add(signer.ActivationLife))
-				if due && o.expires.Before(t.began) && len(t.times) == 1 {
+				if due && o.expires.Before(t.began) && t.alone {
 					return fmt.Sprintf("left operation %s open: %+v", id, o)
 				}
 			}

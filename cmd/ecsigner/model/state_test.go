@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
@@ -51,6 +52,7 @@ type credentialState struct {
 	version   uint64
 	enrolment string
 	serial    string
+	code      string // current challenge of a revocation
 	wrapped   string // key
 	notBefore time.Time
 	notAfter  time.Time
@@ -182,6 +184,13 @@ func (s *state) readEnrol(tx enrol.Tx, known *state) error {
 				c.grants += " " + client
 			}
 		}
+		code, err := tx.RevocationCode(row.ID)
+		if err != nil {
+			return err
+		}
+		if c.code = string(code); c.status == credential.Revoked && len(row.WrappedKey) > 0 {
+			c.wrapped = "the key of a revoked credential is still there"
+		}
 		s.credentials[string(row.ID)] = c
 	}
 	return nil
@@ -269,7 +278,8 @@ func (s *state) rows() []string {
 			id, o.caller, o.credential, o.state, o.outcome, o.challenge, o.fence, at(o.lease), at(o.expires), o.entry, hashes(o.signatures))
 	}
 	for id, c := range s.credentials {
-		row("credential %s: %s, version %d, of %s, certificate %s, granted to%s", id, c.status, c.version, c.enrolment, c.serial, c.grants)
+		row("credential %s: %s, version %d, of %s, certificate %s, granted to%s, revoked by %s, key gone %v", id, c.status, c.version, c.enrolment, c.serial, c.grants, c.code,
+			c.status == credential.Revoked && !strings.Contains(c.wrapped, "still there"))
 	}
 	for id, e := range s.enrolments {
 		row("enrolment %s: of %s, %s, version %d, challenge %s, expires %s, phone %s, reference %s of %s, agreement %s sealed %v shown %v, key %v, %s report%s, credential %s, serial %s, %v %v %v",

@@ -6,10 +6,13 @@ import (
 	randv2 "math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/engine"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
@@ -59,8 +62,9 @@ type world struct {
 	texts     []delivered
 	story     []string
 	commits   int
-	disturbed bool // by a crash or a fault
-	sequence  int  // of request ids
+	certified map[string]int // by serial number
+	disturbed bool           // by a crash or a fault
+	sequence  int            // of request ids
 
 	furnishing bool // the house is made; there is no model yet
 
@@ -137,12 +141,14 @@ func (p *process) open(ctx context.Context) (err error) {
 	}
 	memory := otp.NewMemory()
 	alarm := func(_ context.Context, kind, subject string, err error) {
-		if kind != "issuing" { // an issuing that stopped, which is told to the operator
+		// The number of a list is the time, and the clock of a history stands or goes back.
+		away := errors.Is(err, errDevice) || errors.Is(err, errDisk) || errors.Is(err, store.ErrStopped) || errors.Is(err, ca.ErrListOrder)
+		if kind != "issuing" && (kind != "crl" || !away) { // what stopped is told to the operator
 			w.fail("alarm about %s %s: %v", kind, subject, err)
 		}
 	}
 	p.enrol, err = enrol.New(enrol.Config{
-		Store: enrolPort(p), Trust: p.trust, Authority: w.house.issuing, Seal: w.house.seal, Memory: memory, Limits: limits(),
+		Store: enrolPort(p), Trust: p.trust, Authority: authority{w.house.issuing, w}, Seal: w.house.seal, Memory: memory, Limits: limits(),
 		Provider: agreement.Provider{
 			Name: "Example QTSP", RegistrationID: "VATPL-5260250274", Address: "ul. Przykładowa 1, 00-001 Warszawa",
 			PolicyOID: "1.2.616.1.999999.1.1",
@@ -221,6 +227,9 @@ type port[T any] struct {
 }
 
 func (s port[T]) View(ctx context.Context, f func(T) error) error {
+	if listing() {
+		return s.inner.View(ctx, f)
+	}
 	if s.p.at(ctx, atView) == refuse {
 		s.p.world.faulty(ctx, "store")
 		return errDisk
@@ -270,6 +279,38 @@ func (s port[T]) Update(ctx context.Context, f func(T) error) (audit.Commit, err
 		return audit.Commit{}, store.ErrOutcomeUnknown
 	}
 	return commit, nil
+}
+
+// listing tells whether a revocation list is made: that holds a mutex, for which others wait who could not be let go on.
+func listing() bool {
+	var callers [16]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "enrol.(*Service).newCRL") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// authority counts what the CA signs.
+type authority struct {
+	enrol.Authority
+	w *world
+}
+
+// Sign implements enrol.Issuer.
+func (a authority) Sign(ctx context.Context, c ca.Certificate) ([]byte, error) {
+	der, err := a.Authority.Sign(ctx, c)
+	if err == nil {
+		a.w.mu.Lock()
+		defer a.w.mu.Unlock()
+		a.w.certified[c.Serial]++
+	}
+	return der, err
 }
 
 // Receipt is read like anything else.
