@@ -130,6 +130,9 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 		}
 		request := otp.Request{Previous: from.row.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh}
 		_, err = s.Store.Update(ctx, func(tx Tx) error {
+			if err := r.fresh(tx); err != nil {
+				return err
+			}
 			stored, err := from.unchanged(tx)
 			if err != nil {
 				return err

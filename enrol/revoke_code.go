@@ -73,6 +73,9 @@ func (s *Service) sendRevocation(ctx context.Context, r request, e enrolled, fre
 	}
 	var ch otp.Challenge
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
+		if err := r.fresh(tx); err != nil {
+			return err
+		}
 		if err := e.unchanged(tx); err != nil {
 			return err
 		}

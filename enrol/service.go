@@ -246,6 +246,15 @@ func (r request) answered(tx Requests) (result string, done bool, err error) {
 	return result, true, nil
 }
 
+// fresh returns ErrConflict when the request was answered since it was looked at: its caller looks again, and finds that.
+func (r request) fresh(tx Requests) error {
+	_, done, err := r.answered(tx)
+	if err == nil && done {
+		return ErrConflict
+	}
+	return err
+}
+
 func (r request) put(tx Requests, result string) error {
 	return tx.PutRequest(r.caller, r.id, r.fingerprint, result)
 }

@@ -86,8 +86,21 @@ func (w *world) stepped(c call, states []enrol.State, then func(m *state, now ti
 		}
 		return then(m, now, t, e)
 	}
+	c.also = func(m *state, now time.Time, t *task) []string { return m.enrolments[t.target].late(now, states...) }
 	c.answer = func(w *world, t *task) string { return w.enrolling(t) }
 	return c
+}
+
+// late is what a step may come to that began when it was in order.
+func (e enrolment) late(now time.Time, states ...enrol.State) []string {
+	var all []string
+	if !slices.Contains(states, e.state) {
+		all = append(all, outOfOrder)
+	}
+	if e.state == enrol.StateExpired || !now.Before(e.deadline()) {
+		all = append(all, expired)
+	}
+	return all
 }
 
 // Phases of calls in enrolment.

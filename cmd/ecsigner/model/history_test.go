@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ func leaf(entry []byte) tlog.Hash { return tlog.RecordHash(entry) }
 
 // TestHistories runs random histories, each on an installation of its own, and counts them.
 func TestHistories(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // a history leaves much behind, and little is kept
 	n := cmp.Or(*wanted, defaultHistories)
 	workers := min(runtime.GOMAXPROCS(0), n)
 	each := (n + workers - 1) / workers

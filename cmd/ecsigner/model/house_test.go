@@ -248,7 +248,7 @@ func (w *world) currentCode(ctx context.Context, enrolment string) string {
 
 // move copies the installation into the directory of a new world.
 func (h *house) world(dir string) (*world, error) {
-	w := &world{house: h, dir: dir, random: newStream(2), clock: h.begin.Add(time.Minute), model: h.model.clone(), certified: map[string]int{}}
+	w := &world{house: h, dir: dir, random: newStream(2), clock: h.begin.Add(time.Minute), model: h.model.clone(), highest: h.begin.Add(time.Minute), certified: map[string]int{}}
 	w.device = newDevice(w, maps.Clone(h.keys))
 	h.device = w.device
 	for _, name := range []string{"db/ecsigner.db", "heads"} {

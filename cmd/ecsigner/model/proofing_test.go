@@ -89,6 +89,7 @@ func (w *world) report(id, requestID, reference string, n, outcome int, at time.
 			}
 			return ok
 		},
+		also: func(m *state, now time.Time, _ *task) []string { return m.enrolments[id].late(now, takenIn...) },
 		commit: func(m *state, t *task, u *unit, events []audit.Event) string {
 			if e := m.enrolments[id]; !t.expected[ok] || !slices.Contains(takenIn, e.state) || e.reference != reference || len(u.requests) != 1 {
 				return "nothing was to be reported"

@@ -142,7 +142,7 @@ func (p *process) open(ctx context.Context) (err error) {
 	memory := otp.NewMemory()
 	alarm := func(_ context.Context, kind, subject string, err error) {
 		// The number of a list is the time, and the clock of a history stands or goes back.
-		away := errors.Is(err, errDevice) || errors.Is(err, errDisk) || errors.Is(err, store.ErrStopped) || errors.Is(err, ca.ErrListOrder)
+		away := errors.Is(err, errDevice) || errors.Is(err, errDisk) || errors.Is(err, store.ErrStopped) || errors.Is(err, ca.ErrListOrder) || w.wentBack()
 		if kind != "issuing" && (kind != "crl" || !away) { // what stopped is told to the operator
 			w.fail("alarm about %s %s: %v", kind, subject, err)
 		}
@@ -195,6 +195,13 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// wentBack tells whether the clock shows less than it once did.
+func (w *world) wentBack() bool {
+	w.timing.Lock()
+	defer w.timing.Unlock()
+	return w.clock.Before(w.highest)
 }
 
 // heads signs the heads of the log unless the device is away.
