@@ -71,7 +71,7 @@ func (a *Authority) Revoke(tx Tx, serial string, reason Reason, at time.Time) er
 
 // CRL makes the CA's full revocation list, version 2, of those in revoked that this CA issued, expired ones included.
 // previous is the DER of the list published last, nil for the first: the new list must follow it, with a higher number
-// (now in nanoseconds), no earlier thisUpdate, and every former entry unchanged; ErrListOrder, and nothing is signed,
+// (now in nanoseconds, or one more than before), no earlier thisUpdate, and every former entry unchanged; ErrListOrder, and nothing is signed,
 // if not. The list is judged before it is signed and compared and verified after. ErrLint, ErrSigning, ErrSignature.
 func (a *Authority) CRL(ctx context.Context, previous []byte, revoked []Certificate, now time.Time) ([]byte, error) {
 	if now.Before(a.cert.NotBefore) || now.After(a.cert.NotAfter) {
@@ -89,7 +89,7 @@ func (a *Authority) CRL(ctx context.Context, previous []byte, revoked []Certific
 	for _, e := range entries {
 		want.Revoked[fmt.Sprintf("%x", e.SerialNumber.Bytes())] = e.RevocationTime
 	}
-	judged, err := a.buildList(entries, now)
+	judged, err := a.buildList(entries, listNumber(want.Previous, now), now)
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +162,17 @@ func (a *Authority) entries(revoked []Certificate) ([]x509.RevocationListEntry, 
 	return out, nil
 }
 
+// listNumber rises with time, so that no list has to be remembered for it; two lists of one moment are numbered on.
+func listNumber(previous *x509.RevocationList, now time.Time) *big.Int {
+	number := big.NewInt(now.UnixNano())
+	if previous != nil && previous.Number != nil && number.Cmp(previous.Number) <= 0 {
+		number.Add(previous.Number, big.NewInt(1))
+	}
+	return number
+}
+
 // buildList makes the list under a fake issuer with a throwaway key, like draft.build.
-func (a *Authority) buildList(entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
+func (a *Authority) buildList(entries []x509.RevocationListEntry, number *big.Int, now time.Time) ([]byte, error) {
 	// EN 319 411-2 CSS-6.3.10-05: the list keeps expired certificates, from the CA's first day on.
 	kept, err := asn1.MarshalWithParams(a.cert.NotBefore.UTC(), "generalized")
 	if err != nil {
@@ -181,7 +190,7 @@ func (a *Authority) buildList(entries []x509.RevocationListEntry, now time.Time)
 	der, err := x509.CreateRevocationList(a.rand, &x509.RevocationList{
 		SignatureAlgorithm:        algorithm,
 		RevokedCertificateEntries: entries,
-		Number:                    big.NewInt(now.UnixNano()),
+		Number:                    number,
 		ThisUpdate:                second(now),
 		NextUpdate:                second(now).Add(a.listLifetime()),
 		ExtraExtensions:           []pkix.Extension{{Id: oidExpiredCertsOnCRL, Value: kept}},

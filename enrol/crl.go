@@ -86,7 +86,11 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 		l.checked = now
 		return l, nil
 	}
-	if l.der, err = s.Authority.CRL(ctx, s.crl.der, revoked, now); err != nil {
+	at, err := l.follows(revoked, now)
+	if err != nil {
+		return revocationList{}, err
+	}
+	if l.der, err = s.Authority.CRL(ctx, s.crl.der, revoked, at); err != nil {
 		return revocationList{}, err
 	}
 	if l.list, err = x509.ParseRevocationList(l.der); err != nil {
@@ -94,4 +98,22 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 	}
 	l.checked = now
 	return l, nil
+}
+
+// follows is the time of the list that comes after l and holds these revocations: now, or a little later where the clock
+// stepped back since the latest of them. ErrClock where the step was larger than that: such a list would be from the future.
+func (l revocationList) follows(revoked []ca.Certificate, now time.Time) (time.Time, error) {
+	at := now
+	if l.list != nil && l.list.ThisUpdate.After(at) {
+		at = l.list.ThisUpdate
+	}
+	for _, c := range revoked {
+		if c.RevokedAt.After(at) {
+			at = c.RevokedAt
+		}
+	}
+	if at.Sub(now) > maxBack {
+		return time.Time{}, fmt.Errorf("%w; set it right, something was revoked at %s already", ErrClock, at.UTC().Format(time.RFC3339))
+	}
+	return at, nil
 }

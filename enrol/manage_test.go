@@ -178,6 +178,41 @@ func TestRevocationList(t *testing.T) {
 	}
 }
 
+// TestRevocationListWhenTheClockStepsBack: a list holds a revocation at once, also where the clock stepped back a little since;
+// where it stepped back far, the former list is served and the operator knows, until the clock is right again.
+func TestRevocationListWhenTheClockStepsBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	entries := func() int {
+		t.Helper()
+		der, err := w.CRL(ctx)
+		w.must(err)
+		l, err := x509.ParseRevocationList(der)
+		w.must(err)
+		return len(l.RevokedCertificateEntries)
+	}
+	a, b := w.reach(enrol.StateIssued), w.reach(enrol.StateIssued)
+	w.wait(time.Minute)
+	other, err := enrol.New(w.config)
+	w.must(err)
+	w.must(other.Revoke(ctx, operator, w.request(), a.view.Credential, enrol.ReasonSuperseded))
+	w.wait(-3 * time.Second)
+	if n := entries(); n != 1 || len(w.alarmed()) != 0 {
+		t.Errorf("%d entries, alarms %v", n, w.alarmed())
+	}
+	w.must(other.Revoke(ctx, operator, w.request(), b.view.Credential, enrol.ReasonSuperseded))
+	w.Revoked(b.view.Serial) // as this process would know after its own revocation
+	w.wait(-time.Hour)
+	if n := entries(); n != 1 || len(w.alarmed()) == 0 {
+		t.Errorf("%d entries, alarms %v", n, w.alarmed())
+	}
+	w.wait(time.Hour)
+	if n := entries(); n != 2 {
+		t.Errorf("%d entries once the clock is right, alarms %v", n, w.alarmed())
+	}
+}
+
 // A revocation is deleted from the database: no list without it is signed, whether or not this process made one before.
 func TestTrustRevocationCannotVanish(t *testing.T) {
 	t.Parallel()
