@@ -27,8 +27,8 @@ test: packages ## all tests under the race detector; with CI=true nothing may be
 	$(GO) vet ./...
 	.ci/test
 
-model: ## random histories of enrolment and signing, held against a model (HISTORIES=N; 10,000)
-	$(GO) test ./cmd/ecsigner/model -run TestHistories -count=1 -v -timeout 0 $(if $(HISTORIES),-histories $(HISTORIES))
+model: ## random histories of enrolment and signing, held against a model (HISTORIES=N; 10,000. SEED=N: others)
+	$(GO) test ./cmd/ecsigner/model -run TestHistories -count=1 -v -timeout 0 $(if $(HISTORIES),-histories $(HISTORIES)) $(if $(SEED),-rapid.seed $(SEED))
 
 interop: packages ## tests with judges and clients from PyPI, installed once
 	.ci/interop
