@@ -132,7 +132,7 @@ func plots() []map[string]int {
 		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
 	}
 	signing := map[string]int{
-		"create": 6, "authorize": 12, "interrupt": 4, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "revokecode": 2, "demand": 2, "unlock": 1,
+		"create": 6, "authorize": 12, "interrupt": 4, "late": 2, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "revokecode": 2, "demand": 2, "unlock": 1,
 	}
 	issuing := map[string]int{
 		"advance": 26, "overtake": 6, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
@@ -236,6 +236,20 @@ func actions() map[string]func(w *world, c command) {
 				}
 				w.step(t, fault(c.B))
 			}
+		},
+		"late": func(w *world, c command) { // the code comes in the last seconds of an operation, and the sweeper after them
+			id, o, is := w.operation(c.A)
+			if !is || o.state != signer.StateRequested || w.now().After(o.expires) {
+				return
+			}
+			w.pass(o.expires.Sub(w.now()) - 3*time.Second)
+			w.finish(w.begin(w.sendCode(o.caller, id, w.request(), true)))
+			t := w.begin(w.authorize(o.caller, id, w.code(id, w.model.operations[id].challenge, c.B)))
+			for range 6 + c.C {
+				w.step(t, proceed)
+			}
+			w.pass(pick([]time.Duration{5 * time.Second, leaseLife, 2 * time.Minute, 3 * time.Minute}, c.How))
+			w.finish(w.begin(w.sweep()))
 		},
 		"race": func(w *world, c command) { // two calls about the same thing, one of which stops on the way
 			id, o, is := w.operation(c.A)

@@ -3,9 +3,7 @@ package system_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,46 +18,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
 )
-
-// disk is the disk under the database of a server: it can be told to fail.
-type disk struct {
-	t       testing.TB
-	control string
-	library string
-}
-
-func newDisk(t testing.TB) disk {
-	t.Helper()
-	d := disk{t, filepath.Join(t.TempDir(), "disk"), filepath.Join(t.TempDir(), "baddisk.so")}
-	if out, err := exec.Command("cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", d.library, "testdata/baddisk.c").CombinedOutput(); err != nil {
-		t.Fatalf("cc: %v\n%s", err, out)
-	}
-	d.well()
-	return d
-}
-
-// env is what a server on this disk is started with.
-func (d disk) env() []string { return []string{"LD_PRELOAD=" + d.library, "BADDISK=" + d.control} }
-
-// well: everything is written.
-func (d disk) well() { d.set(-1, 0, 0) }
-
-// fails: after so many commits, what is written (write) or made durable (sync) fails with this error; 0 is none.
-func (d disk) fails(commits int, write, sync syscall.Errno) {
-	d.set(int32(commits), int32(write), int32(sync))
-}
-
-func (d disk) set(numbers ...int32) {
-	d.t.Helper()
-	f, err := os.OpenFile(d.control, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err == nil {
-		err = binary.Write(f, binary.NativeEndian, numbers)
-		_ = f.Close()
-	}
-	if err != nil {
-		d.t.Fatal(err)
-	}
-}
 
 // diskFailure is one way in which the disk fails during a signature.
 type diskFailure struct {
@@ -124,7 +82,7 @@ func TestDiskFails(t *testing.T) {
 // failing is one signature on a failing disk.
 type failing struct {
 	i          *system.Installation
-	disk       disk
+	disk       *disk
 	spy        string
 	credential string
 	request    *pb.CreateSigningOperationRequest
