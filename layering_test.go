@@ -22,8 +22,11 @@ var allowed = map[string][]string{
 	"signer/cades":       {},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
-	"enrol":              {"otp", "otp/sms", "ca", "audit", "sam", "credential", "enrol/agreement", "signer/pades", "signer/cades"},
+	"call":               {"audit"},
+	"enrol":              {"otp", "otp/sms", "ca", "audit", "sam", "credential", "call", "enrol/agreement", "enrol/person", "enrol/voucher", "signer/pades", "signer/cades"},
 	"enrol/agreement":    {},
+	"enrol/person":       {"ca", "sam", "credential", "call"},
+	"enrol/voucher":      {"audit", "credential", "call"},
 	"enrol/proofing":     {"enrol"},
 
 	"store":          {"signer", "enrol", "otp", "otp/sms", "ca", "audit", "credential", "store/"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/sam"
@@ -66,7 +67,7 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 	request.PublicKey = key.Public()
 	intent, err := s.Authority.Prepare(request)
 	if errors.Is(err, ca.ErrLint) || errors.Is(err, ca.ErrRequest) {
-		return nil, "", &FieldError{"personal_data", fmt.Errorf("%w: %w", ErrField, err)}
+		return nil, "", call.Wrong("personal_data", fmt.Errorf("%w: %w", ErrField, err))
 	}
 	if err != nil {
 		return nil, "", err
@@ -84,7 +85,7 @@ func (s *Service) rehearse(e sam.Enrolment, row Enrolment, now time.Time) (docum
 	}
 	document, err = agreement.Render(d)
 	if errors.Is(err, agreement.ErrField) {
-		return nil, "", &FieldError{"personal_data", fmt.Errorf("%w: %w", ErrField, err)}
+		return nil, "", call.Wrong("personal_data", fmt.Errorf("%w: %w", ErrField, err))
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("making the agreement: %w", err)

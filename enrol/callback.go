@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/enrol/person"
 )
 
 // maxEvidence is the largest evidence package that is read to be hashed.
@@ -64,7 +65,7 @@ func (s *Service) Look(ctx context.Context, id string) error {
 	}
 	asked := from.sealed.Identity
 	p, ok := s.Proofers[asked.Provider]
-	if !ok || asked.Session == "" || !slices.Contains(IdentityResult{Outcome: Negative}.takenIn(), from.sealed.State) {
+	if !ok || asked.Session == "" || !slices.Contains(IdentityResult{Outcome: Negative}.TakenIn(), from.sealed.State) {
 		return nil
 	}
 	result, err := p.Fetch(ctx, asked.Session)
@@ -84,7 +85,7 @@ func (s *Service) Look(ctx context.Context, id string) error {
 	}
 	i.Enrolment = id
 	if !ended && i.Outcome != Deferred {
-		if i.evidenceSHA256, err = evidenceOf(ctx, p, asked.Session); err != nil {
+		if i.EvidenceSHA256, err = evidenceOf(ctx, p, asked.Session); err != nil {
 			return err
 		}
 	}
@@ -104,7 +105,7 @@ func (s *Service) take(ctx context.Context, id, session string, i IdentityResult
 	if from.sealed.Identity.Session != session {
 		return nil
 	}
-	states := i.takenIn()
+	states := i.TakenIn()
 	if ended { // a person at the provider may still decide about a deferred one: only its final word ends that
 		states = []State{StateProofing, StateDeferred}
 	}
@@ -114,11 +115,11 @@ func (s *Service) take(ctx context.Context, id, session string, i IdentityResult
 	case err != nil:
 		return err
 	}
-	i = i.normal()
+	i = i.Normal()
 	var c change
 	moves := true
 	if ended {
-		c, err = s.sentBack(ctx, from, StatePhone, findings{reason: ReasonSessionEnded}, i.event(from, outcomeEnded), now)
+		c, err = s.sentBack(ctx, from, StatePhone, person.Findings{Reason: ReasonSessionEnded}, reportedAs(i, from, outcomeEnded), now)
 	} else {
 		c, moves, err = s.judged(ctx, from, i, now)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
@@ -402,7 +403,7 @@ func checkCode(code string) error {
 		digits = code[i] >= '0' && code[i] <= '9'
 	}
 	if !digits {
-		return &FieldError{"code", fmt.Errorf("%w: give the digits of the code, nothing else", ErrField)}
+		return call.Wrong("code", fmt.Errorf("%w: give the digits of the code, nothing else", ErrField))
 	}
 	return nil
 }

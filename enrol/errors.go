@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/enrol/person"
+	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/otp"
 )
 
@@ -30,15 +33,15 @@ var (
 	// ErrProofingTooOld: the identity was proven too long ago. The enrolment went back to the proofing.
 	ErrProofingTooOld = errors.New("enrol: proof of the identity is too old")
 	// ErrVoucher: no such voucher; check the code.
-	ErrVoucher = errors.New("enrol: voucher is unknown")
+	ErrVoucher = voucher.ErrUnknown
 	// ErrVoucherUsed: the voucher was redeemed before.
-	ErrVoucherUsed = errors.New("enrol: voucher is used")
+	ErrVoucherUsed = voucher.ErrUsed
 	// ErrVoucherExpired: the voucher was not redeemed in time.
-	ErrVoucherExpired = errors.New("enrol: voucher has expired")
+	ErrVoucherExpired = voucher.ErrExpired
 	// ErrProduct: no such product in the catalogue, or no longer.
-	ErrProduct = errors.New("enrol: product is not in the catalogue")
+	ErrProduct = voucher.ErrProduct
 	// ErrVoucherRate: too many wrong voucher codes; the GuessError around it says how long to wait.
-	ErrVoucherRate = errors.New("enrol: too many wrong voucher codes")
+	ErrVoucherRate = voucher.ErrRate
 	// ErrShownOnce: the vouchers of this request were made and shown; only their hashes are kept.
 	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
 	// ErrNotRenewable: the credential cannot be renewed now; the RenewalError around it says why.
@@ -50,53 +53,42 @@ var (
 // Errors inside a FieldError.
 var (
 	// ErrField: the field is empty, too long or has the wrong form.
-	ErrField = errors.New("enrol: field is wrong")
+	ErrField = call.ErrField
 	// ErrName: not a name as it stands in a travel document.
-	ErrName = errors.New("enrol: name is not as in a travel document")
+	ErrName = person.ErrName
 	// ErrIdentifier: not an identifier of this type and country.
-	ErrIdentifier = errors.New("enrol: identifier is wrong")
+	ErrIdentifier = person.ErrIdentifier
 	// ErrCheckDigit: the identifier's check digit is wrong, so it is mistyped.
-	ErrCheckDigit = errors.New("enrol: check digit is wrong")
+	ErrCheckDigit = person.ErrCheckDigit
 	// ErrBirthDate: not a date, or not the one in the identifier.
-	ErrBirthDate = errors.New("enrol: birth date is wrong")
+	ErrBirthDate = person.ErrBirthDate
 	// ErrAge: the person is not of age.
-	ErrAge = errors.New("enrol: person is under 18")
+	ErrAge = person.ErrAge
 	// ErrPhone: not a phone number in E.164 form.
-	ErrPhone = errors.New("enrol: phone number is wrong")
+	ErrPhone = person.ErrPhone
 	// ErrLanguage: no texts in this language.
 	ErrLanguage = errors.New("enrol: language is not offered")
 	// ErrYears: the voucher does not pay for this validity.
-	ErrYears = errors.New("enrol: validity is not offered")
+	ErrYears = voucher.ErrYears
 	// ErrAlgorithm: no keys of this algorithm.
 	ErrAlgorithm = errors.New("enrol: algorithm is not offered")
 	// ErrNotInProduct: the voucher's product does not include this choice.
-	ErrNotInProduct = errors.New("enrol: not included in the product")
+	ErrNotInProduct = voucher.ErrNotInProduct
 	// ErrOrganisation: not the name or the identifier of an organisation, or given without need.
-	ErrOrganisation = errors.New("enrol: organisation is wrong")
+	ErrOrganisation = person.ErrOrganisation
 	// ErrConsent: a required consent is missing; the ConsentError around it names it.
 	ErrConsent = errors.New("enrol: a required consent is missing")
 	// ErrAgreementDiffers: another document is to be accepted than the one that was made.
 	ErrAgreementDiffers = errors.New("enrol: this is not the agreement")
 	// ErrVoucherCode: mistyped voucher code.
-	ErrVoucherCode = errors.New("enrol: voucher code is mistyped")
+	ErrVoucherCode = voucher.ErrCode
 )
 
 // BudgetError: the budget of texts of the number, or of the client, is used up for a time that it names.
 type BudgetError = otp.BudgetError
 
 // FieldError says which field of a request is wrong; Err wraps one of the sentinels above and says what to do.
-type FieldError struct {
-	Field string // as in the request, e.g. "given_name"
-	Err   error
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e *FieldError) Unwrap() error { return e.Err }
-
-// FieldName returns the field's name.
-func (e *FieldError) FieldName() string { return e.Field }
+type FieldError = call.FieldError
 
 // CodeError says why a code was not accepted. The refusal is recorded.
 type CodeError struct {

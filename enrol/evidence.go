@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
@@ -60,14 +61,14 @@ type AcceptanceContext struct {
 func (c AcceptanceContext) check() error {
 	if c.Address != "" {
 		if _, err := netip.ParseAddr(c.Address); err != nil {
-			return &FieldError{"address", fmt.Errorf("%w: give an IPv4 or IPv6 address, or none", ErrField)}
+			return call.Wrong("address", fmt.Errorf("%w: give an IPv4 or IPv6 address, or none", ErrField))
 		}
 	}
 	if utf8.RuneCountInString(c.UserAgent) > 256 || strings.ContainsFunc(c.UserAgent, unicode.IsControl) || !utf8.ValidString(c.UserAgent) {
-		return &FieldError{"user_agent", fmt.Errorf("%w: at most 256 characters, no control characters", ErrField)}
+		return call.Wrong("user_agent", fmt.Errorf("%w: at most 256 characters, no control characters", ErrField))
 	}
 	if len(c.Session) > 128 || strings.ContainsFunc(c.Session, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return &FieldError{"session", fmt.Errorf("%w: at most 128 ASCII characters without blanks", ErrField)}
+		return call.Wrong("session", fmt.Errorf("%w: at most 128 ASCII characters without blanks", ErrField))
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func consent(asked []agreement.Consent, given []string) ([]string, error) {
 		return nil, &ConsentError{missing}
 	}
 	if len(ordered) != len(given) {
-		return nil, &FieldError{"consents", fmt.Errorf("%w: name each consent of the agreement once, and no other", ErrField)}
+		return nil, call.Wrong("consents", fmt.Errorf("%w: name each consent of the agreement once, and no other", ErrField))
 	}
 	return ordered, nil
 }

@@ -10,13 +10,11 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
-	"golang.org/x/text/unicode/norm"
 )
-
-// clockSkew is how far the clock of an identity provider may be ahead of ours or behind.
-const clockSkew = 5 * time.Minute
 
 // certificateOf is the certificate that an enrolment leads to. One request a enrolment: the CA never makes two. The
 // person is named by the identifier, so that one DN never goes to two persons (EN 319 411-1 GEN-6.3.3-10).
@@ -50,7 +48,7 @@ func personOf(r record) string {
 // ErrProvider.
 func (s *Service) StartIdentityProofing(ctx context.Context, caller, id, requestID, provider string) (View, error) {
 	if !audit.ValidID(provider) {
-		return View{}, &FieldError{"provider", fmt.Errorf("%w: give the name of the provider", ErrField)}
+		return View{}, call.Wrong("provider", fmt.Errorf("%w: give the name of the provider", ErrField))
 	}
 	r, err := newRequest(caller, requestID, "StartIdentityProofing", id, provider)
 	if err != nil {
@@ -98,49 +96,14 @@ func (s *Service) session(ctx context.Context, r record, provider, reference str
 	return session, err
 }
 
-// IdentityResult is what an identity provider found (ETSI TS 119 461 clause 8.5).
-type IdentityResult struct {
-	Enrolment   string
-	Reference   string // the enrolment's ProofingReference
-	Session     string // the provider's own, where it has one
-	Outcome     Outcome
-	Level       string   // of identity proofing that was reached, as the provider says
-	Method      string   // how it was proven, as the provider says
-	Person      Person   // as proven; compared when positive
-	BirthDate   string   // YYYY-MM-DD
-	Phone       string   // E.164
-	Document    Document // that was presented
-	Reasons     []string // codes of the provider
-	Evidence    []byte   // the evidence package: its SHA-256 is sealed, the provider keeps it
-	CompletedAt time.Time
-
-	evidenceSHA256 []byte // instead of Evidence, where the package was hashed as it came
-}
-
-func (i IdentityResult) normal() IdentityResult {
-	for _, s := range []*string{&i.Person.GivenName, &i.Person.Surname, &i.Person.LocalName, &i.Person.Organisation} {
-		*s = norm.NFC.String(*s)
-	}
-	i.CompletedAt = i.CompletedAt.UTC().Truncate(time.Microsecond)
-	return i
-}
-
-// evidence is the digest of the evidence package, nil when there is none.
-func (i IdentityResult) evidence() []byte {
-	if len(i.Evidence) == 0 {
-		return i.evidenceSHA256
-	}
-	return digest(i.Evidence)
-}
-
 // ReportIdentityResult takes the result of the provider that was named, where that one is not asked over the network. A
 // positive one makes the agreement, or sends the person to look at other data than they gave; a negative one ends the
 // enrolment, even a positive one before it; a deferred one says that the provider decides later. Another provider's
 // enrolment, an unknown one, and another reference are all ErrNotFound.
 func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID string, i IdentityResult) (View, error) {
-	i = i.normal()
+	i = i.Normal()
 	if i.Outcome != Positive && i.Outcome != Negative && i.Outcome != Deferred {
-		return View{}, &FieldError{"outcome", fmt.Errorf("%w: report %s, %s or %s", ErrField, Positive, Negative, Deferred)}
+		return View{}, call.Wrong("outcome", fmt.Errorf("%w: report %s, %s or %s", ErrField, Positive, Negative, Deferred))
 	}
 	r, err := newRequest(caller, requestID, "ReportIdentityResult", i.Enrolment, i.Reference, string(i.Outcome),
 		i.Person.GivenName, i.Person.Surname, i.Person.LocalName, i.Person.Country, i.Person.IdentifierType, i.Person.Identifier,
@@ -163,7 +126,7 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 		if err != nil {
 			return err
 		}
-		if err := from.in(now, i.takenIn()...); err != nil {
+		if err := from.in(now, i.TakenIn()...); err != nil {
 			return err
 		}
 		c, moves, err := s.judged(ctx, from, i, now)
@@ -186,16 +149,6 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 		return err
 	})
 	return v, err
-}
-
-// takenIn are the states in which a result is taken. What is final is never overwritten but by a final refusal before the
-// agreement is accepted: a provider that finds a fraud afterwards is heard. Negative is the end; only a new enrolment
-// can be positive after it.
-func (i IdentityResult) takenIn() []State {
-	if i.Outcome == Negative {
-		return []State{StateProofing, StateDeferred, StateReview, StateProven}
-	}
-	return []State{StateProofing, StateDeferred}
 }
 
 // reported reads the enrolment that a result is for, if it waits for this provider's result under this reference.
@@ -224,26 +177,14 @@ func (s *Service) reported(ctx context.Context, r request, i IdentityResult) (re
 	return from, done, nil
 }
 
-// timely refuses a result from before the proofing was asked for, or from the future.
-func (i IdentityResult) timely(e sam.Enrolment, now time.Time) error {
-	asked := e.Identity.At
-	if asked.IsZero() {
-		asked = e.At // of a record that began before the start was sealed
-	}
-	if i.CompletedAt.Before(asked.Add(-clockSkew)) || i.CompletedAt.After(now.Add(clockSkew)) {
-		return &FieldError{"complete_time", fmt.Errorf("%w: it must lie between the start of this proofing and now; check the clock", ErrField)}
-	}
-	return nil
-}
-
 // judged decides what a result leads to. When nothing moves, only the change's events are to be recorded.
 func (s *Service) judged(ctx context.Context, from record, i IdentityResult, now time.Time) (c change, moves bool, err error) {
 	if from.sealed.State == StateProofing || from.sealed.State == StateDeferred { // later At is that of the result
-		if err := i.timely(from.sealed, now); err != nil {
+		if err := i.Timely(from.sealed, now); err != nil {
 			return change{}, false, err
 		}
 	}
-	var f findings
+	var f person.Findings
 	if i.Outcome == Positive {
 		f = s.found(from, i, now)
 	}
@@ -251,25 +192,25 @@ func (s *Service) judged(ctx context.Context, from record, i IdentityResult, now
 	case i.Outcome == Negative:
 		c, err = s.rejected(ctx, from, i, now)
 		return c, true, err
-	case i.Outcome == Deferred, f.reason == ReasonBirthDateConflict:
+	case i.Outcome == Deferred, f.Reason == ReasonBirthDateConflict:
 		if from.sealed.State == StateDeferred {
-			return change{to: from, events: []audit.Event{i.event(from, string(Deferred))}}, false, nil
+			return change{to: from, events: []audit.Event{reportedAs(i, from, string(Deferred))}}, false, nil
 		}
 		c, err = s.deferred(ctx, from, i, f, now)
 		return c, true, err
-	case f.reason == ReasonTooOld:
-		c, err = s.sentBack(ctx, from, StatePhone, f, i.event(from, outcomeTooOld), now)
+	case f.Reason == ReasonTooOld:
+		c, err = s.sentBack(ctx, from, StatePhone, f, reportedAs(i, from, outcomeTooOld), now)
 		return c, true, err
-	case f.reason == ReasonDiffers:
+	case f.Reason == ReasonDiffers:
 		c, err = s.review(ctx, from, i, f, now)
 		return c, true, err
-	case f.reason != "":
-		c, err = s.sentBack(ctx, from, StateData, f, i.event(from, outcomeDiffers), now)
+	case f.Reason != "":
+		c, err = s.sentBack(ctx, from, StateData, f, reportedAs(i, from, outcomeDiffers), now)
 		return c, true, err
 	}
 	c, err = s.proven(ctx, from, i, now)
 	if field := (*FieldError)(nil); errors.As(err, &field) { // no certificate can be made of it
-		c, err = s.sentBack(ctx, from, StateData, findings{reason: ReasonAttributeRefused}, i.event(from, outcomeDiffers), now)
+		c, err = s.sentBack(ctx, from, StateData, person.Findings{Reason: ReasonAttributeRefused}, reportedAs(i, from, outcomeDiffers), now)
 	}
 	return c, true, err
 }
@@ -282,67 +223,30 @@ const (
 	outcomeEnded    = "ended"
 )
 
-// event is how the log tells of a result.
-func (i IdentityResult) event(from record, outcome string) audit.Event {
-	return audit.IdentityReported{
-		Enrolment: from.row.ID, Outcome: outcome, Evidence: i.evidence(), Caller: from.sealed.Identity.Provider,
-	}
-}
-
-// identity is the sealed result. Its time is never after now: a provider whose clock is ahead makes no proof younger.
-func (i IdentityResult) identity(from record, now time.Time) sam.Identity {
-	asked := from.sealed.Identity
-	at := i.CompletedAt
-	if at.After(now) {
-		at = now
-	}
-	id := sam.Identity{
-		Outcome: i.Outcome, Provider: asked.Provider, Reference: asked.Reference, Session: asked.Session, Method: i.Method,
-		Report: digest(i.report(asked.Provider)), Evidence: i.evidence(), At: at,
-	}
-	if i.Outcome == Positive {
-		id.Person, id.Phone = i.person(from.sealed.Person), sam.PhoneCommitment(from.row.PhoneSalt, i.Phone)
-	}
-	return id
-}
-
-// person is the proven person. What no document proves, the name in the person's own script, is as given where the provider
-// is silent. An organisation is what was proven, and none where the certificate names none.
-func (i IdentityResult) person(given Person) Person {
-	p := i.Person
-	if p.LocalName == "" {
-		p.LocalName = given.LocalName
-	}
-	if given.Organisation == "" {
-		p.Organisation, p.OrganisationID = "", ""
-	}
-	return p
-}
-
 func (s *Service) rejected(ctx context.Context, from record, i IdentityResult, now time.Time) (change, error) {
 	to, err := s.next(ctx, from, now, StateRejected, func(e *sam.Enrolment, row *Enrolment) {
-		identity := i.identity(from, now)
+		identity := identityOf(i, from, now)
 		unprove(from, e, row)
-		e.Identity, row.Proofing = identity, Proofing{Report: i.report(identity.Provider)}
+		e.Identity, row.Proofing = identity, Proofing{Report: i.Report(identity.Provider)}
 	})
 	return change{
-		to: to, events: []audit.Event{i.event(from, string(Negative))},
+		to: to, events: []audit.Event{reportedAs(i, from, string(Negative))},
 		after: []audit.Event{audit.EnrolmentClosed{Enrolment: from.row.ID, Outcome: string(StateRejected)}},
 		also:  func(tx Tx) error { return void(tx, from.row.Challenge, now) },
 	}, err
 }
 
 // deferred waits, and tells the person so. The time of the start stays sealed.
-func (s *Service) deferred(ctx context.Context, from record, i IdentityResult, f findings, now time.Time) (change, error) {
+func (s *Service) deferred(ctx context.Context, from record, i IdentityResult, f person.Findings, now time.Time) (change, error) {
 	to, err := s.next(ctx, from, now, StateDeferred, func(e *sam.Enrolment, row *Enrolment) {
-		e.Identity.Outcome, e.Identity.Evidence, e.Identity.Method = Deferred, i.evidence(), i.Method
-		e.Identity.Report = digest(i.report(e.Identity.Provider))
-		row.Proofing.Report, row.Proofing.Reason, row.Proofing.Fields = i.report(e.Identity.Provider), f.reason, f.fields
+		e.Identity.Outcome, e.Identity.Evidence, e.Identity.Method = Deferred, i.EvidenceDigest(), i.Method
+		e.Identity.Report = digest(i.Report(e.Identity.Provider))
+		row.Proofing.Report, row.Proofing.Reason, row.Proofing.Fields = i.Report(e.Identity.Provider), f.Reason, f.Fields
 	})
 	if err != nil {
 		return change{}, err
 	}
-	return s.withNotice(change{to: to, events: []audit.Event{i.event(from, string(Deferred))}}, sms.KindDeferred, now)
+	return s.withNotice(change{to: to, events: []audit.Event{reportedAs(i, from, string(Deferred))}}, sms.KindDeferred, now)
 }
 
 // withNotice puts a notice to the person on its way with the change, if the phone was confirmed.
@@ -368,22 +272,22 @@ func (s *Service) withNotice(c change, kind sms.Kind, now time.Time) (change, er
 }
 
 // review shows the person what was proven.
-func (s *Service) review(ctx context.Context, from record, i IdentityResult, f findings, now time.Time) (change, error) {
+func (s *Service) review(ctx context.Context, from record, i IdentityResult, f person.Findings, now time.Time) (change, error) {
 	to, err := s.next(ctx, from, now, StateReview, func(e *sam.Enrolment, row *Enrolment) {
-		e.Identity = i.identity(from, now)
+		e.Identity = identityOf(i, from, now)
 		row.Proofing = Proofing{
-			Provider: e.Identity.Provider, Session: e.Identity.Session, Reason: f.reason, Fields: f.fields,
-			Report: i.report(e.Identity.Provider),
+			Provider: e.Identity.Provider, Session: e.Identity.Session, Reason: f.Reason, Fields: f.Fields,
+			Report: i.Report(e.Identity.Provider),
 		}
 	})
-	return change{to: to, events: []audit.Event{i.event(from, outcomeDiffers)}}, err
+	return change{to: to, events: []audit.Event{reportedAs(i, from, outcomeDiffers)}}, err
 }
 
 // sentBack voids the proofing and says why.
-func (s *Service) sentBack(ctx context.Context, from record, to State, f findings, event audit.Event, now time.Time) (change, error) {
+func (s *Service) sentBack(ctx context.Context, from record, to State, f person.Findings, event audit.Event, now time.Time) (change, error) {
 	n, err := s.next(ctx, from, now, to, func(e *sam.Enrolment, row *Enrolment) {
 		unprove(from, e, row)
-		row.Proofing = Proofing{Reason: f.reason, Fields: f.fields}
+		row.Proofing = Proofing{Reason: f.Reason, Fields: f.Fields}
 		if to == StateData {
 			e.Confirmed = ""
 		}
@@ -393,11 +297,11 @@ func (s *Service) sentBack(ctx context.Context, from record, to State, f finding
 
 // proven makes the agreement from what was proven, which is what the certificate will say.
 func (s *Service) proven(ctx context.Context, from record, i IdentityResult, now time.Time) (change, error) {
-	identity := i.identity(from, now)
+	identity := identityOf(i, from, now)
 	c, err := s.agreed(ctx, from, identity, now, func(row *Enrolment) {
-		row.Proofing = Proofing{Provider: identity.Provider, Session: identity.Session, Report: i.report(identity.Provider)}
+		row.Proofing = Proofing{Provider: identity.Provider, Session: identity.Session, Report: i.Report(identity.Provider)}
 	})
-	c.events = append([]audit.Event{i.event(from, string(Positive))}, c.events...)
+	c.events = append([]audit.Event{reportedAs(i, from, string(Positive))}, c.events...)
 	return c, err
 }
 

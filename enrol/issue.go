@@ -13,6 +13,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
@@ -77,7 +78,7 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 func (s *Service) accept(ctx context.Context, r request, from record, ch otp.Challenge, a Acceptance, chosen credential.ID, now time.Time) (change, error) {
 	e := from.sealed
 	if !hmac.Equal(a.SHA256, e.Agreement) {
-		return change{}, &FieldError{"agreement_sha256", fmt.Errorf("%w: show the person the present one", ErrAgreementDiffers)}
+		return change{}, call.Wrong("agreement_sha256", fmt.Errorf("%w: show the person the present one", ErrAgreementDiffers))
 	}
 	consents, err := consent(consentsOf(from), a.Consents)
 	if err != nil {

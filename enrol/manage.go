@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
@@ -172,7 +173,7 @@ func (s *Service) Credentials(ctx context.Context, client string, after credenti
 // Granting twice changes nothing. ErrNotFound, ErrRevoked.
 func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error {
 	if !audit.ValidID(client) {
-		return &FieldError{"client", fmt.Errorf("%w: give the name of the client's certificate", ErrField)}
+		return call.Wrong("client", fmt.Errorf("%w: give the name of the client's certificate", ErrField))
 	}
 	r, err := newRequest(caller, requestID, "GrantAccess", string(id), client)
 	if err != nil {

@@ -1,114 +1,15 @@
 package enrol
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/ecsigner/ecsigner/audit"
-	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol/voucher"
 )
-
-// OrganisationRule says whether certificates of a product name an organisation.
-type OrganisationRule string
-
-// Rules of organisations.
-const (
-	OrganisationNone     OrganisationRule = "none"     // the certificate is for a private person
-	OrganisationOptional OrganisationRule = "optional" // as the person chooses
-	OrganisationRequired OrganisationRule = "required" // it always names one
-)
-
-// Product is what vouchers are sold for: the limits within which a person chooses the parameters of the certificate.
-type Product struct {
-	Name         string // of the catalogue, e.g. "qes-2y"; it stands in vouchers, in the sealed enrolment and in the log
-	Years        uint8  // longest validity, 1 to 3
-	Algorithms   []credential.Algorithm
-	Identifiers  []string // kinds of the person's identifier: PNO, TIN, PAS, IDC (EN 319 412-1 clause 5.1.3)
-	Organisation OrganisationRule
-}
-
-// identifierTypes are the kinds that a person's certificate may carry.
-func identifierTypes() []string { return []string{"PNO", "TIN", "PAS", "IDC"} }
-
-func (p Product) check() error {
-	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("enrol: product %q: %s", p.Name, fmt.Sprintf(format, args...))
-	}
-	switch {
-	case !audit.ValidID(p.Name):
-		return wrong("a name is letters, digits and '-'")
-	case p.Years < 1 || p.Years > maxYears:
-		return wrong("validity must be 1 to %d years", maxYears)
-	case len(p.Algorithms) == 0 || len(p.Identifiers) == 0:
-		return wrong("at least one algorithm and one kind of identifier")
-	case p.Organisation != OrganisationNone && p.Organisation != OrganisationOptional && p.Organisation != OrganisationRequired:
-		return wrong("organisation must be %s, %s or %s", OrganisationNone, OrganisationOptional, OrganisationRequired)
-	}
-	for _, a := range p.Algorithms {
-		if len(a.Schemes()) == 0 {
-			return wrong("there are no keys of algorithm %q", a)
-		}
-	}
-	for _, kind := range p.Identifiers {
-		if !slices.Contains(identifierTypes(), kind) {
-			return wrong("identifiers are of kinds %v, not %q", identifierTypes(), kind)
-		}
-	}
-	return nil
-}
-
-func checkCatalogue(products []Product) error {
-	if len(products) == 0 {
-		return errors.New("enrol: the catalogue needs at least one product")
-	}
-	for i, p := range products {
-		if err := p.check(); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(products[:i], func(q Product) bool { return q.Name == p.Name }) {
-			return fmt.Errorf("enrol: product %q stands twice in the catalogue", p.Name)
-		}
-	}
-	return nil
-}
 
 // Catalogue returns the products in their order.
 func (s *Service) Catalogue() []Product { return slices.Clone(s.Products) }
 
-// product finds a product of the catalogue by its name, or, when years are given, by its name without the ending
-// "-<years>y": so were vouchers named before there was a catalogue. ErrProduct.
+// product finds a product of the catalogue. ErrProduct.
 func (s *Service) product(name string, years uint8) (Product, error) {
-	for _, want := range []string{name, fmt.Sprintf("%s-%dy", name, years)} {
-		for _, p := range s.Products {
-			if p.Name == want {
-				return p, nil
-			}
-		}
-	}
-	return Product{}, fmt.Errorf("%w: %q", ErrProduct, plain(name))
-}
-
-// allows judges parameters by the product. Each error is a FieldError.
-func (p Product) allows(q Parameters) error {
-	organisation := p.Organisation == OrganisationOptional || (p.Organisation == OrganisationRequired) == q.ForOrganisation
-	switch {
-	case q.Years < 1 || q.Years > p.Years:
-		return &FieldError{"years", fmt.Errorf("%w: 1 to %d with product %s", ErrYears, p.Years, p.Name)}
-	case !slices.Contains(p.Identifiers, q.IdentifierType):
-		return &FieldError{"identifier_type", fmt.Errorf("%w: %s takes %v", ErrNotInProduct, p.Name, p.Identifiers)}
-	case !slices.Contains(p.Algorithms, q.Algorithm):
-		return &FieldError{"algorithm", fmt.Errorf("%w: %s takes %v", ErrNotInProduct, p.Name, p.Algorithms)}
-	case !organisation:
-		return &FieldError{"for_organisation", fmt.Errorf("%w: organisation is %s with %s", ErrNotInProduct, p.Organisation, p.Name)}
-	}
-	return nil
-}
-
-// unnamed is what a voucher paid for before there was a catalogue; its years stand in the voucher.
-func unnamed() Product {
-	return Product{
-		Name: "of an earlier version", Years: maxYears, Algorithms: []credential.Algorithm{credential.ECDSAP256, credential.RSA3072},
-		Identifiers: []string{"PNO", "TIN"}, Organisation: OrganisationNone,
-	}
+	return voucher.Catalogue(s.Products).Find(name, years)
 }

@@ -90,9 +90,3 @@ type Result struct {
 
 // Identifier of a person (EN 319 412-1 clause 5.1.3).
 type Identifier struct{ Type, Country, Value string }
-
-// Document is the identity document that was presented.
-type Document struct {
-	Type, Number, Country string
-	Expires               string // YYYY-MM-DD
-}

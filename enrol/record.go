@@ -6,10 +6,10 @@ import (
 	"crypto/hmac"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
@@ -108,22 +108,11 @@ func (s *Service) integrity(ctx context.Context, kind, subject string, err error
 		kind, subject = "lock", lock.Account
 	}
 	s.Alarm(ctx, kind, subject, err)
-	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: plain(err.Error())}
+	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: call.Plain(err.Error())}
 	if _, failed := s.Store.Update(ctx, func(tx Tx) error { tx.Append(event); return nil }); failed != nil {
 		err = errors.Join(err, fmt.Errorf("recording the alarm: %w", failed))
 	}
 	return fmt.Errorf("%w: %w", ErrIntegrity, err)
-}
-
-// plain makes a text fit for a log entry: ASCII without quotes and backslashes, at most 200 characters.
-func plain(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return -1
-		}
-		return r
-	}, text)
-	return text[:min(len(text), audit.MaxID)]
 }
 
 // in returns a StateError unless the enrolment is in one of the states, ErrExpired when its time is over, and ErrClock

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -27,10 +29,10 @@ type RenewalRequest struct {
 // and parameters are those of Create and SetParameters.
 func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q RenewalRequest) (View, error) {
 	p := q.Parameters
-	if err := p.check(); err != nil {
+	if err := checkParameters(p); err != nil {
 		return View{}, err
 	}
-	code, err := normalVoucher(q.Voucher)
+	code, err := voucher.Normal(q.Voucher)
 	if err != nil {
 		return View{}, s.guarded(ctx, caller, "", func() error { return err })
 	}
@@ -64,14 +66,14 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 		return View{}, err
 	}
 	if p.IdentifierType != e.origin.sealed.Type {
-		return View{}, &FieldError{"identifier_type", fmt.Errorf("%w: the renewed certificate names %s", ErrIdentifier, e.origin.sealed.Type)}
+		return View{}, call.Wrong("identifier_type", fmt.Errorf("%w: the renewed certificate names %s", ErrIdentifier, e.origin.sealed.Type))
 	}
 	voucher, product, err := s.payment(ctx, hash)
 	if err != nil {
 		return View{}, err
 	}
 	p.ForOrganisation = e.origin.sealed.ForOrg
-	if err := product.allows(p); err != nil {
+	if err := product.Allows(p); err != nil {
 		return View{}, err
 	}
 	first, err := s.renewalOf(r.caller, e, hash, product.Name, p, now)
@@ -131,14 +133,14 @@ func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, e
 		return err
 	})
 	if isNotFound(err) {
-		return Voucher{}, Product{}, &FieldError{"voucher", ErrVoucher}
+		return Voucher{}, Product{}, call.Wrong("voucher", ErrVoucher)
 	}
 	if err != nil {
 		return Voucher{}, Product{}, err
 	}
 	p, err := s.product(v.Product, v.Years)
 	if err != nil {
-		return Voucher{}, Product{}, &FieldError{"voucher", err}
+		return Voucher{}, Product{}, call.Wrong("voucher", err)
 	}
 	return v, p, nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -26,13 +28,13 @@ func (s *Service) AcceptProvenData(ctx context.Context, caller, id, requestID st
 			return change{}, err
 		}
 		if !hmac.Equal(sha256, from.sealed.Identity.Report) {
-			return change{}, &FieldError{"report_sha256", fmt.Errorf("%w: show the person the present ones", ErrIdentityDiffers)}
+			return change{}, call.Wrong("report_sha256", fmt.Errorf("%w: show the person the present ones", ErrIdentityDiffers))
 		}
 		if s.tooOld(from, now) {
 			return change{}, s.outdate(ctx, from, caller, now)
 		}
 		c, err := s.agreed(ctx, from, from.sealed.Identity, now, func(row *Enrolment) {
-			row.BirthDate = provenBirthDate(row.Proofing.Report)
+			row.BirthDate = person.ProvenBirthDate(row.Proofing.Report)
 			row.Proofing.Reason, row.Proofing.Fields = "", ""
 		})
 		accepted := audit.IdentityReported{
@@ -49,7 +51,7 @@ func (s *Service) outdate(ctx context.Context, from record, by string, now time.
 	event := audit.IdentityReported{
 		Enrolment: from.row.ID, Outcome: outcomeTooOld, Evidence: from.sealed.Identity.Evidence, Caller: from.sealed.Identity.Provider,
 	}
-	c, err := s.sentBack(ctx, from, StatePhone, findings{reason: ReasonTooOld}, event, now)
+	c, err := s.sentBack(ctx, from, StatePhone, person.Findings{Reason: ReasonTooOld}, event, now)
 	if err != nil {
 		return err
 	}

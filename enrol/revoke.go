@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
@@ -35,7 +36,7 @@ func reasons() map[string]ca.Reason {
 func parseReason(text string) (ca.Reason, error) {
 	reason, ok := reasons()[text]
 	if !ok {
-		return 0, &FieldError{"reason", fmt.Errorf("%w: give a reason of RFC 5280 by its name, such as %s", ErrField, ReasonKeyCompromise)}
+		return 0, call.Wrong("reason", fmt.Errorf("%w: give a reason of RFC 5280 by its name, such as %s", ErrField, ReasonKeyCompromise))
 	}
 	return reason, nil
 }
@@ -225,7 +226,7 @@ func (s *Service) RevokeWithCode(ctx context.Context, caller, requestID string, 
 		return CredentialView{}, err
 	}
 	if !slices.Contains([]string{ReasonKeyCompromise, ReasonAffiliationChanged, ReasonSuperseded, ReasonCessationOfOperation}, reason) {
-		return CredentialView{}, &FieldError{"reason", fmt.Errorf("%w: this reason is the provider's", ErrField)}
+		return CredentialView{}, call.Wrong("reason", fmt.Errorf("%w: this reason is the provider's", ErrField))
 	}
 	if err := checkCode(code); err != nil {
 		return CredentialView{}, err

@@ -14,8 +14,10 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
+	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 	"golang.org/x/sync/singleflight"
@@ -136,7 +138,7 @@ type Config struct {
 type Service struct {
 	Config
 	flight  singleflight.Group // of issuing, by enrolment: one process makes one key
-	guesses *guesses           // wrong voucher codes of the last minutes
+	guesses *voucher.Guesses   // wrong voucher codes of the last minutes
 	first   sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
 
 	mu      sync.Mutex
@@ -161,13 +163,13 @@ func New(c Config) (*Service, error) {
 	case c.Life <= 0 || c.Limits.Life <= 0 || c.Limits.Tries <= 0 || c.Limits.Codes <= 0:
 		return nil, errors.New("enrol: life of an enrolment and limits of codes must be positive")
 	}
-	if err := errors.Join(checkCatalogue(c.Products), c.Guesses.check()); err != nil {
+	if err := errors.Join(voucher.Catalogue(c.Products).Check(), c.Guesses.Check()); err != nil {
 		return nil, err
 	}
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, revoked: map[string]bool{}, guesses: newGuesses(c.Guesses), lookout: newLookout()}, nil
+	return &Service{Config: c, revoked: map[string]bool{}, guesses: voucher.NewGuesses(c.Guesses), lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.
@@ -221,10 +223,10 @@ type request struct {
 // newRequest hashes method and body. One-time codes are never part of a body: each code sent is an attempt of its own.
 func newRequest(caller, id, method string, body ...string) (request, error) {
 	if !audit.ValidID(caller) {
-		return request{}, &FieldError{"caller", fmt.Errorf("%w: the client's name is not an identifier", ErrField)}
+		return request{}, call.Wrong("caller", fmt.Errorf("%w: the client's name is not an identifier", ErrField))
 	}
 	if !audit.ValidID(id) {
-		return request{}, &FieldError{"request_id", fmt.Errorf("%w: give 1 to %d letters, digits, '-', e.g. a UUID", ErrField, audit.MaxID)}
+		return request{}, call.Wrong("request_id", fmt.Errorf("%w: give 1 to %d letters, digits, '-', e.g. a UUID", ErrField, audit.MaxID))
 	}
 	var e credential.Encoder
 	e.String(method)

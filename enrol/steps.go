@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
+	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -21,13 +23,13 @@ import (
 // ErrVoucherUsed, ErrVoucherExpired, ErrVoucherRate, ErrProduct, ErrLanguage.
 func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, language, person string) (View, error) {
 	if languages := agreement.Languages(); !slices.Contains(languages, language) {
-		return View{}, &FieldError{"language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", "))}
+		return View{}, call.Wrong("language", fmt.Errorf("%w: choose one of %s", ErrLanguage, strings.Join(languages, ", ")))
 	}
-	person, err := guesser(caller, person)
+	person, err := voucher.Guesser(caller, person)
 	if err != nil {
 		return View{}, err
 	}
-	code, err := normalVoucher(voucherCode)
+	code, err := voucher.Normal(voucherCode)
 	if err != nil {
 		return View{}, s.guarded(ctx, caller, person, func() error { return err })
 	}
@@ -112,13 +114,13 @@ func redeem(tx Tx, read Voucher, enrolment string, now time.Time) error {
 	v, err := tx.Voucher(read.Hash)
 	switch {
 	case isNotFound(err):
-		return &FieldError{"voucher", ErrVoucher}
+		return call.Wrong("voucher", ErrVoucher)
 	case err != nil:
 		return err
 	case v.Enrolment != "":
-		return &FieldError{"voucher", ErrVoucherUsed}
+		return call.Wrong("voucher", ErrVoucherUsed)
 	case !now.Before(v.Expires):
-		return &FieldError{"voucher", ErrVoucherExpired}
+		return call.Wrong("voucher", ErrVoucherExpired)
 	case v.Product != read.Product || v.Years != read.Years:
 		return ErrConflict
 	}
@@ -126,18 +128,10 @@ func redeem(tx Tx, read Voucher, enrolment string, now time.Time) error {
 	return tx.PutVoucher(v)
 }
 
-// Parameters of the certificate.
-type Parameters struct {
-	Years           uint8  // validity, at most what the voucher pays for
-	IdentifierType  string // PNO (personal number), TIN (tax number), PAS (passport), IDC (identity card), EN 319 412-1 clause 5.1.3
-	Algorithm       credential.Algorithm
-	ForOrganisation bool // the certificate names the organisation that the person acts for
-}
-
 // SetParameters chooses what kind of certificate it will be. It can be called again until the agreement is accepted; what
 // was done on the former parameters is then void, and the person gives their data again.
 func (s *Service) SetParameters(ctx context.Context, caller, id, requestID string, p Parameters) (View, error) {
-	if err := p.check(); err != nil {
+	if err := checkParameters(p); err != nil {
 		return View{}, err
 	}
 	body := []string{id, strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm)}
@@ -152,15 +146,15 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 		if err := from.first(now, append(correctable(), StateCreated)...); err != nil {
 			return change{}, err
 		}
-		product, paid := unnamed(), func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }
+		product, paid := voucher.Unnamed(), func(tx Tx) error { return paidFor(tx, from.sealed.Voucher, p.Years) }
 		if from.sealed.Product != "" {
 			paid = func(Tx) error { return nil }
 			var err error
 			if product, err = s.product(from.sealed.Product, 0); err != nil {
-				return change{}, &FieldError{"enrolment_id", err}
+				return change{}, call.Wrong("enrolment_id", err)
 			}
 		}
-		if err := product.allows(p); err != nil {
+		if err := product.Allows(p); err != nil {
 			return change{}, err
 		}
 		to, err := s.next(ctx, from, now, StateParameters, func(e *sam.Enrolment, row *Enrolment) {
@@ -177,14 +171,15 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 	})
 }
 
-func (p Parameters) check() error {
+// checkParameters judges parameters by themselves.
+func checkParameters(p Parameters) error {
 	switch {
-	case p.Years < 1 || p.Years > maxYears:
-		return &FieldError{"years", fmt.Errorf("%w: 1 to %d years", ErrYears, maxYears)}
-	case !slices.Contains(identifierTypes(), p.IdentifierType):
-		return &FieldError{"identifier_type", fmt.Errorf("%w: choose one of %v", ErrIdentifier, identifierTypes())}
+	case p.Years < 1 || p.Years > voucher.MaxYears:
+		return call.Wrong("years", fmt.Errorf("%w: 1 to %d years", ErrYears, voucher.MaxYears))
+	case !slices.Contains(voucher.IdentifierTypes(), p.IdentifierType):
+		return call.Wrong("identifier_type", fmt.Errorf("%w: choose one of %v", ErrIdentifier, voucher.IdentifierTypes()))
 	case len(p.Algorithm.Schemes()) == 0:
-		return &FieldError{"algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072)}
+		return call.Wrong("algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072))
 	}
 	return nil
 }
@@ -196,28 +191,15 @@ func paidFor(tx Tx, voucher []byte, years uint8) error {
 		return fmt.Errorf("reading the redeemed voucher: %w", err)
 	}
 	if years > v.Years {
-		return &FieldError{"years", fmt.Errorf("%w: the voucher pays for %d", ErrYears, v.Years)}
+		return call.Wrong("years", fmt.Errorf("%w: the voucher pays for %d", ErrYears, v.Years))
 	}
 	return nil
-}
-
-// PersonalData as the person types them.
-type PersonalData struct {
-	GivenName      string // Latin letters, as in the travel document (ICAO Doc 9303)
-	Surname        string
-	LocalName      string // full name in the person's own script
-	Country        string // ISO 3166-1 alpha-2, of the identifier
-	Identifier     string // of the type chosen by SetParameters
-	BirthDate      string // YYYY-MM-DD
-	Phone          string // E.164
-	Organisation   string // registered name; exactly when the parameters say ForOrganisation
-	OrganisationID string // EN 319 412-1 clause 5.1.4, e.g. VATPL-5260250274
 }
 
 // SetPersonalData takes the data that identity proofing will have to prove. Until the agreement is accepted the person can
 // correct them: a phone confirmed before is then to be confirmed again; proofing, agreement and its code are void.
 func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID string, d PersonalData) (View, error) {
-	d = d.normal()
+	d = d.Normal()
 	body := []string{id, d.GivenName, d.Surname, d.LocalName, d.Country, d.Identifier, d.BirthDate, d.Phone}
 	if d.Organisation != "" || d.OrganisationID != "" {
 		body = append(body, d.Organisation, d.OrganisationID)
@@ -231,10 +213,10 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 		if err != nil {
 			return change{}, err
 		}
-		if err := d.organisation(from.sealed.ForOrg); err != nil {
+		if err := d.CheckOrganisation(from.sealed.ForOrg); err != nil {
 			return change{}, err
 		}
-		person, err := d.check(from.sealed.Type, now)
+		person, err := d.Check(from.sealed.Type, now)
 		if err != nil {
 			return change{}, err
 		}

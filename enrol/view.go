@@ -6,6 +6,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
+	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -144,7 +145,7 @@ func (r record) proofing() ProofingView {
 	case StateProofing:
 		v.URL, v.Expires = p.URL, p.Expires
 	case StateReview, StateProven, StateIssuing, StateIssued:
-		v.Proven, v.BirthDate, v.ReportSHA256 = r.sealed.Identity.Person, provenBirthDate(p.Report), r.sealed.Identity.Report
+		v.Proven, v.BirthDate, v.ReportSHA256 = r.sealed.Identity.Person, person.ProvenBirthDate(p.Report), r.sealed.Identity.Report
 	}
 	return v
 }

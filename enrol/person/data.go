@@ -1,4 +1,6 @@
-package enrol
+// Package person holds the rules about a person's data: what the person says, in which form a certificate can say it, what a
+// provider proved, and in what the two differ. It stores nothing and asks nobody.
+package person
 
 import (
 	"errors"
@@ -8,8 +10,23 @@ import (
 	"unicode"
 
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/sam"
 	"golang.org/x/text/unicode/norm"
 )
+
+// Data as the person types them.
+type Data struct {
+	GivenName      string // Latin letters, as in the travel document (ICAO Doc 9303)
+	Surname        string
+	LocalName      string // full name in the person's own script
+	Country        string // ISO 3166-1 alpha-2, of the identifier
+	Identifier     string // of the type chosen by SetParameters
+	BirthDate      string // YYYY-MM-DD
+	Phone          string // E.164
+	Organisation   string // registered name; exactly when the parameters say ForOrganisation
+	OrganisationID string // EN 319 412-1 clause 5.1.4, e.g. VATPL-5260250274
+}
 
 const (
 	maxName  = 64 // characters of a given name or surname
@@ -18,17 +35,17 @@ const (
 	oldest   = 125
 )
 
-// normal brings texts into Unicode normal form C: how a keyboard composes a letter must not make another name.
-func (d PersonalData) normal() PersonalData {
+// Normal brings texts into Unicode normal form C: how a keyboard composes a letter must not make another name.
+func (d Data) Normal() Data {
 	for _, s := range []*string{&d.GivenName, &d.Surname, &d.LocalName, &d.Organisation} {
 		*s = norm.NFC.String(*s)
 	}
 	return d
 }
 
-// check judges the data by themselves, for an identifier of the given type, and returns what would stand in the
-// certificate. Each error is a FieldError.
-func (d PersonalData) check(identifierType string, now time.Time) (Person, error) {
+// Check judges the data by themselves, for an identifier of the given type, and returns what would stand in the
+// certificate. Each error is a call.FieldError.
+func (d Data) Check(identifierType string, now time.Time) (sam.Person, error) {
 	for _, f := range []struct {
 		name string
 		err  error
@@ -41,10 +58,10 @@ func (d PersonalData) check(identifierType string, now time.Time) (Person, error
 		{"phone", phoneNumber(d.Phone)},
 	} {
 		if f.err != nil {
-			return Person{}, &FieldError{f.name, f.err}
+			return sam.Person{}, call.Wrong(f.name, f.err)
 		}
 	}
-	return Person{
+	return sam.Person{
 		GivenName: d.GivenName, Surname: d.Surname, LocalName: d.LocalName,
 		Country: d.Country, IdentifierType: identifierType, Identifier: d.Identifier,
 		Organisation: d.Organisation, OrganisationID: d.OrganisationID,
@@ -120,7 +137,7 @@ func identifier(kind, country, value string) error {
 }
 
 // birthDate demands a date of a living grown-up that the identifier does not contradict.
-func birthDate(kind string, d PersonalData, now time.Time) error {
+func birthDate(kind string, d Data, now time.Time) error {
 	born, err := time.Parse(time.DateOnly, d.BirthDate)
 	if err != nil {
 		return fmt.Errorf("%w: write it as YYYY-MM-DD", ErrBirthDate)

@@ -1,4 +1,4 @@
-package enrol
+package person
 
 import (
 	"errors"
@@ -7,33 +7,34 @@ import (
 	"unicode"
 
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"golang.org/x/text/unicode/norm"
 )
 
 const maxOrganisation = 150 // characters of a registered name
 
-// organisation judges the organisation of the data: given exactly when the parameters say so. Each error is a
-// FieldError.
-func (d PersonalData) organisation(wanted bool) error {
+// CheckOrganisation judges the organisation of the data: given exactly when the parameters say so. Each error is a
+// call.FieldError.
+func (d Data) CheckOrganisation(wanted bool) error {
 	for _, f := range []struct{ name, value string }{{"organisation", d.Organisation}, {"organisation_id", d.OrganisationID}} {
 		switch {
 		case wanted && f.value == "":
-			return &FieldError{f.name, fmt.Errorf("%w: the parameters say that the certificate names one", ErrOrganisation)}
+			return call.Wrong(f.name, fmt.Errorf("%w: the parameters say that the certificate names one", ErrOrganisation))
 		case !wanted && f.value != "":
-			return &FieldError{f.name, fmt.Errorf("%w: the parameters say that the certificate names none", ErrOrganisation)}
+			return call.Wrong(f.name, fmt.Errorf("%w: the parameters say that the certificate names none", ErrOrganisation))
 		}
 	}
 	if !wanted {
 		return nil
 	}
 	if err := registeredName(d.Organisation); err != nil {
-		return &FieldError{"organisation", err}
+		return call.Wrong("organisation", err)
 	}
 	switch err := ca.CheckOrganisationID(d.OrganisationID); {
 	case errors.Is(err, ca.ErrCheckDigit):
-		return &FieldError{"organisation_id", fmt.Errorf("%w: %w", ErrCheckDigit, err)}
+		return call.Wrong("organisation_id", fmt.Errorf("%w: %w", ErrCheckDigit, err))
 	case err != nil:
-		return &FieldError{"organisation_id", fmt.Errorf("%w: %w", ErrOrganisation, err)}
+		return call.Wrong("organisation_id", fmt.Errorf("%w: %w", ErrOrganisation, err))
 	}
 	return nil
 }

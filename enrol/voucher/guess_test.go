@@ -1,4 +1,4 @@
-package enrol
+package voucher
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 
 // However many keys and clients come, memory holds no more than the limits allow for one window, and nothing after it.
 func TestGuessMemoryIsBounded(t *testing.T) {
-	limits := GuessLimits{Person: 3, Caller: 50, Window: 10 * time.Minute}
-	g := newGuesses(limits)
+	limits := Limits{Person: 3, Caller: 50, Window: 10 * time.Minute}
+	g := NewGuesses(limits)
 	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	taken := 0
 	for i := range 20000 {
 		now = now.Add(100 * time.Millisecond) // over half an hour
-		_, err := g.take("portal", fmt.Sprint(i), now)
-		var limited *GuessError
+		_, err := g.Take("portal", fmt.Sprint(i), now)
+		var limited *RateError
 		switch {
 		case err == nil:
 			taken++
@@ -31,17 +31,17 @@ func TestGuessMemoryIsBounded(t *testing.T) {
 	if windows := 4; taken > windows*limits.Caller || taken < 3*limits.Caller {
 		t.Errorf("%d of 20000 were looked at in half an hour", taken)
 	}
-	if _, err := g.take("other", "x", now.Add(2*limits.Window)); err != nil || len(g.persons) != 1 || len(g.callers) != 1 {
+	if _, err := g.Take("other", "x", now.Add(2*limits.Window)); err != nil || len(g.persons) != 1 || len(g.callers) != 1 {
 		t.Errorf("%d persons and %d clients are left, %v", len(g.persons), len(g.callers), err)
 	}
 }
 
 // Taking a count back leaves none.
 func TestGuessUndo(t *testing.T) {
-	g := newGuesses(GuessLimits{Person: 1, Caller: 1, Window: time.Minute})
+	g := NewGuesses(Limits{Person: 1, Caller: 1, Window: time.Minute})
 	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	for range 3 {
-		undo, err := g.take("portal", "x", now)
+		undo, err := g.Take("portal", "x", now)
 		if err != nil {
 			t.Fatal(err)
 		}
