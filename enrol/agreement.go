@@ -26,7 +26,7 @@ type AgreementDocument struct {
 // Agreement returns the agreement, from the proof of the identity on. The first time is recorded: so it was shown.
 func (s *Service) Agreement(ctx context.Context, caller, id string) (AgreementDocument, error) {
 	var d AgreementDocument
-	err := again(ctx, func() error {
+	err := call.Again(ctx, func() error {
 		r, err := s.read(ctx, caller, id)
 		if err != nil {
 			return err

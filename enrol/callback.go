@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/person"
 )
 
@@ -42,7 +44,7 @@ func (s *Service) TakeCallback(ctx context.Context, provider string, header http
 		if err != nil || known {
 			return err
 		}
-		if enrolment, err = tx.EnrolmentOf(provider, c.Session); err != nil && !isNotFound(err) {
+		if enrolment, err = tx.EnrolmentOf(provider, c.Session); err != nil && !custody.IsNotFound(err) {
 			return err
 		}
 		tx.Append(audit.IdentityNotified{Provider: provider, Session: c.Session, Event: c.Event, Enrolment: enrolment})
@@ -89,7 +91,7 @@ func (s *Service) Look(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return again(ctx, func() error { return s.take(ctx, id, asked.Session, i, ended) })
+	return call.Again(ctx, func() error { return s.take(ctx, id, asked.Session, i, ended) })
 }
 
 // take records a fetched result, if the enrolment still waits for one of this session.

@@ -1,31 +1,18 @@
 package enrol
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
-
-// CodeSent says that a code is on its way.
-type CodeSent struct {
-	Expires     time.Time // of the code, however often it is sent
-	Number      int       // of the code: 1 for the first of this step
-	MaskedPhone string
-	Sent        int // texts with this code so far: 1 for the first
-	Digits      int // of the code
-	Delivery    sms.Status
-	DeliveryAt  time.Time // of that status; zero while the text waits
-}
 
 // step is a step that a code completes.
 type step struct {
@@ -40,6 +27,14 @@ func phoneStep() step { return step{purpose: sam.PurposePhone, kind: sms.KindPho
 
 func agreementStep() step {
 	return step{purpose: sam.PurposeAgreement, kind: sms.KindAgreement, state: StateProven}
+}
+
+// about is what the code of a step answers.
+func (st step) about(r record) custody.Subject {
+	st = st.of(r)
+	return custody.Subject{
+		Purpose: st.purpose, Kind: "enrolment", ID: r.row.ID, Seal: st.subject, Account: st.account, Phone: r.sealed.Phone, Caller: r.row.Caller,
+	}
 }
 
 // of fills in what the step is about, where nothing else is: the enrolment.
@@ -87,7 +82,7 @@ func (s *Service) sendCode(ctx context.Context, caller, id, requestID, method st
 	if fresh {
 		body = append(body, "new")
 	}
-	r, err := newRequest(caller, requestID, method, body...)
+	r, err := call.NewRequest(caller, requestID, method, body...)
 	if err != nil {
 		return View{}, CodeSent{}, err
 	}
@@ -96,17 +91,17 @@ func (s *Service) sendCode(ctx context.Context, caller, id, requestID, method st
 
 // send commits the message that will carry the code, with a new challenge where one is due. Only the sender ever derives
 // the code.
-func (s *Service) send(ctx context.Context, r request, id string, st step, fresh bool) (View, CodeSent, error) {
+func (s *Service) send(ctx context.Context, r call.Request, id string, st step, fresh bool) (View, CodeSent, error) {
 	var v View
 	var ch otp.Challenge
-	err := again(ctx, func() error {
+	err := call.Again(ctx, func() error {
 		from, result, done, err := s.begin(ctx, r, id)
 		if err != nil {
 			return err
 		}
 		v = view(from)
 		if done {
-			ch, err = s.challenge(ctx, otp.ID(result))
+			ch, err = s.room.Challenge(ctx, otp.ID(result))
 			return err
 		}
 		now := s.now()
@@ -114,31 +109,31 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			return err
 		}
 		if st.state == StateProven && s.tooOld(from, now) {
-			return s.outdate(ctx, from, r.caller, now)
+			return s.outdate(ctx, from, r.Caller, now)
 		}
 		st, signing, err := s.toSign(ctx, from, st, now)
 		if err != nil {
 			return err
 		}
-		made, err := s.newChallenge(ctx, from, r.caller, st, now)
+		made, err := s.room.NewChallenge(ctx, st.about(from), r.Caller, now)
 		if err != nil {
 			return err
 		}
 		numbers := s.Trust.Recipients(from.row.Phone, now)
-		giveBack, err := s.Limits.Spend(s.Memory, numbers, r.caller, now)
+		giveBack, err := s.Limits.Spend(s.Memory, numbers, r.Caller, now)
 		if err != nil {
 			return err
 		}
 		request := otp.Request{Previous: from.row.Challenge, Account: made.Account, Caller: made.Caller, Fresh: fresh}
 		_, err = s.Store.Update(ctx, func(tx Tx) error {
-			if err := r.fresh(tx); err != nil {
+			if err := r.Fresh(tx); err != nil {
 				return err
 			}
 			stored, err := from.unchanged(tx)
 			if err != nil {
 				return err
 			}
-			if ch, err = s.turn(tx, request, made, numbers[0], now); err != nil {
+			if ch, err = s.room.Turn(tx, request, made, numbers[0], now); err != nil {
 				return err
 			}
 			if stored.Challenge != ch.ID {
@@ -158,12 +153,12 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 			}); err != nil {
 				return err
 			}
-			return r.put(tx, string(ch.ID))
+			return r.Put(tx, string(ch.ID))
 		})
 		if err != nil && !errors.Is(err, ErrOutcomeUnknown) {
 			giveBack()
 		}
-		return s.integrity(ctx, "challenge", string(from.row.Challenge), err)
+		return s.room.Integrity(ctx, "challenge", string(from.row.Challenge), err)
 	})
 	if err != nil {
 		return View{}, CodeSent{}, err
@@ -179,106 +174,19 @@ func (s *Service) send(ctx context.Context, r request, id string, st step, fresh
 	}, err
 }
 
-// turn records that a code goes out: the present one again, or that of the challenge made. It returns its challenge.
-func (s *Service) turn(tx Tx, r otp.Request, made otp.Challenge, recipient string, now time.Time) (otp.Challenge, error) {
-	turn, err := s.Limits.Send(tx, s.Memory, r, now)
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	if ch := turn.Again; ch.ID != "" {
-		tx.Append(audit.CodeResent{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Credential: keyOf(ch),
-			Sent: uint64(ch.Sent), Recipient: recipient, //nolint:gosec // a small count
-		})
-		return ch, nil
-	}
-	made.Number, made.Sent = turn.Number, turn.Sent
-	tx.Append(audit.CodeRequested{
-		Challenge: string(made.ID), Purpose: made.Purpose, Subject: made.Subject, Caller: made.Caller, Credential: keyOf(made),
-		Recipient: recipient,
-	})
-	return made, tx.PutChallenge(made)
-}
-
-// keyOf is the credential that a code concerns; empty while there is none yet.
-func keyOf(ch otp.Challenge) string {
-	switch sam.Purpose(ch.Purpose) {
-	case sam.PurposeSign, sam.PurposeRevoke:
-		return ch.Account
-	}
-	return ""
-}
-
-// message is a notice; the texts with codes are named by their challenges.
-func (s *Service) message(kind sms.Kind, subject string, now time.Time) (sms.Message, error) {
-	id, err := s.newID("msg-")
-	return sms.Message{ID: id, Kind: kind, Subject: subject, CreatedAt: now, NotBefore: now}, err
-}
-
-// newChallenge seals a challenge whose subject is that of the step: the enrolment exactly as it stands.
-func (s *Service) newChallenge(ctx context.Context, r record, caller string, st step, now time.Time) (otp.Challenge, error) {
-	st = st.of(r)
-	id, err := s.newID("chl-")
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	nonce, err := s.random(16)
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	expires := now.Add(s.Limits.Life)
-	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
-		ID: id, Purpose: st.purpose, Subject: st.subject, Nonce: nonce, Phone: r.sealed.Phone, Expires: expires,
-	})
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	return otp.Challenge{
-		ID: otp.ID(id), Purpose: string(st.purpose), Subject: r.row.ID, Caller: caller, Account: st.account,
-		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
-	}, nil
-}
-
-func (s *Service) challenge(ctx context.Context, id otp.ID) (otp.Challenge, error) {
-	var ch otp.Challenge
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		ch, err = tx.Challenge(id)
-		return err
-	})
-	return ch, err
-}
-
-// checked reads the challenge of a step and holds it against the enrolment: same subject, same phone, same end. What a
-// database writer swapped or changed is refused before a code is derived.
+// checked reads the challenge of a step and holds it against the enrolment.
 func (s *Service) checked(ctx context.Context, r record, id otp.ID, st step) (otp.Challenge, error) {
 	st, err := s.asked(ctx, r, st)
 	if err != nil {
 		return otp.Challenge{}, err
 	}
-	ch, err := s.challenge(ctx, id)
-	if err != nil {
-		return otp.Challenge{}, fmt.Errorf("reading the challenge: %w", err)
-	}
-	c, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
-	if err == nil {
-		fits := c.ID == string(id) && ch.ID == id && c.Purpose == st.purpose && ch.Purpose == string(st.purpose) &&
-			ch.Subject == r.row.ID && ch.Account == st.account && ch.Caller == r.row.Caller && c.Expires.Equal(ch.Expires)
-		bound := hmac.Equal(c.Phone, r.sealed.Phone) && hmac.Equal(c.Subject, st.subject)
-		// A voided challenge belongs to the enrolment as it stood before data were corrected; no code answers it.
-		if !fits || ch.Voided.IsZero() && !bound {
-			err = fmt.Errorf("%w: challenge does not belong to this enrolment and phone", sam.ErrSeal)
-		}
-	}
-	if err != nil {
-		return otp.Challenge{}, s.integrity(ctx, "challenge", string(id), err)
-	}
-	return ch, nil
+	return s.room.Checked(ctx, id, st.about(r))
 }
 
 // ConfirmPhone completes the proof of the phone with the code that was sent to it. A refusal is a CodeError: it is
 // recorded and counts, whatever its request id.
 func (s *Service) ConfirmPhone(ctx context.Context, caller, id, requestID, code string) (View, error) {
-	r, err := newRequest(caller, requestID, "ConfirmPhone", id)
+	r, err := call.NewRequest(caller, requestID, "ConfirmPhone", id)
 	if err != nil {
 		return View{}, err
 	}
@@ -296,14 +204,14 @@ func (s *Service) ConfirmPhone(ctx context.Context, caller, id, requestID, code 
 // either refuses or spends the code and makes the transition. It decides whether or not the code is right, so that the
 // time it takes does not tell.
 func (s *Service) answer(
-	ctx context.Context, r request, id string, st step, code string,
+	ctx context.Context, r call.Request, id string, st step, code string,
 	decide func(from record, ch otp.Challenge, now time.Time) (change, error),
 ) (record, error) {
-	if err := checkCode(code); err != nil {
+	if err := custody.CheckCode(code); err != nil {
 		return record{}, err
 	}
 	var to record
-	err := again(ctx, func() error {
+	err := call.Again(ctx, func() error {
 		from, _, done, err := s.begin(ctx, r, id)
 		if err != nil {
 			return err
@@ -317,7 +225,7 @@ func (s *Service) answer(
 			return err
 		}
 		if st.state == StateProven && s.tooOld(from, now) {
-			return s.outdate(ctx, from, r.caller, now)
+			return s.outdate(ctx, from, r.Caller, now)
 		}
 		if from.row.Challenge == "" {
 			return &StateError{State: from.sealed.State, Next: from.next(), Hint: "no code was sent yet"}
@@ -328,7 +236,7 @@ func (s *Service) answer(
 		}
 		match, err := s.Trust.Match(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal}, code)
 		if err != nil {
-			return s.integrity(ctx, "challenge", string(ch.ID), err)
+			return s.room.Integrity(ctx, "challenge", string(ch.ID), err)
 		}
 		c, err := decide(from, ch, now)
 		if err != nil {
@@ -336,7 +244,7 @@ func (s *Service) answer(
 		}
 		out, err := s.try(ctx, r, from, ch, match, c, now)
 		if err != nil {
-			return s.integrity(ctx, "challenge", string(ch.ID), err)
+			return s.room.Integrity(ctx, "challenge", string(ch.ID), err)
 		}
 		s.Memory.Note(ch.ID, out, ch.Expires, now)
 		if out.Result != otp.Accepted {
@@ -349,7 +257,7 @@ func (s *Service) answer(
 }
 
 // try is the one transaction of a code. A refusal commits too: an error would take the count back.
-func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challenge, match bool, c change, now time.Time) (otp.Outcome, error) {
+func (s *Service) try(ctx context.Context, r call.Request, from record, ch otp.Challenge, match bool, c change, now time.Time) (otp.Outcome, error) {
 	var out otp.Outcome
 	_, err := s.Store.Update(ctx, func(tx Tx) error {
 		out = otp.Outcome{}
@@ -357,53 +265,10 @@ func (s *Service) try(ctx context.Context, r request, from record, ch otp.Challe
 			return err
 		}
 		var err error
-		if out, err = s.count(tx, ch, match, now); err != nil || out.Result != otp.Accepted {
+		if out, err = s.room.Count(tx, ch, match, now); err != nil || out.Result != otp.Accepted {
 			return err
 		}
 		return c.record(tx, from, r)
 	})
 	return out, err
-}
-
-// count counts one try of a code within a transaction, and says in the log what came of it. ErrConflict when the
-// challenge was exchanged.
-func (s *Service) count(tx Tx, ch otp.Challenge, match bool, now time.Time) (otp.Outcome, error) {
-	stored, err := tx.Challenge(ch.ID)
-	if err != nil {
-		return otp.Outcome{}, err
-	}
-	if !bytes.Equal(stored.Seal, ch.Seal) {
-		return otp.Outcome{}, ErrConflict
-	}
-	out, err := s.Limits.Try(tx, s.Memory, ch.ID, match, now)
-	if err != nil {
-		return otp.Outcome{}, err
-	}
-	attempt := uint64(max(0, out.Attempt)) //nolint:gosec // not negative
-	if out.Result == otp.Accepted {
-		tx.Append(audit.CodeAccepted{
-			Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller, Attempt: attempt, Account: ch.Account,
-		})
-		return out, nil
-	}
-	tx.Append(audit.CodeRefused{
-		Challenge: string(ch.ID), Purpose: ch.Purpose, Subject: ch.Subject, Caller: ch.Caller,
-		Result: string(out.Result), Attempt: attempt, Account: ch.Account, Failures: uint64(max(0, out.Failures)), //nolint:gosec // not negative
-	})
-	if out.NowLocked {
-		tx.Append(audit.CodeLocked{Credential: ch.Account, Caller: ch.Caller, Scope: out.Scope})
-	}
-	return out, nil
-}
-
-// checkCode refuses what cannot be a code at all; it counts as no try because it can never be right.
-func checkCode(code string) error {
-	digits := len(code) >= 6 && len(code) <= 9
-	for i := 0; digits && i < len(code); i++ {
-		digits = code[i] >= '0' && code[i] <= '9'
-	}
-	if !digits {
-		return call.Wrong("code", fmt.Errorf("%w: give the digits of the code, nothing else", ErrField))
-	}
-	return nil
 }

@@ -3,10 +3,10 @@ package enrol
 import (
 	"context"
 	"encoding/hex"
-	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 )
@@ -39,10 +39,7 @@ func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) 
 	if err != nil {
 		return sms.Text{}, err
 	}
-	if !ch.Spent.IsZero() || !ch.Voided.IsZero() || !s.now().Before(ch.Expires) {
-		return sms.Text{}, sms.ErrObsolete
-	}
-	code, err := s.Trust.Code(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
+	code, err := s.room.Code(ctx, ch, s.now())
 	if err != nil {
 		return sms.Text{}, err
 	}
@@ -60,11 +57,9 @@ func (s *Service) codeText(kind sms.Kind, r record, code string) string {
 	return s.textOf(kind, r.row.Language, fixed)
 }
 
-// textOf fills a text that the provider signs with its name. "Sp. z o.o." ends a sentence by itself.
+// textOf fills a text that the provider signs with its name.
 func (s *Service) textOf(kind sms.Kind, language string, fixed map[string]string) string {
-	return sms.Compose(kind, language, s.Parts, sms.Fields{
-		Fixed: fixed, Names: map[string]string{"who": strings.TrimSuffix(s.Provider.Name, ".")},
-	})
+	return custody.Text(kind, language, s.Parts, s.Provider.Name, fixed)
 }
 
 // issuedText tells the person that the signature can be used, and until when.
@@ -72,13 +67,13 @@ func (s *Service) issuedText(ctx context.Context, r record) (sms.Text, error) {
 	if r.sealed.State != StateIssued {
 		return sms.Text{}, sms.ErrObsolete
 	}
-	h, err := s.held(ctx, r.sealed.Credential, "")
+	h, err := s.room.Credential(ctx, r.sealed.Credential)
 	if err != nil {
 		return sms.Text{}, err
 	}
-	serial := h.row.Serial
+	serial := h.Row.Serial
 	return sms.Text{To: r.row.Phone, Body: s.textOf(sms.KindIssued, r.row.Language, map[string]string{
-		"serial": serial[max(0, len(serial)-8):], "until": h.row.NotAfter.Format(time.DateOnly),
+		"serial": serial[max(0, len(serial)-8):], "until": h.Row.NotAfter.Format(time.DateOnly),
 	})}, nil
 }
 

@@ -79,7 +79,7 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 		}
 	}
 	for serial := range missing {
-		return revocationList{}, s.integrity(ctx, "certificate", serial, fmt.Errorf("%w: the certificate is revoked no more", sam.ErrSeal))
+		return revocationList{}, s.room.Integrity(ctx, "certificate", serial, fmt.Errorf("%w: the certificate is revoked no more", sam.ErrSeal))
 	}
 	l := s.crl
 	if l.list != nil && !l.ageing(now) && len(l.list.RevokedCertificateEntries) == entries {

@@ -2,30 +2,21 @@ package enrol
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 	"fmt"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 )
 
 // A signatory's key exists as one blob in one row, wrapped, and for the time of a signature in the device. Revocation
 // takes the blob out of the row (ETSI TS 119 431-1 DEL-6.3.2-01), the store clears its journal of it, and the trust core
 // remembers the blob's digest, so that one put back from an old backup signs nothing (DEL-6.3.2-04).
 
-// keyFits holds the wrapped key in a row against the binding. A revoked credential has none, but for one that was revoked
-// by a version that did not destroy keys; a key that was destroyed does not come back.
-func (s *Service) keyFits(row credential.Record, b credential.Binding) bool {
-	if b.Status == credential.Revoked && len(row.WrappedKey) == 0 {
-		return true
-	}
-	return hmac.Equal(digest(row.WrappedKey), b.WrappedKey) && !s.Trust.Buried(b.WrappedKey)
-}
-
 // destroyed tells in the log that the key of a credential is gone.
-func destroyed(h held, by string) audit.Event {
-	return audit.KeyDestroyed{Credential: string(h.row.ID), SPKI: h.binding.SPKI, Wrapped: h.binding.WrappedKey, Caller: by}
+func destroyed(h custody.Held, by string) audit.Event {
+	return audit.KeyDestroyed{Credential: string(h.Row.ID), SPKI: h.Binding.SPKI, Wrapped: h.Binding.WrappedKey, Caller: by}
 }
 
 // DestroyRevoked destroys the keys of credentials that are revoked and still have one, as earlier versions left them. It
@@ -56,24 +47,24 @@ func (s *Service) DestroyRevoked(ctx context.Context) (int, error) {
 // destroyRevoked takes the key out of a revoked credential. The binding keeps status and digest and gets a new version,
 // so that the row with the key is stale from now on.
 func (s *Service) destroyRevoked(ctx context.Context, row credential.Record) error {
-	h, err := s.openCredential(ctx, row)
+	h, err := s.room.Open(ctx, row)
 	if err != nil {
 		return err
 	}
-	if h.binding.Status != credential.Revoked {
-		return fmt.Errorf("%w: the certificate is revoked, the credential is %s", ErrConflict, h.binding.Status)
+	if h.Binding.Status != credential.Revoked {
+		return fmt.Errorf("%w: the certificate is revoked, the credential is %s", ErrConflict, h.Binding.Status)
 	}
-	b := h.binding
+	b := h.Binding
 	b.Version++
 	row.Version, row.WrappedKey = b.Version, nil
 	if row.Sealed, err = s.Trust.SealBinding(ctx, b); err != nil {
 		return err
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if err := h.unchanged(tx); err != nil {
+		if err := h.Unchanged(tx); err != nil {
 			return err
 		}
-		tx.Append(bindingChanged(row, b.Status))
+		tx.Append(custody.BindingChanged(row, b.Status))
 		tx.Append(destroyed(h, ""))
 		return tx.PutCredential(row)
 	})

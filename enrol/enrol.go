@@ -4,11 +4,11 @@ package enrol
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
@@ -17,11 +17,11 @@ import (
 // Errors that a Store and its Tx return.
 var (
 	// ErrNotFound: there is no such record.
-	ErrNotFound = errors.New("enrol: not found")
+	ErrNotFound = call.ErrNotFound
 	// ErrConflict: the record was changed by somebody else since it was read.
-	ErrConflict = errors.New("enrol: changed meanwhile")
+	ErrConflict = call.ErrConflict
 	// ErrOutcomeUnknown: the commit may or may not have happened. Read back; never repeat blindly.
-	ErrOutcomeUnknown = errors.New("enrol: outcome of the commit is unknown")
+	ErrOutcomeUnknown = call.ErrOutcomeUnknown
 )
 
 // Voucher pays for one certificate. The code itself is never stored.
@@ -55,14 +55,6 @@ type Enrolment struct {
 	Created   time.Time
 	Updated   time.Time
 	Expires   time.Time
-}
-
-// Requests remembers answered request ids (AIP-155).
-type Requests interface {
-	// Request returns the fingerprint and the result of an earlier call, or nil and "" when there was none.
-	Request(caller, id string) (fingerprint []byte, result string, err error)
-	// PutRequest stores them. The id is new: ErrConflict otherwise.
-	PutRequest(caller, id string, fingerprint []byte, result string) error
 }
 
 // Outbox takes messages that are sent after the commit.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/otp"
@@ -13,13 +14,13 @@ import (
 // Errors that a caller of the service meets, beside ErrNotFound, ErrConflict and ErrOutcomeUnknown.
 var (
 	// ErrRequestReused: the request id was used before with another body.
-	ErrRequestReused = errors.New("enrol: request id was used with another body")
+	ErrRequestReused = call.ErrReused
 	// ErrState: the call comes out of order; the StateError around it names what comes next.
-	ErrState = errors.New("enrol: this step is not next")
+	ErrState = call.ErrState
 	// ErrExpired: the enrolment was not finished in time; a new voucher is needed.
 	ErrExpired = errors.New("enrol: enrolment has expired")
 	// ErrCode: the code was not accepted; the CodeError around it says why and how many tries are left.
-	ErrCode = errors.New("enrol: code not accepted")
+	ErrCode = custody.ErrCode
 	// ErrTooManyCodes: all codes of this step were sent; an operator can unlock the enrolment.
 	ErrTooManyCodes = otp.ErrTooMany
 	// ErrResent: the code was sent again as often as allowed; it still lives.
@@ -27,7 +28,7 @@ var (
 	// ErrLocked: too many wrong codes; an operator can unlock the enrolment.
 	ErrLocked = otp.ErrLocked
 	// ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
-	ErrIntegrity = errors.New("enrol: stored record was tampered with")
+	ErrIntegrity = custody.ErrIntegrity
 	// ErrIdentityDiffers: other data are to be accepted than identity proofing proved.
 	ErrIdentityDiffers = errors.New("enrol: these are not the proven data")
 	// ErrProofingTooOld: the identity was proven too long ago. The enrolment went back to the proofing.
@@ -89,19 +90,6 @@ type BudgetError = otp.BudgetError
 
 // FieldError says which field of a request is wrong; Err wraps one of the sentinels above and says what to do.
 type FieldError = call.FieldError
-
-// CodeError says why a code was not accepted. The refusal is recorded.
-type CodeError struct {
-	Result    otp.Result
-	TriesLeft int // for this code
-}
-
-func (e *CodeError) Error() string {
-	return fmt.Sprintf("%v: %s, tries left: %d", ErrCode, e.Result, e.TriesLeft)
-}
-
-// Unwrap returns ErrCode.
-func (e *CodeError) Unwrap() error { return ErrCode }
 
 // StateError says that a call is out of order and which one is next.
 type StateError struct {

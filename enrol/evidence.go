@@ -17,6 +17,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
@@ -162,7 +163,7 @@ func (s *Service) opened(enrolment, language string, document []byte) (func(Tx) 
 func dossier(tx Tx, r record) (Dossier, error) {
 	d, err := tx.Dossier(r.row.ID)
 	switch {
-	case isNotFound(err), err == nil && !bytes.Equal(d.Document, r.sealed.Agreement):
+	case custody.IsNotFound(err), err == nil && !bytes.Equal(d.Document, r.sealed.Agreement):
 		return Dossier{Enrolment: r.row.ID, Document: r.sealed.Agreement}, nil
 	}
 	return d, err
@@ -287,7 +288,7 @@ func moment(t time.Time) string {
 }
 
 // evidenceOf makes the record of an acceptance that is about to be decided.
-func (s *Service) evidenceOf(r request, from record, d Dossier, ch otp.Challenge, a Acceptance, consents []string, now time.Time) ([]byte, error) {
+func (s *Service) evidenceOf(r call.Request, from record, d Dossier, ch otp.Challenge, a Acceptance, consents []string, now time.Time) ([]byte, error) {
 	e, n := from.sealed, certificateOf(from.sealed, now).Natural
 	refersTo := d.Basis
 	if len(refersTo) == 0 { // of an agreement that an earlier version made
@@ -297,7 +298,7 @@ func (s *Service) evidenceOf(r request, from record, d Dossier, ch otp.Challenge
 		}
 	}
 	out := evidenceRecord{
-		Format: evidenceFormat, Enrolment: e.ID, Product: e.Product, Caller: r.caller, Request: r.id,
+		Format: evidenceFormat, Enrolment: e.ID, Product: e.Product, Caller: r.Caller, Request: r.ID,
 		Document: documentFacts{hex.EncodeToString(e.Agreement), len(from.row.Agreement), moment(e.At)},
 		Subject: subjectFacts{
 			GivenName: n.GivenName, Surname: n.Surname, CommonName: n.CommonName(), LocalName: e.Person.LocalName, Country: n.Country,
@@ -305,7 +306,7 @@ func (s *Service) evidenceOf(r request, from record, d Dossier, ch otp.Challenge
 			Years: e.Years, KeyAlgorithm: keyName(e.Algorithm),
 		},
 		Code: codeFacts{
-			Challenge: string(ch.ID), Means: "sms-code", Phone: mask(from.row.Phone), Number: ch.Number,
+			Challenge: string(ch.ID), Means: "sms-code", Phone: custody.Mask(from.row.Phone), Number: ch.Number,
 			Sent: moment(d.CodeSent), Attempts: ch.Attempts + 1,
 		},
 		Shown: moment(d.Shown), Accepted: moment(now),
@@ -361,12 +362,12 @@ func (s *Service) Evidence(ctx context.Context, caller, id string) (Evidence, er
 		d, err = tx.Dossier(id)
 		return err
 	})
-	if err != nil && !isNotFound(err) {
+	if err != nil && !custody.IsNotFound(err) {
 		return Evidence{}, err
 	}
 	if err != nil || !hmac.Equal(digest(d.Evidence), r.sealed.Evidence) {
 		lost := fmt.Errorf("%w: evidence of the acceptance differs from the sealed record", sam.ErrSeal)
-		return Evidence{}, s.integrity(ctx, "evidence", id, errors.Join(lost, err))
+		return Evidence{}, s.room.Integrity(ctx, "evidence", id, errors.Join(lost, err))
 	}
 	return Evidence{Record: d.Evidence, SHA256: r.sealed.Evidence, Agreement: documentOf(r)}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
@@ -50,11 +51,11 @@ func (s *Service) StartIdentityProofing(ctx context.Context, caller, id, request
 	if !audit.ValidID(provider) {
 		return View{}, call.Wrong("provider", fmt.Errorf("%w: give the name of the provider", ErrField))
 	}
-	r, err := newRequest(caller, requestID, "StartIdentityProofing", id, provider)
+	r, err := call.NewRequest(caller, requestID, "StartIdentityProofing", id, provider)
 	if err != nil {
 		return View{}, err
 	}
-	reference, err := s.newID("idp-")
+	reference, err := s.room.NewID("idp-")
 	if err != nil {
 		return View{}, err
 	}
@@ -105,7 +106,7 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 	if i.Outcome != Positive && i.Outcome != Negative && i.Outcome != Deferred {
 		return View{}, call.Wrong("outcome", fmt.Errorf("%w: report %s, %s or %s", ErrField, Positive, Negative, Deferred))
 	}
-	r, err := newRequest(caller, requestID, "ReportIdentityResult", i.Enrolment, i.Reference, string(i.Outcome),
+	r, err := call.NewRequest(caller, requestID, "ReportIdentityResult", i.Enrolment, i.Reference, string(i.Outcome),
 		i.Person.GivenName, i.Person.Surname, i.Person.LocalName, i.Person.Country, i.Person.IdentifierType, i.Person.Identifier,
 		i.Person.Organisation, i.Person.OrganisationID,
 		i.BirthDate, i.Phone, string(digest(i.Evidence)), strconv.FormatInt(i.CompletedAt.UnixMicro(), 10))
@@ -113,7 +114,7 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 		return View{}, err
 	}
 	var v View
-	err = again(ctx, func() error {
+	err = call.Again(ctx, func() error {
 		from, done, err := s.reported(ctx, r, i)
 		if err != nil {
 			return err
@@ -144,7 +145,7 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 			for _, e := range c.events {
 				tx.Append(e)
 			}
-			return r.put(tx, i.Enrolment)
+			return r.Put(tx, i.Enrolment)
 		})
 		return err
 	})
@@ -152,11 +153,11 @@ func (s *Service) ReportIdentityResult(ctx context.Context, caller, requestID st
 }
 
 // reported reads the enrolment that a result is for, if it waits for this provider's result under this reference.
-func (s *Service) reported(ctx context.Context, r request, i IdentityResult) (record, bool, error) {
+func (s *Service) reported(ctx context.Context, r call.Request, i IdentityResult) (record, bool, error) {
 	var row Enrolment
 	var done bool
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if _, done, err = r.answered(tx); err != nil {
+		if _, done, err = r.Answered(tx); err != nil {
 			return err
 		}
 		row, err = tx.Enrolment(i.Enrolment)
@@ -170,8 +171,8 @@ func (s *Service) reported(ctx context.Context, r request, i IdentityResult) (re
 		return record{}, false, err
 	}
 	asked := from.sealed.Identity
-	_, fetched := s.Proofers[r.caller] // its results are fetched from where it is known to be, whoever has its name
-	if asked.Provider == "" || asked.Provider != r.caller || fetched || !hmac.Equal([]byte(asked.Reference), []byte(i.Reference)) {
+	_, fetched := s.Proofers[r.Caller] // its results are fetched from where it is known to be, whoever has its name
+	if asked.Provider == "" || asked.Provider != r.Caller || fetched || !hmac.Equal([]byte(asked.Reference), []byte(i.Reference)) {
 		return record{}, false, ErrNotFound
 	}
 	return from, done, nil
@@ -232,7 +233,7 @@ func (s *Service) rejected(ctx context.Context, from record, i IdentityResult, n
 	return change{
 		to: to, events: []audit.Event{reportedAs(i, from, string(Negative))},
 		after: []audit.Event{audit.EnrolmentClosed{Enrolment: from.row.ID, Outcome: string(StateRejected)}},
-		also:  func(tx Tx) error { return void(tx, from.row.Challenge, now) },
+		also:  func(tx Tx) error { return custody.Void(tx, from.row.Challenge, now) },
 	}, err
 }
 
@@ -254,7 +255,7 @@ func (s *Service) withNotice(c change, kind sms.Kind, now time.Time) (change, er
 	if c.to.sealed.Confirmed == "" {
 		return c, nil
 	}
-	m, err := s.message(kind, c.to.row.ID, now)
+	m, err := s.room.Notice(kind, c.to.row.ID, now)
 	if err != nil {
 		return change{}, err
 	}
@@ -292,7 +293,7 @@ func (s *Service) sentBack(ctx context.Context, from record, to State, f person.
 			e.Confirmed = ""
 		}
 	})
-	return change{to: n, events: []audit.Event{event}, also: func(tx Tx) error { return void(tx, from.row.Challenge, now) }}, err
+	return change{to: n, events: []audit.Event{event}, also: func(tx Tx) error { return custody.Void(tx, from.row.Challenge, now) }}, err
 }
 
 // proven makes the agreement from what was proven, which is what the certificate will say.

@@ -15,6 +15,7 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
@@ -32,13 +33,13 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 	if err := a.Context.check(); err != nil {
 		return View{}, err
 	}
-	r, err := newRequest(caller, requestID, "AcceptAgreement", append([]string{
+	r, err := call.NewRequest(caller, requestID, "AcceptAgreement", append([]string{
 		id, string(a.SHA256), a.Context.Address, a.Context.UserAgent, a.Context.Session,
 	}, a.Consents...)...)
 	if err != nil {
 		return View{}, err
 	}
-	chosen, err := s.newID("cred-")
+	chosen, err := s.room.NewID("cred-")
 	if err != nil {
 		return View{}, err
 	}
@@ -75,7 +76,7 @@ func (s *Service) AcceptAgreement(ctx context.Context, caller, id, requestID str
 }
 
 // accept decides what the right code of an agreement leads to.
-func (s *Service) accept(ctx context.Context, r request, from record, ch otp.Challenge, a Acceptance, chosen credential.ID, now time.Time) (change, error) {
+func (s *Service) accept(ctx context.Context, r call.Request, from record, ch otp.Challenge, a Acceptance, chosen credential.ID, now time.Time) (change, error) {
 	e := from.sealed
 	if !hmac.Equal(a.SHA256, e.Agreement) {
 		return change{}, call.Wrong("agreement_sha256", fmt.Errorf("%w: show the person the present one", ErrAgreementDiffers))
@@ -117,7 +118,7 @@ func (s *Service) finish(ctx context.Context, id string) (record, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), issueTimeout)
 		defer cancel()
 		var done record
-		err := again(ctx, func() (err error) {
+		err := call.Again(ctx, func() (err error) {
 			done, err = s.issue(ctx, id)
 			return err
 		})
@@ -291,7 +292,7 @@ func (s *Service) intended(ctx context.Context, r record) (ca.Certificate, error
 	if c.RequestID != r.row.ID || c.Serial != r.sealed.Serial || !hmac.Equal(digest(c.TBS), r.sealed.TBS) ||
 		!hmac.Equal(c.SPKI[:], r.sealed.SPKI) {
 		err := fmt.Errorf("%w: intended certificate differs from the sealed record", sam.ErrSeal)
-		return ca.Certificate{}, s.integrity(ctx, "certificate", r.row.ID, err)
+		return ca.Certificate{}, s.room.Integrity(ctx, "certificate", r.row.ID, err)
 	}
 	return c, nil
 }
@@ -327,7 +328,7 @@ func (s *Service) recordIssued(ctx context.Context, r record, leaf *x509.Certifi
 	if err != nil {
 		return record{}, err
 	}
-	notice, err := s.message(sms.KindIssued, r.row.ID, now)
+	notice, err := s.room.Notice(sms.KindIssued, r.row.ID, now)
 	if err != nil {
 		return record{}, err
 	}
@@ -336,7 +337,7 @@ func (s *Service) recordIssued(ctx context.Context, r record, leaf *x509.Certifi
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		tx.Append(issued)
-		tx.Append(bindingChanged(made, credential.Active))
+		tx.Append(custody.BindingChanged(made, credential.Active))
 		if err := n.put(tx, r, ""); err != nil {
 			return err
 		}
@@ -370,12 +371,6 @@ func (s *Service) newCredential(ctx context.Context, r record, leaf *x509.Certif
 		Language: r.row.Language, Serial: e.Serial, Enrolment: e.ID,
 		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, CreatedAt: now,
 	}, err
-}
-
-func bindingChanged(r credential.Record, status credential.Status) audit.Event {
-	return audit.BindingChanged{
-		Credential: string(r.ID), Version: r.Version, Status: string(status), Binding: digest(r.Sealed.Record),
-	}
 }
 
 // Resume completes what a crash or a failing device left in state issuing, and returns how many were completed. It is

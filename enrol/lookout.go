@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/ecsigner/ecsigner/custody"
 )
 
 // lookout is the list of enrolments whose provider is to be asked. It is only in memory: what is open is in the store,
@@ -93,7 +95,7 @@ func (s *Service) Follow(ctx context.Context, poll time.Duration, failed func(en
 				return
 			}
 			failed(id, err)
-			if !errors.Is(err, ErrIntegrity) && !errors.Is(err, ErrForeignResult) && !isNotFound(err) { // those wait for the poll
+			if !errors.Is(err, ErrIntegrity) && !errors.Is(err, ErrForeignResult) && !custody.IsNotFound(err) { // those wait for the poll
 				again := min(time.Second<<min(found.failed, 10), maxLookPause)
 				s.lookout.put(id, look{at: time.Now().Add(again), failed: found.failed + 1})
 			}

@@ -2,10 +2,6 @@ package enrol
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/x509"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,8 +9,8 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
-	"github.com/ecsigner/ecsigner/sam"
 )
 
 // CredentialView is a credential as staff and the document systems that were granted it see it.
@@ -38,58 +34,17 @@ type CredentialView struct {
 
 // held is a credential whose binding was opened.
 type held struct {
-	row         credential.Record
-	binding     credential.Binding
+	custody.Held
 	certificate ca.Certificate // as the authority knows it: shown, never decided by
-}
-
-// openCredential checks the seal of a credential and that its columns are the bound ones.
-func (s *Service) openCredential(ctx context.Context, row credential.Record) (held, error) {
-	b, err := s.Trust.OpenBinding(ctx, row.Sealed)
-	if errors.Is(err, sam.ErrStale) {
-		newer, failed := s.newest(ctx, row.ID)
-		switch {
-		case failed != nil:
-			return held{}, failed // it will be judged when it can be read
-		case newer.Version > row.Version:
-			return s.openCredential(ctx, newer)
-		}
-	}
-	if err != nil {
-		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
-	}
-	fits := b.ID == row.ID && b.Version == row.Version && len(row.Chain) > 0 &&
-		hmac.Equal(digest(row.Chain[0]), b.Certificate) && s.keyFits(row, b) &&
-		hmac.Equal(sam.PhoneCommitment(row.PhoneSalt, row.Phone), b.Phone)
-	if fits {
-		leaf, err := x509.ParseCertificate(row.Chain[0])
-		fits = err == nil && hex.EncodeToString(leaf.SerialNumber.Bytes()) == row.Serial &&
-			leaf.NotBefore.Equal(row.NotBefore) && leaf.NotAfter.Equal(row.NotAfter)
-	}
-	if !fits {
-		err := fmt.Errorf("%w: credential differs from its binding", sam.ErrSeal)
-		return held{}, s.integrity(ctx, "binding", string(row.ID), err)
-	}
-	return held{row: row, binding: b}, nil
-}
-
-// newest reads a credential once more: a binding that is older than what is known was not put back, but read just before
-// it was replaced, when a newer one is stored.
-func (s *Service) newest(ctx context.Context, id credential.ID) (stored credential.Record, err error) {
-	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		stored, err = tx.Credential(id)
-		return err
-	})
-	return stored, err
 }
 
 func (h held) view() CredentialView {
 	v := CredentialView{
-		ID: h.row.ID, Version: h.row.Version, Status: h.binding.Status, Algorithm: h.binding.Algorithm, SCAL: h.binding.SCAL,
-		Chain: h.row.Chain, Serial: h.row.Serial, NotBefore: h.row.NotBefore, NotAfter: h.row.NotAfter,
-		MaskedPhone: mask(h.row.Phone), Signatory: h.binding.Signatory, Enrolment: h.row.Enrolment,
+		ID: h.Row.ID, Version: h.Row.Version, Status: h.Binding.Status, Algorithm: h.Binding.Algorithm, SCAL: h.Binding.SCAL,
+		Chain: h.Row.Chain, Serial: h.Row.Serial, NotBefore: h.Row.NotBefore, NotAfter: h.Row.NotAfter,
+		MaskedPhone: custody.Mask(h.Row.Phone), Signatory: h.Binding.Signatory, Enrolment: h.Row.Enrolment,
 	}
-	if h.binding.Status == credential.Revoked {
+	if h.Binding.Status == credential.Revoked {
 		v.RevokedAt, v.Reason = h.certificate.RevokedAt, reasonName(h.certificate.Reason)
 	}
 	return v
@@ -114,15 +69,14 @@ func (s *Service) held(ctx context.Context, id credential.ID, client string) (he
 	if err != nil {
 		return held{}, err
 	}
-	h, err := s.openCredential(ctx, row)
-	h.certificate = certificate
-	return h, err
+	h, err := s.room.Open(ctx, row)
+	return held{h, certificate}, err
 }
 
 // shown reads the certificate of a row that is not checked yet: an absent one is found when it is.
 func shown(tx Tx, row credential.Record) (ca.Certificate, error) {
 	c, err := tx.Certificate(row.Serial)
-	if isNotFound(err) {
+	if custody.IsNotFound(err) {
 		return ca.Certificate{}, nil
 	}
 	return c, err
@@ -159,12 +113,11 @@ func (s *Service) Credentials(ctx context.Context, client string, after credenti
 	}
 	views := make([]CredentialView, 0, len(rows))
 	for i, row := range rows {
-		h, err := s.openCredential(ctx, row)
+		h, err := s.room.Open(ctx, row)
 		if err != nil {
 			return nil, err
 		}
-		h.certificate = certificates[i]
-		views = append(views, h.view())
+		views = append(views, held{h, certificates[i]}.view())
 	}
 	return views, nil
 }
@@ -175,12 +128,12 @@ func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id 
 	if !audit.ValidID(client) {
 		return call.Wrong("client", fmt.Errorf("%w: give the name of the client's certificate", ErrField))
 	}
-	r, err := newRequest(caller, requestID, "GrantAccess", string(id), client)
+	r, err := call.NewRequest(caller, requestID, "GrantAccess", string(id), client)
 	if err != nil {
 		return err
 	}
-	return again(ctx, func() error {
-		h, err := s.held(ctx, id, "")
+	return call.Again(ctx, func() error {
+		h, err := s.room.Credential(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -190,12 +143,12 @@ func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id 
 			switch {
 			case err != nil:
 				return err
-			case stored.Version != h.row.Version:
+			case stored.Version != h.Row.Version:
 				return ErrConflict
-			case h.binding.Status == credential.Revoked:
+			case h.Binding.Status == credential.Revoked:
 				return ErrRevoked
 			}
-			if _, err := tx.Grant(id, client); !isNotFound(err) {
+			if _, err := tx.Grant(id, client); !custody.IsNotFound(err) {
 				return err
 			}
 			tx.Append(audit.AccessGranted{Credential: string(id), Client: client, Caller: caller})
@@ -206,7 +159,7 @@ func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id 
 
 // WithdrawAccess takes a grant back. An absent one is no error. ErrNotFound for the credential.
 func (s *Service) WithdrawAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error {
-	r, err := newRequest(caller, requestID, "WithdrawAccess", string(id), client)
+	r, err := call.NewRequest(caller, requestID, "WithdrawAccess", string(id), client)
 	if err != nil {
 		return err
 	}
@@ -214,7 +167,7 @@ func (s *Service) WithdrawAccess(ctx context.Context, caller, requestID string, 
 		if _, err := tx.Credential(id); err != nil {
 			return err
 		}
-		if _, err := tx.Grant(id, client); isNotFound(err) {
+		if _, err := tx.Grant(id, client); custody.IsNotFound(err) {
 			return nil
 		} else if err != nil {
 			return err
@@ -225,21 +178,21 @@ func (s *Service) WithdrawAccess(ctx context.Context, caller, requestID string, 
 }
 
 // once runs f in one transaction with the request, unless the request was answered before.
-func (s *Service) once(ctx context.Context, r request, result string, f func(tx Tx) error) error {
-	return again(ctx, func() error { return s.recorded(ctx, r, result, f) })
+func (s *Service) once(ctx context.Context, r call.Request, result string, f func(tx Tx) error) error {
+	return call.Again(ctx, func() error { return s.recorded(ctx, r, result, f) })
 }
 
 // recorded is once for f that was decided on before: ErrConflict is for the caller to decide again.
-func (s *Service) recorded(ctx context.Context, r request, result string, f func(tx Tx) error) error {
+func (s *Service) recorded(ctx context.Context, r call.Request, result string, f func(tx Tx) error) error {
 	_, err := s.Store.Update(ctx, func(tx Tx) error {
-		_, done, err := r.answered(tx)
+		_, done, err := r.Answered(tx)
 		if err != nil || done {
 			return err
 		}
 		if err := f(tx); err != nil {
 			return err
 		}
-		return r.put(tx, result)
+		return r.Put(tx, result)
 	})
 	return err
 }
@@ -248,7 +201,7 @@ func (s *Service) recorded(ctx context.Context, r request, result string, f func
 // client, or the lock for all when client is empty. An enrolment whose codes are all sent can be sent codes again.
 // ErrNotFound.
 func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client string) error {
-	r, err := newRequest(caller, requestID, "Unlock", account, client)
+	r, err := call.NewRequest(caller, requestID, "Unlock", account, client)
 	if err != nil {
 		return err
 	}
@@ -259,7 +212,7 @@ func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client
 	now := s.now()
 	var lock *otp.Change
 	err = s.once(ctx, r, account, func(tx Tx) error {
-		if _, err := tx.Credential(credential.ID(account)); isNotFound(err) {
+		if _, err := tx.Credential(credential.ID(account)); custody.IsNotFound(err) {
 			if err := reopen(tx, account, now); err != nil {
 				return err
 			}
@@ -286,14 +239,9 @@ func reopen(tx Tx, id string, now time.Time) error {
 	if err != nil || row.Challenge == "" {
 		return err
 	}
-	if err := void(tx, row.Challenge, now); err != nil {
+	if err := custody.Void(tx, row.Challenge, now); err != nil {
 		return err
 	}
 	row.Challenge = ""
 	return tx.TouchEnrolment(row)
-}
-
-// isNotFound knows the sentinels of all packages whose records a Tx holds.
-func isNotFound(err error) bool {
-	return errors.Is(err, ErrNotFound) || errors.Is(err, otp.ErrNotFound) || errors.Is(err, ca.ErrNotFound)
 }

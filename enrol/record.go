@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
-	"github.com/ecsigner/ecsigner/credential"
-	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -24,13 +21,13 @@ type record struct {
 
 // begin reads the caller's enrolment and whether the request was answered before. Foreign and unknown enrolments are
 // both ErrNotFound.
-func (s *Service) begin(ctx context.Context, r request, id string) (rec record, result string, done bool, err error) {
+func (s *Service) begin(ctx context.Context, r call.Request, id string) (rec record, result string, done bool, err error) {
 	var row Enrolment
 	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		if result, done, err = r.answered(tx); err != nil {
+		if result, done, err = r.Answered(tx); err != nil {
 			return err
 		}
-		row, err = own(tx, r.caller, id)
+		row, err = own(tx, r.Caller, id)
 		return err
 	})
 	if err == nil && !done {
@@ -60,10 +57,10 @@ func own(tx Tx, caller, id string) (Enrolment, error) {
 func (s *Service) open(ctx context.Context, row Enrolment) (record, error) {
 	sealed, err := s.Trust.OpenEnrolment(ctx, row.Sealed)
 	if err != nil {
-		return record{}, s.integrity(ctx, "enrolment", row.ID, err)
+		return record{}, s.room.Integrity(ctx, "enrolment", row.ID, err)
 	}
 	if fault := mismatch(row, sealed); fault != "" {
-		return record{}, s.integrity(ctx, "enrolment", row.ID, fmt.Errorf("%w: %s differs from the sealed record", sam.ErrSeal, fault))
+		return record{}, s.room.Integrity(ctx, "enrolment", row.ID, fmt.Errorf("%w: %s differs from the sealed record", sam.ErrSeal, fault))
 	}
 	r := record{row: row, sealed: sealed}
 	r.until = s.deadline(r)
@@ -95,24 +92,6 @@ func mismatch(row Enrolment, e sam.Enrolment) string {
 		}
 	}
 	return ""
-}
-
-// integrity raises the alarm when err means that somebody else wrote to the database; other errors pass unchanged.
-func (s *Service) integrity(ctx context.Context, kind, subject string, err error) error {
-	if !errors.Is(err, sam.ErrSeal) && !errors.Is(err, sam.ErrEncoding) && !errors.Is(err, sam.ErrStale) &&
-		!errors.Is(err, credential.ErrEncoding) && !errors.Is(err, otp.ErrBehind) {
-		return err
-	}
-	var lock *otp.BehindError
-	if errors.As(err, &lock) {
-		kind, subject = "lock", lock.Account
-	}
-	s.Alarm(ctx, kind, subject, err)
-	event := audit.IntegrityAlarm{Record: kind, Subject: subject, Reason: call.Plain(err.Error())}
-	if _, failed := s.Store.Update(ctx, func(tx Tx) error { tx.Append(event); return nil }); failed != nil {
-		err = errors.Join(err, fmt.Errorf("recording the alarm: %w", failed))
-	}
-	return fmt.Errorf("%w: %w", ErrIntegrity, err)
 }
 
 // in returns a StateError unless the enrolment is in one of the states, ErrExpired when its time is over, and ErrClock
@@ -193,11 +172,11 @@ type change struct {
 }
 
 // record writes the change within a transaction, and that it answers the request.
-func (c change) record(tx Tx, from record, r request) error {
-	if err := c.apply(tx, from, r.caller); err != nil {
+func (c change) record(tx Tx, from record, r call.Request) error {
+	if err := c.apply(tx, from, r.Caller); err != nil {
 		return err
 	}
-	return r.put(tx, c.to.row.ID)
+	return r.Put(tx, c.to.row.ID)
 }
 
 // apply writes the change within a transaction. by is the client that asked, empty for the engine itself.
@@ -219,9 +198,9 @@ func (c change) apply(tx Tx, from record, by string) error {
 
 // transit brings an enrolment of the caller one step further: decide, then record what was decided in one transaction.
 // A request that was answered before gets the enrolment as it stands.
-func (s *Service) transit(ctx context.Context, r request, id string, decide func(from record, now time.Time) (change, error)) (View, error) {
+func (s *Service) transit(ctx context.Context, r call.Request, id string, decide func(from record, now time.Time) (change, error)) (View, error) {
 	var v View
-	err := again(ctx, func() error {
+	err := call.Again(ctx, func() error {
 		from, _, done, err := s.begin(ctx, r, id)
 		if err != nil {
 			return err

@@ -39,16 +39,16 @@ func (s *Service) Remind(ctx context.Context) (int, error) {
 }
 
 func (s *Service) remind(ctx context.Context, row credential.Record, now time.Time) error {
-	h, err := s.openCredential(ctx, row)
+	h, err := s.room.Open(ctx, row)
 	if err != nil {
 		return err
 	}
-	notice, err := s.message(sms.KindEnding, string(row.ID), now)
+	notice, err := s.room.Notice(sms.KindEnding, string(row.ID), now)
 	if err != nil {
 		return err
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if err := h.unchanged(tx); err != nil {
+		if err := h.Unchanged(tx); err != nil {
 			return err
 		}
 		if err := tx.PutReminder(row.ID, now); err != nil {
@@ -62,15 +62,15 @@ func (s *Service) remind(ctx context.Context, row credential.Record, now time.Ti
 
 // composeEnding makes the text that tells of the end of a certificate. Nobody is told of one that is over.
 func (s *Service) composeEnding(ctx context.Context, id credential.ID) (sms.Text, error) {
-	h, err := s.held(ctx, id, "")
+	h, err := s.room.Credential(ctx, id)
 	if err != nil {
 		return sms.Text{}, err
 	}
-	if h.binding.Status == credential.Revoked || !s.now().Before(h.row.NotAfter) {
+	if h.Binding.Status == credential.Revoked || !s.now().Before(h.Row.NotAfter) {
 		return sms.Text{}, sms.ErrObsolete
 	}
-	serial := h.row.Serial
-	return sms.Text{To: h.row.Phone, Body: s.textOf(sms.KindEnding, h.row.Language, map[string]string{
-		"serial": serial[max(0, len(serial)-8):], "until": h.row.NotAfter.Format(time.DateOnly),
+	serial := h.Row.Serial
+	return sms.Text{To: h.Row.Phone, Body: s.textOf(sms.KindEnding, h.Row.Language, map[string]string{
+		"serial": serial[max(0, len(serial)-8):], "until": h.Row.NotAfter.Format(time.DateOnly),
 	})}, nil
 }

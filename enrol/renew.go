@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/sam"
 )
@@ -37,13 +38,13 @@ func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q
 		return View{}, s.guarded(ctx, caller, "", func() error { return err })
 	}
 	hash := digest([]byte(code))
-	r, err := newRequest(caller, requestID, "CreateRenewal", string(q.Credential), hex.EncodeToString(hash),
+	r, err := call.NewRequest(caller, requestID, "CreateRenewal", string(q.Credential), hex.EncodeToString(hash),
 		strconv.Itoa(int(p.Years)), p.IdentifierType, string(p.Algorithm))
 	if err != nil {
 		return View{}, err
 	}
 	var v View
-	err = again(ctx, func() error {
+	err = call.Again(ctx, func() error {
 		e, err := s.enrolled(ctx, r, q.Credential)
 		if err != nil {
 			return err
@@ -60,9 +61,9 @@ func (s *Service) CreateRenewal(ctx context.Context, caller, requestID string, q
 	return v, err
 }
 
-func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash []byte, p Parameters) (View, error) {
+func (s *Service) createRenewal(ctx context.Context, r call.Request, e enrolled, hash []byte, p Parameters) (View, error) {
 	now := s.now()
-	if err := s.renewable(e.held, e.origin.sealed, now); err != nil {
+	if err := s.renewable(e.Held, e.origin.sealed, now); err != nil {
 		return View{}, err
 	}
 	if p.IdentifierType != e.origin.sealed.Type {
@@ -76,7 +77,7 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 	if err := product.Allows(p); err != nil {
 		return View{}, err
 	}
-	first, err := s.renewalOf(r.caller, e, hash, product.Name, p, now)
+	first, err := s.renewalOf(r.Caller, e, hash, product.Name, p, now)
 	if err != nil {
 		return View{}, err
 	}
@@ -90,7 +91,7 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 	if err != nil {
 		return View{}, err
 	}
-	if err := n.sealed.MayRenew(e.origin.sealed, e.binding); err != nil {
+	if err := n.sealed.MayRenew(e.origin.sealed, e.Binding); err != nil {
 		return View{}, err
 	}
 	opened, err := s.opened(n.row.ID, language, document)
@@ -98,7 +99,7 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 		return View{}, err
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if err := e.unchanged(tx); err != nil {
+		if err := e.Unchanged(tx); err != nil {
 			return err
 		}
 		if err := redeem(tx, voucher, n.row.ID, now); err != nil {
@@ -110,17 +111,17 @@ func (s *Service) createRenewal(ctx context.Context, r request, e enrolled, hash
 		if err := opened(tx); err != nil {
 			return err
 		}
-		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.Caller})
 		tx.Append(audit.RenewalCreated{
-			Enrolment: n.row.ID, Credential: string(e.row.ID), Original: e.origin.row.ID, Caller: r.caller,
+			Enrolment: n.row.ID, Credential: string(e.Row.ID), Original: e.origin.row.ID, Caller: r.Caller,
 		})
 		tx.Append(audit.AgreementPrepared{
 			Enrolment: n.row.ID, Document: n.sealed.Agreement, Version: s.Terms.Version, Language: language,
 		})
 		tx.Append(audit.EnrolmentChanged{
-			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.caller, Record: digest(n.row.Sealed.Record),
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.Caller, Record: digest(n.row.Sealed.Record),
 		})
-		return r.put(tx, n.row.ID)
+		return r.Put(tx, n.row.ID)
 	})
 	return view(n), err
 }
@@ -132,7 +133,7 @@ func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, e
 		v, err = tx.Voucher(hash)
 		return err
 	})
-	if isNotFound(err) {
+	if custody.IsNotFound(err) {
 		return Voucher{}, Product{}, call.Wrong("voucher", ErrVoucher)
 	}
 	if err != nil {
@@ -147,39 +148,39 @@ func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, e
 
 // renewalOf makes the record of a renewal before its agreement: everything about the person is the original's.
 func (s *Service) renewalOf(caller string, e enrolled, voucher []byte, product string, p Parameters, now time.Time) (record, error) {
-	id, err := s.newID("enr-")
+	id, err := s.room.NewID("enr-")
 	if err != nil {
 		return record{}, err
 	}
 	expires := now.Add(s.Life)
-	if e.row.NotAfter.Before(expires) {
-		expires = e.row.NotAfter // nothing is signed with an ended certificate
+	if e.Row.NotAfter.Before(expires) {
+		expires = e.Row.NotAfter // nothing is signed with an ended certificate
 	}
 	origin := e.origin.sealed
 	return record{
 		row: Enrolment{
-			ID: id, Caller: caller, Language: e.row.Language, Phone: e.row.Phone, PhoneSalt: e.row.PhoneSalt,
+			ID: id, Caller: caller, Language: e.Row.Language, Phone: e.Row.Phone, PhoneSalt: e.Row.PhoneSalt,
 			BirthDate: e.origin.row.BirthDate, Proofing: Proofing{Report: e.origin.row.Proofing.Report}, Created: now, Expires: expires,
 		},
 		sealed: sam.Enrolment{
 			ID: id, Caller: caller, Voucher: voucher, Product: product, Signatory: origin.Signatory,
 			Years: p.Years, Algorithm: p.Algorithm, Type: p.IdentifierType, ForOrg: origin.ForOrg,
 			Person: origin.Identity.Person, Phone: origin.Phone, Confirmed: origin.Confirmed, Identity: origin.Identity,
-			Renews: e.row.ID, ProofEnds: origin.Identity.At.Add(s.Renewal.ProofAge),
+			Renews: e.Row.ID, ProofEnds: origin.Identity.At.Add(s.Renewal.ProofAge),
 		},
 	}, nil
 }
 
 // renewable says why a credential that original led to cannot be renewed now, as a RenewalError.
-func (s *Service) renewable(h held, original sam.Enrolment, now time.Time) error {
+func (s *Service) renewable(h custody.Held, original sam.Enrolment, now time.Time) error {
 	for _, rule := range []struct {
 		holds   bool
 		because string
 	}{
 		{s.Renewal.Window > 0, RenewalNotOffered},
-		{h.binding.Status == credential.Active, RenewalStatus},
-		{now.Before(h.row.NotAfter), RenewalEnded},
-		{h.row.NotAfter.Sub(now) <= s.Renewal.Window, RenewalTooEarly},
+		{h.Binding.Status == credential.Active, RenewalStatus},
+		{now.Before(h.Row.NotAfter), RenewalEnded},
+		{h.Row.NotAfter.Sub(now) <= s.Renewal.Window, RenewalTooEarly},
 		{original.Renews == "", RenewalOfRenewal},
 		{original.Identity.Outcome == Positive && !now.After(original.Identity.At.Add(s.Renewal.ProofAge)), RenewalProofTooOld},
 	} {
@@ -193,12 +194,12 @@ func (s *Service) renewable(h held, original sam.Enrolment, now time.Time) error
 // Enrolled returns a credential to the portal that enrolled its person, with when it can be renewed. Foreign and unknown
 // credentials are both ErrNotFound.
 func (s *Service) Enrolled(ctx context.Context, portal string, id credential.ID) (CredentialView, error) {
-	e, err := s.enrolled(ctx, request{caller: portal}, id)
+	e, err := s.enrolled(ctx, call.Request{Caller: portal}, id)
 	if err != nil {
 		return CredentialView{}, err
 	}
 	v, err := s.Credential(ctx, id, "")
-	if from := v.NotAfter.Add(-s.Renewal.Window); s.renewable(e.held, e.origin.sealed, later(from, s.now())) == nil {
+	if from := v.NotAfter.Add(-s.Renewal.Window); s.renewable(e.Held, e.origin.sealed, later(from, s.now())) == nil {
 		v.RenewFrom = from
 	}
 	return v, err
@@ -223,11 +224,11 @@ func (r record) first(now time.Time, states ...State) error {
 }
 
 // renewed reads the credential that an enrolment renews, and the enrolment that led to it, both checked.
-func (s *Service) renewed(ctx context.Context, r record) (h held, original record, err error) {
-	if h, err = s.held(ctx, r.sealed.Renews, ""); err != nil {
-		return held{}, record{}, err
+func (s *Service) renewed(ctx context.Context, r record) (h custody.Held, original record, err error) {
+	if h, err = s.room.Credential(ctx, r.sealed.Renews); err != nil {
+		return custody.Held{}, record{}, err
 	}
-	original, err = s.any(ctx, h.row.Enrolment)
+	original, err = s.any(ctx, h.Row.Enrolment)
 	return h, original, err
 }
 
@@ -241,7 +242,7 @@ func (s *Service) generate(ctx context.Context, r record) (sam.GeneratedKey, err
 		return sam.GeneratedKey{}, err
 	}
 	return s.Trust.GenerateRenewal(ctx, sam.Renewing{
-		Enrolment: r.row.Sealed, Original: original.row.Sealed, Binding: h.row.Sealed,
+		Enrolment: r.row.Sealed, Original: original.row.Sealed, Binding: h.Row.Sealed,
 	})
 }
 
@@ -256,13 +257,13 @@ func (s *Service) issueable(ctx context.Context, r record) (record, error) {
 		return record{}, err
 	}
 	now := s.now()
-	if err := r.sealed.MayRenew(original.sealed, h.binding); errors.Is(err, sam.ErrNotAuthorised) {
+	if err := r.sealed.MayRenew(original.sealed, h.Binding); errors.Is(err, sam.ErrNotAuthorised) {
 		return s.giveUp(ctx, r, now) // it was revoked after the acceptance
 	}
 	if len(r.sealed.Signed) > 0 {
 		return r, nil
 	}
-	if !now.Before(h.row.NotAfter) {
+	if !now.Before(h.Row.NotAfter) {
 		return s.giveUp(ctx, r, now)
 	}
 	return s.signAgreement(ctx, r, h)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
@@ -57,13 +58,13 @@ func (s *Service) toSign(ctx context.Context, r record, st step, now time.Time) 
 	if err := s.renewable(h, original.sealed, now); err != nil {
 		return step{}, nil, err
 	}
-	scheme := h.binding.Algorithm.Schemes()[0] // a binding has a known algorithm, or it cannot be decoded
-	leaf, err := x509.ParseCertificate(h.row.Chain[0])
+	scheme := h.Binding.Algorithm.Schemes()[0] // a binding has a known algorithm, or it cannot be decoded
+	leaf, err := x509.ParseCertificate(h.Row.Chain[0])
 	if err != nil {
-		return step{}, nil, fmt.Errorf("reading the certificate of %s: %w", h.row.ID, err)
+		return step{}, nil, fmt.Errorf("reading the certificate of %s: %w", h.Row.ID, err)
 	}
 	prepared, err := pades.Prepare(ctx, bytes.NewReader(r.row.Agreement), int64(len(r.row.Agreement)), pades.Options{
-		SigningTime: now, Name: leaf.Subject.CommonName, Chain: h.row.Chain, Algorithm: algorithmOf(scheme),
+		SigningTime: now, Name: leaf.Subject.CommonName, Chain: h.Row.Chain, Algorithm: algorithmOf(scheme),
 	})
 	if err != nil {
 		return step{}, nil, fmt.Errorf("preparing the signature of the agreement: %w", err)
@@ -72,25 +73,25 @@ func (s *Service) toSign(ctx context.Context, r record, st step, now time.Time) 
 	if g.renewal.Prepared, err = prepared.MarshalBinary(); err != nil {
 		return step{}, nil, fmt.Errorf("preparing the signature of the agreement: %w", err)
 	}
-	id, err := s.newID("op-")
+	id, err := s.room.NewID("op-")
 	if err != nil {
 		return step{}, nil, err
 	}
 	g.renewal.Operation, err = s.Trust.SealOperation(ctx, sam.Operation{
-		ID: id, Caller: r.row.Caller, Credential: h.row.ID, BindingVersion: h.binding.Version, Algorithm: scheme,
+		ID: id, Caller: r.row.Caller, Credential: h.Row.ID, BindingVersion: h.Binding.Version, Algorithm: scheme,
 		Digests: [][]byte{prepared.DTBSR()}, Title: r.row.ID, CallerName: s.Provider.Name, Language: r.row.Language,
 		Documents: [][]byte{r.sealed.Agreement}, Details: renewalDetails(g.renewal),
 		Expires: now.Add(s.Limits.Life + renewalLife),
 	})
 	g.event = audit.SigningRequested{
-		Operation: id, Credential: string(h.row.ID), Caller: r.row.Caller, BindingVersion: h.binding.Version,
+		Operation: id, Credential: string(h.Row.ID), Caller: r.row.Caller, BindingVersion: h.Binding.Version,
 		Algorithm: string(scheme), DTBSR: [][]byte{prepared.DTBSR()}, Documents: [][]byte{r.sealed.Agreement}, Enrolment: r.row.ID,
 	}
 	if err != nil {
 		return step{}, nil, err
 	}
 	g.replaced, err = s.unanswered(ctx, r)
-	return st.signs(g.renewal, h.row.ID), g, err
+	return st.signs(g.renewal, h.Row.ID), g, err
 }
 
 // unanswered names the operation of the code before, if nobody has answered it: one that was activated is closed already.
@@ -100,7 +101,7 @@ func (s *Service) unanswered(ctx context.Context, r record) (string, error) {
 		n, err = tx.Renewal(r.row.ID)
 		return err
 	})
-	if isNotFound(err) || err == nil && len(n.Activation.Seal) > 0 {
+	if custody.IsNotFound(err) || err == nil && len(n.Activation.Seal) > 0 {
 		return "", nil
 	}
 	if err != nil {
@@ -164,7 +165,7 @@ func (s *Service) operationOf(ctx context.Context, r record) (Renewal, sam.Opera
 		err = fmt.Errorf("%w: operation does not belong to this renewal", sam.ErrSeal)
 	}
 	if err != nil {
-		return Renewal{}, sam.Operation{}, s.integrity(ctx, "operation", r.row.ID, err)
+		return Renewal{}, sam.Operation{}, s.room.Integrity(ctx, "operation", r.row.ID, err)
 	}
 	return n, o, nil
 }
@@ -210,7 +211,7 @@ func (s *Service) accepting(ctx context.Context, c change, from record, ch otp.C
 				return err
 			}
 		}
-		if err := h.unchanged(tx); err != nil {
+		if err := h.Unchanged(tx); err != nil {
 			return err
 		}
 		stored, err := tx.Renewal(n.Enrolment)
@@ -228,19 +229,19 @@ func (s *Service) accepting(ctx context.Context, c change, from record, ch otp.C
 // signAgreement signs the accepted agreement of a renewal with the current key. Its steps are numbered like those of
 // issuing, which goes on where they end. When the activation is over, the code is spent for nothing: the enrolment goes back
 // to the acceptance, and the person is asked again.
-func (s *Service) signAgreement(ctx context.Context, r record, h held) (record, error) {
+func (s *Service) signAgreement(ctx context.Context, r record, h custody.Held) (record, error) {
 	_, first := s.first.LoadAndDelete(r.row.ID)
 	n, o, err := s.operationOf(ctx, r)
 	if err != nil {
 		return record{}, err
 	}
-	ch, err := s.challenge(ctx, otp.ID(r.sealed.AcceptedBy))
+	ch, err := s.room.Challenge(ctx, otp.ID(r.sealed.AcceptedBy))
 	if err != nil {
 		return record{}, fmt.Errorf("reading the challenge: %w", err)
 	}
 	release := sam.Release{
-		Binding: h.row.Sealed, Operation: n.Operation, Challenge: credential.Sealed{Record: ch.Record, Seal: ch.Seal},
-		Activation: n.Activation, WrappedKey: h.row.WrappedKey, Digests: o.Digests,
+		Binding: h.Row.Sealed, Operation: n.Operation, Challenge: credential.Sealed{Record: ch.Record, Seal: ch.Seal},
+		Activation: n.Activation, WrappedKey: h.Row.WrappedKey, Digests: o.Digests,
 	}
 	if err := s.Trust.Verify(ctx, release); err != nil {
 		return s.unsigned(ctx, r, o, err)
@@ -280,7 +281,7 @@ func (s *Service) unsigned(ctx context.Context, r record, o sam.Operation, err e
 	case errors.Is(err, sam.ErrNotAuthorised):
 		err = fmt.Errorf("%w: %w", sam.ErrSeal, err) // what was activated was exchanged
 	}
-	return record{}, s.integrity(ctx, "activation", r.row.ID, err)
+	return record{}, s.room.Integrity(ctx, "activation", r.row.ID, err)
 }
 
 // lapse brings an accepted renewal back to its acceptance.
@@ -332,10 +333,10 @@ func (n Renewal) unchanged(tx Tx, r record) error {
 }
 
 // embed checks a signature with the current certificate's key and returns the bytes that it appends to the agreement.
-func (s *Service) embed(ctx context.Context, r record, h held, n Renewal, o sam.Operation, signature []byte) ([]byte, error) {
-	leaf, err := x509.ParseCertificate(h.row.Chain[0])
+func (s *Service) embed(ctx context.Context, r record, h custody.Held, n Renewal, o sam.Operation, signature []byte) ([]byte, error) {
+	leaf, err := x509.ParseCertificate(h.Row.Chain[0])
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate of %s: %w", h.row.ID, err)
+		return nil, fmt.Errorf("reading the certificate of %s: %w", h.Row.ID, err)
 	}
 	if err := algorithmOf(o.Algorithm).Verify(leaf.PublicKey, o.Digests[0], signature); err != nil {
 		return nil, fmt.Errorf("the HSM's signature of the agreement of %s does not verify: %w", r.row.ID, err)
@@ -357,7 +358,7 @@ func (s *Service) embed(ctx context.Context, r record, h held, n Renewal, o sam.
 
 // recordSignature stores the signed agreement, if credential and renewal are still those that were signed for; otherwise
 // it records that a signature was thrown away.
-func (s *Service) recordSignature(ctx context.Context, r record, h held, n Renewal, o sam.Operation, signature, tail []byte) (record, error) {
+func (s *Service) recordSignature(ctx context.Context, r record, h custody.Held, n Renewal, o sam.Operation, signature, tail []byte) (record, error) {
 	now := s.now()
 	signed, err := s.next(ctx, r, now, StateIssuing, func(e *sam.Enrolment, _ *Enrolment) {
 		e.Signed, e.SignedAs = digest(append(bytes.Clone(r.row.Agreement), tail...)), o.ID
@@ -368,7 +369,7 @@ func (s *Service) recordSignature(ctx context.Context, r record, h held, n Renew
 	withheld := false
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		withheld = false
-		err := h.unchanged(tx)
+		err := h.Unchanged(tx)
 		if err == nil {
 			err = n.unchanged(tx, r)
 		}
@@ -381,7 +382,7 @@ func (s *Service) recordSignature(ctx context.Context, r record, h held, n Renew
 			return err
 		}
 		tx.Append(audit.SigningSigned{
-			Operation: o.ID, Credential: string(h.row.ID), BindingVersion: h.binding.Version, DTBSR: o.Digests,
+			Operation: o.ID, Credential: string(h.Row.ID), BindingVersion: h.Binding.Version, DTBSR: o.Digests,
 			Signatures: [][]byte{digest(signature)},
 		})
 		stored := n
@@ -418,7 +419,7 @@ func (s *Service) signedAgreement(ctx context.Context, r record) (document, tail
 	document = append(bytes.Clone(r.row.Agreement), n.Tail...)
 	if !hmac.Equal(digest(document), r.sealed.Signed) {
 		err := fmt.Errorf("%w: the signed agreement differs from the sealed record", sam.ErrSeal)
-		return nil, nil, s.integrity(ctx, "enrolment", r.row.ID, err)
+		return nil, nil, s.room.Integrity(ctx, "enrolment", r.row.ID, err)
 	}
 	return document, n.Tail, nil
 }

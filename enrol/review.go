@@ -10,6 +10,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
@@ -19,7 +20,7 @@ import (
 // say what was proven, and the agreement is made of it. sha256 is the report's that was shown. ErrIdentityDiffers for
 // another one.
 func (s *Service) AcceptProvenData(ctx context.Context, caller, id, requestID string, sha256 []byte) (View, error) {
-	r, err := newRequest(caller, requestID, "AcceptProvenData", id, hex.EncodeToString(sha256))
+	r, err := call.NewRequest(caller, requestID, "AcceptProvenData", id, hex.EncodeToString(sha256))
 	if err != nil {
 		return View{}, err
 	}
@@ -83,7 +84,7 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 
 // expire ends an enrolment whose time is over.
 func (s *Service) expire(ctx context.Context, id string) (done bool, err error) {
-	err = again(ctx, func() error {
+	err = call.Again(ctx, func() error {
 		from, err := s.any(ctx, id)
 		if err != nil {
 			return err
@@ -103,7 +104,7 @@ func (s *Service) expire(ctx context.Context, id string) (done bool, err error) 
 		}
 		c, err := s.withNotice(change{
 			to: to, after: []audit.Event{audit.EnrolmentClosed{Enrolment: id, Outcome: string(StateExpired)}},
-			also: func(tx Tx) error { return void(tx, from.row.Challenge, now) },
+			also: func(tx Tx) error { return custody.Void(tx, from.row.Challenge, now) },
 		}, sms.KindExpired, now)
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package enrol
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 )
@@ -59,7 +59,7 @@ const (
 
 // revocation is one that was decided on, complete before its transaction runs.
 type revocation struct {
-	from    held
+	from    custody.Held
 	row     credential.Record // as it will be
 	binding credential.Binding
 	because ca.Reason
@@ -76,29 +76,29 @@ func (s *Service) Revoke(ctx context.Context, caller, requestID string, id crede
 	if err != nil {
 		return err
 	}
-	r, err := newRequest(caller, requestID, "RevokeCredential", string(id), reason)
+	r, err := call.NewRequest(caller, requestID, "RevokeCredential", string(id), reason)
 	if err != nil {
 		return err
 	}
-	return again(ctx, func() error { return s.revoke(ctx, r, id, because, reason) })
+	return call.Again(ctx, func() error { return s.revoke(ctx, r, id, because, reason) })
 }
 
-func (s *Service) revoke(ctx context.Context, r request, id credential.ID, because ca.Reason, reason string) error {
-	h, err := s.held(ctx, id, "")
+func (s *Service) revoke(ctx context.Context, r call.Request, id credential.ID, because ca.Reason, reason string) error {
+	h, err := s.room.Credential(ctx, id)
 	if err != nil {
 		return err
 	}
 	// The credential is read first: where it is revoked by this very request, that stands beside it.
 	done := false
 	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		_, done, err = r.answered(tx)
+		_, done, err = r.Answered(tx)
 		return err
 	})
 	if err != nil || done {
 		return err
 	}
 	v, err := s.revoking(ctx, h, because, audit.CertificateRevoked{
-		Credential: string(id), Serial: h.row.Serial, Reason: reason, Caller: r.caller,
+		Credential: string(id), Serial: h.Row.Serial, Reason: reason, Caller: r.Caller,
 		Requester: requesterProvider, Means: meansCertificate,
 	})
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Service) revoke(ctx context.Context, r request, id credential.ID, becau
 		if err := s.record(tx, v); err != nil {
 			return err
 		}
-		return r.put(tx, string(id))
+		return r.Put(tx, string(id))
 	})
 	if err != nil {
 		return err
@@ -118,36 +118,24 @@ func (s *Service) revoke(ctx context.Context, r request, id credential.ID, becau
 }
 
 // revoking decides on a revocation. Whatever the status, but revoked, is no obstacle.
-func (s *Service) revoking(ctx context.Context, h held, because ca.Reason, event audit.CertificateRevoked) (revocation, error) {
-	if h.binding.Status == credential.Revoked {
+func (s *Service) revoking(ctx context.Context, h custody.Held, because ca.Reason, event audit.CertificateRevoked) (revocation, error) {
+	if h.Binding.Status == credential.Revoked {
 		return revocation{}, ErrRevoked
 	}
-	v := revocation{from: h, row: h.row, binding: h.binding, because: because, event: event, at: s.now()}
+	v := revocation{from: h, row: h.Row, binding: h.Binding, because: because, event: event, at: s.now()}
 	v.binding.Version, v.binding.Status = v.binding.Version+1, credential.Revoked
 	v.row.Version, v.row.WrappedKey = v.binding.Version, nil
 	var err error
 	if v.row.Sealed, err = s.Trust.SealBinding(ctx, v.binding); err != nil {
 		return revocation{}, err
 	}
-	v.notice, err = s.message(sms.KindRevoked, string(h.row.ID), v.at)
+	v.notice, err = s.room.Notice(sms.KindRevoked, string(h.Row.ID), v.at)
 	return v, err
-}
-
-// unchanged fails with ErrConflict when the stored credential is no longer the one that was opened.
-func (h held) unchanged(tx Tx) error {
-	stored, err := tx.Credential(h.row.ID)
-	if err != nil {
-		return err
-	}
-	if stored.Version != h.row.Version || !bytes.Equal(stored.Sealed.Seal, h.row.Sealed.Seal) {
-		return ErrConflict
-	}
-	return nil
 }
 
 // record stores everything that a revocation changes: certificate, binding, key, and the notice to the person.
 func (s *Service) record(tx Tx, v revocation) error {
-	if err := v.from.unchanged(tx); err != nil {
+	if err := v.from.Unchanged(tx); err != nil {
 		return err
 	}
 	if err := s.Authority.Revoke(tx, v.row.Serial, v.because, v.at); err != nil {
@@ -157,7 +145,7 @@ func (s *Service) record(tx Tx, v revocation) error {
 		return err
 	}
 	tx.Append(v.event)
-	tx.Append(bindingChanged(v.row, v.binding.Status))
+	tx.Append(custody.BindingChanged(v.row, v.binding.Status))
 	tx.Append(destroyed(v.from, v.event.Caller))
 	tx.Append(audit.NoticeSent{Subject: string(v.row.ID), Kind: string(v.notice.Kind)})
 	return tx.Enqueue(v.notice)
@@ -192,20 +180,20 @@ func (s *Service) SendRevocationCode(ctx context.Context, caller, requestID stri
 	if fresh {
 		body = append(body, "new")
 	}
-	r, err := newRequest(caller, requestID, "SendRevocationCode", body...)
+	r, err := call.NewRequest(caller, requestID, "SendRevocationCode", body...)
 	if err != nil {
 		return CodeSent{}, err
 	}
 	var ch otp.Challenge
 	var phone string
-	err = again(ctx, func() error {
+	err = call.Again(ctx, func() error {
 		e, err := s.enrolled(ctx, r, id)
 		if err != nil {
 			return err
 		}
-		phone = mask(e.row.Phone)
+		phone = custody.Mask(e.Row.Phone)
 		if e.done {
-			ch, err = s.challenge(ctx, otp.ID(e.result))
+			ch, err = s.room.Challenge(ctx, otp.ID(e.result))
 			return err
 		}
 		ch, err = s.sendRevocation(ctx, r, e, fresh)
@@ -228,14 +216,14 @@ func (s *Service) RevokeWithCode(ctx context.Context, caller, requestID string, 
 	if !slices.Contains([]string{ReasonKeyCompromise, ReasonAffiliationChanged, ReasonSuperseded, ReasonCessationOfOperation}, reason) {
 		return CredentialView{}, call.Wrong("reason", fmt.Errorf("%w: this reason is the provider's", ErrField))
 	}
-	if err := checkCode(code); err != nil {
+	if err := custody.CheckCode(code); err != nil {
 		return CredentialView{}, err
 	}
-	r, err := newRequest(caller, requestID, "RevokeWithCode", string(id), reason)
+	r, err := call.NewRequest(caller, requestID, "RevokeWithCode", string(id), reason)
 	if err != nil {
 		return CredentialView{}, err
 	}
-	err = again(ctx, func() error {
+	err = call.Again(ctx, func() error {
 		e, err := s.enrolled(ctx, r, id)
 		if err != nil || e.done {
 			return err

@@ -2,14 +2,15 @@ package enrol
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
@@ -17,7 +18,7 @@ import (
 
 // enrolled is a credential as the portal that enrolled its person meets it.
 type enrolled struct {
-	held
+	custody.Held
 	origin    record // the enrolment that led to it
 	challenge otp.ID // the current one of a revocation, empty before
 	result    string // of the same request before
@@ -25,12 +26,12 @@ type enrolled struct {
 }
 
 // enrolled reads a credential for the portal that enrolled its person; to every other client it does not exist.
-func (s *Service) enrolled(ctx context.Context, r request, id credential.ID) (enrolled, error) {
+func (s *Service) enrolled(ctx context.Context, r call.Request, id credential.ID) (enrolled, error) {
 	var e enrolled
 	var row credential.Record
 	var origin Enrolment
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if e.result, e.done, err = r.answered(tx); err != nil {
+		if e.result, e.done, err = r.Answered(tx); err != nil {
 			return err
 		}
 		if row, err = tx.Credential(id); err != nil {
@@ -48,62 +49,62 @@ func (s *Service) enrolled(ctx context.Context, r request, id credential.ID) (en
 	if e.origin, err = s.open(ctx, origin); err != nil {
 		return enrolled{}, err
 	}
-	if e.origin.sealed.Caller != r.caller || e.origin.sealed.Credential != id {
+	if e.origin.sealed.Caller != r.Caller || e.origin.sealed.Credential != id {
 		return enrolled{}, ErrNotFound
 	}
-	e.held, err = s.openCredential(ctx, row)
+	e.Held, err = s.room.Open(ctx, row)
 	return e, err
 }
 
 // sendRevocation commits the message that will carry the code: the present one again while it can be answered, else that
 // of a new challenge over the binding as it stands.
-func (s *Service) sendRevocation(ctx context.Context, r request, e enrolled, fresh bool) (otp.Challenge, error) {
-	if e.binding.Status == credential.Revoked {
+func (s *Service) sendRevocation(ctx context.Context, r call.Request, e enrolled, fresh bool) (otp.Challenge, error) {
+	if e.Binding.Status == credential.Revoked {
 		return otp.Challenge{}, ErrRevoked
 	}
 	now := s.now()
-	made, err := s.revocationChallenge(ctx, e.held, r.caller, now)
+	made, err := s.room.NewChallenge(ctx, aboutRevocation(e.Held), r.Caller, now)
 	if err != nil {
 		return otp.Challenge{}, err
 	}
-	numbers := s.Trust.Recipients(e.row.Phone, now)
-	giveBack, err := s.Limits.Spend(s.Memory, numbers, r.caller, now)
+	numbers := s.Trust.Recipients(e.Row.Phone, now)
+	giveBack, err := s.Limits.Spend(s.Memory, numbers, r.Caller, now)
 	if err != nil {
 		return otp.Challenge{}, err
 	}
 	var ch otp.Challenge
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if err := r.fresh(tx); err != nil {
+		if err := r.Fresh(tx); err != nil {
 			return err
 		}
-		if err := e.unchanged(tx); err != nil {
+		if err := e.Unchanged(tx); err != nil {
 			return err
 		}
-		previous, err := s.previousRevocation(tx, e.row.ID, now)
+		previous, err := s.previousRevocation(tx, e.Row.ID, now)
 		if err != nil {
 			return err
 		}
 		request := otp.Request{Previous: previous, Account: made.Account, Caller: made.Caller, Fresh: fresh}
-		if ch, err = s.turn(tx, request, made, numbers[0], now); err != nil {
+		if ch, err = s.room.Turn(tx, request, made, numbers[0], now); err != nil {
 			return err
 		}
 		if ch.ID != previous {
-			if err := tx.PutRevocationCode(e.row.ID, ch.ID); err != nil {
+			if err := tx.PutRevocationCode(e.Row.ID, ch.ID); err != nil {
 				return err
 			}
 		}
 		if err := tx.Enqueue(sms.Message{
-			ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: sms.KindRevoke, Subject: string(e.row.ID), Challenge: string(ch.ID),
+			ID: sms.MessageID(string(ch.ID), ch.Sent), Kind: sms.KindRevoke, Subject: string(e.Row.ID), Challenge: string(ch.ID),
 			CreatedAt: now, NotBefore: now,
 		}); err != nil {
 			return err
 		}
-		return r.put(tx, string(ch.ID))
+		return r.Put(tx, string(ch.ID))
 	})
 	if err != nil && !errors.Is(err, ErrOutcomeUnknown) {
 		giveBack()
 	}
-	return ch, s.integrity(ctx, "challenge", string(e.challenge), err)
+	return ch, s.room.Integrity(ctx, "challenge", string(e.challenge), err)
 }
 
 // previousRevocation returns the challenge that the next code of a revocation follows. Unlike an operation a credential
@@ -123,72 +124,33 @@ func (s *Service) previousRevocation(tx Tx, id credential.ID, now time.Time) (ot
 	return previous, nil
 }
 
-// revocationChallenge seals a challenge whose subject is the binding exactly as it stands. Failures count against the
+// aboutRevocation is what the code of a revocation answers: the binding exactly as it stands. Failures count against the
 // credential, with those of signing.
-func (s *Service) revocationChallenge(ctx context.Context, h held, caller string, now time.Time) (otp.Challenge, error) {
-	id, err := s.newID("chl-")
-	if err != nil {
-		return otp.Challenge{}, err
+func aboutRevocation(h custody.Held) custody.Subject {
+	return custody.Subject{
+		Purpose: sam.PurposeRevoke, Kind: "credential", ID: string(h.Row.ID), Seal: h.Row.Sealed.Seal, Account: string(h.Row.ID), Phone: h.Binding.Phone,
 	}
-	nonce, err := s.random(16)
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	expires := now.Add(s.Limits.Life)
-	sealed, err := s.Trust.SealChallenge(ctx, sam.Challenge{
-		ID: id, Purpose: sam.PurposeRevoke, Subject: h.row.Sealed.Seal, Nonce: nonce, Phone: h.binding.Phone, Expires: expires,
-	})
-	if err != nil {
-		return otp.Challenge{}, err
-	}
-	return otp.Challenge{
-		ID: otp.ID(id), Purpose: string(sam.PurposeRevoke), Subject: string(h.row.ID), Caller: caller, Account: string(h.row.ID),
-		Record: sealed.Record, Seal: sealed.Seal, Expires: expires,
-	}, nil
-}
-
-// checkedRevocation reads the challenge of a revocation and holds it against the credential, as checked does for an
-// enrolment.
-func (s *Service) checkedRevocation(ctx context.Context, h held, id otp.ID) (otp.Challenge, error) {
-	ch, err := s.challenge(ctx, id)
-	if err != nil {
-		return otp.Challenge{}, fmt.Errorf("reading the challenge: %w", err)
-	}
-	c, err := s.Trust.OpenChallenge(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
-	if err == nil {
-		fits := c.ID == string(id) && ch.ID == id && c.Purpose == sam.PurposeRevoke && ch.Purpose == string(sam.PurposeRevoke) &&
-			ch.Subject == string(h.row.ID) && ch.Account == string(h.row.ID) && c.Expires.Equal(ch.Expires)
-		bound := hmac.Equal(c.Phone, h.binding.Phone) && hmac.Equal(c.Subject, h.row.Sealed.Seal)
-		// A voided challenge may be for the binding before its status changed; no code answers it.
-		if !fits || ch.Voided.IsZero() && !bound {
-			err = fmt.Errorf("%w: challenge does not belong to this credential and phone", sam.ErrSeal)
-		}
-	}
-	if err != nil {
-		return otp.Challenge{}, s.integrity(ctx, "challenge", string(id), err)
-	}
-	return ch, nil
 }
 
 // revokeByCode compares the code, decides on the revocation whether or not it is right, and then, in ONE transaction,
 // counts the try and either refuses or spends the code and revokes.
-func (s *Service) revokeByCode(ctx context.Context, r request, e enrolled, because ca.Reason, reason, code string) error {
-	if e.binding.Status == credential.Revoked {
+func (s *Service) revokeByCode(ctx context.Context, r call.Request, e enrolled, because ca.Reason, reason, code string) error {
+	if e.Binding.Status == credential.Revoked {
 		return ErrRevoked
 	}
 	if e.challenge == "" {
-		return fmt.Errorf("%w: no code to revoke %s was sent yet", ErrState, e.row.ID)
+		return fmt.Errorf("%w: no code to revoke %s was sent yet", ErrState, e.Row.ID)
 	}
-	ch, err := s.checkedRevocation(ctx, e.held, e.challenge)
+	ch, err := s.room.Checked(ctx, e.challenge, aboutRevocation(e.Held))
 	if err != nil {
 		return err
 	}
 	match, err := s.Trust.Match(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal}, code)
 	if err != nil {
-		return s.integrity(ctx, "challenge", string(ch.ID), err)
+		return s.room.Integrity(ctx, "challenge", string(ch.ID), err)
 	}
-	v, err := s.revoking(ctx, e.held, because, audit.CertificateRevoked{
-		Credential: string(e.row.ID), Serial: e.row.Serial, Reason: reason, Caller: r.caller,
+	v, err := s.revoking(ctx, e.Held, because, audit.CertificateRevoked{
+		Credential: string(e.Row.ID), Serial: e.Row.Serial, Reason: reason, Caller: r.Caller,
 		Requester: requesterSignatory, Means: credential.FactorSMSCode, Challenge: string(ch.ID),
 	})
 	if err != nil {
@@ -197,26 +159,26 @@ func (s *Service) revokeByCode(ctx context.Context, r request, e enrolled, becau
 	var out otp.Outcome
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		out = otp.Outcome{}
-		if err := e.unchanged(tx); err != nil {
+		if err := e.Unchanged(tx); err != nil {
 			return err
 		}
-		current, err := tx.RevocationCode(e.row.ID)
+		current, err := tx.RevocationCode(e.Row.ID)
 		if err != nil {
 			return err
 		}
 		if current != ch.ID {
 			return ErrConflict
 		}
-		if out, err = s.count(tx, ch, match, v.at); err != nil || out.Result != otp.Accepted {
+		if out, err = s.room.Count(tx, ch, match, v.at); err != nil || out.Result != otp.Accepted {
 			return err
 		}
 		if err := s.record(tx, v); err != nil {
 			return err
 		}
-		return r.put(tx, string(e.row.ID))
+		return r.Put(tx, string(e.Row.ID))
 	})
 	if err != nil {
-		return s.integrity(ctx, "challenge", string(ch.ID), err)
+		return s.room.Integrity(ctx, "challenge", string(ch.ID), err)
 	}
 	s.Memory.Note(ch.ID, out, ch.Expires, v.at)
 	if out.Result != otp.Accepted {
@@ -232,7 +194,7 @@ func reopenRevocation(tx Tx, id credential.ID, now time.Time) error {
 	if err != nil || current == "" {
 		return err
 	}
-	if err := void(tx, current, now); err != nil {
+	if err := custody.Void(tx, current, now); err != nil {
 		return err
 	}
 	return tx.PutRevocationCode(id, "")
@@ -253,27 +215,24 @@ func (s *Service) composeRevocation(ctx context.Context, m sms.Message) (sms.Tex
 	if err != nil {
 		return sms.Text{}, err
 	}
-	h, err := s.openCredential(ctx, row)
+	h, err := s.room.Open(ctx, row)
 	if err != nil {
 		return sms.Text{}, err
 	}
 	if m.Kind == sms.KindRevoked {
-		if h.binding.Status != credential.Revoked {
+		if h.Binding.Status != credential.Revoked {
 			return sms.Text{}, sms.ErrObsolete
 		}
 		return s.revocationText(m.Kind, row, ""), nil
 	}
-	if h.binding.Status == credential.Revoked || current != otp.ID(m.Challenge) {
+	if h.Binding.Status == credential.Revoked || current != otp.ID(m.Challenge) {
 		return sms.Text{}, sms.ErrObsolete
 	}
-	ch, err := s.checkedRevocation(ctx, h, current)
+	ch, err := s.room.Checked(ctx, current, aboutRevocation(h))
 	if err != nil {
 		return sms.Text{}, err
 	}
-	if !ch.Spent.IsZero() || !ch.Voided.IsZero() || !s.now().Before(ch.Expires) {
-		return sms.Text{}, sms.ErrObsolete
-	}
-	code, err := s.Trust.Code(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
+	code, err := s.room.Code(ctx, ch, s.now())
 	if err != nil {
 		return sms.Text{}, err
 	}

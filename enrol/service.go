@@ -4,18 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base32"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
-	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/enrol/voucher"
 	"github.com/ecsigner/ecsigner/otp"
@@ -26,7 +22,7 @@ import (
 // Trust is the trust core as this use case needs it; *sam.Module is one.
 type Trust interface {
 	Seals
-	Codes
+	custody.Codes
 	// Generate makes the signatory's key for a sealed enrolment in state issuing; sam.ErrNotAuthorised otherwise.
 	Generate(ctx context.Context, enrolment credential.Sealed) (sam.GeneratedKey, error)
 	// Raise makes bindings of id below version stale.
@@ -67,14 +63,6 @@ type Seals interface {
 	OpenEnrolment(ctx context.Context, s credential.Sealed) (sam.Enrolment, error)
 	SealBinding(ctx context.Context, b credential.Binding) (credential.Sealed, error)
 	OpenBinding(ctx context.Context, s credential.Sealed) (credential.Binding, error)
-}
-
-// Codes makes challenges and derives their codes.
-type Codes interface {
-	SealChallenge(ctx context.Context, c sam.Challenge) (credential.Sealed, error)
-	OpenChallenge(ctx context.Context, s credential.Sealed) (sam.Challenge, error)
-	Code(ctx context.Context, challenge credential.Sealed) (string, error)
-	Match(ctx context.Context, challenge credential.Sealed, code string) (bool, error)
 }
 
 // Authority is the CA that issues to persons; *ca.Authority is one.
@@ -137,6 +125,7 @@ type Config struct {
 // Service is the use case. It is safe for concurrent use; several processes may share one Store.
 type Service struct {
 	Config
+	room    *custody.Custody
 	flight  singleflight.Group // of issuing, by enrolment: one process makes one key
 	guesses *voucher.Guesses   // wrong voucher codes of the last minutes
 	first   sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
@@ -169,94 +158,23 @@ func New(c Config) (*Service, error) {
 	if err := c.Seal.check(c.Authority.Certificate()); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, revoked: map[string]bool{}, guesses: voucher.NewGuesses(c.Guesses), lookout: newLookout()}, nil
+	room := &custody.Custody{
+		Trust: c.Trust, Memory: c.Memory, Limits: c.Limits, Rand: c.Rand, Alarm: c.Alarm,
+		View: func(ctx context.Context, f func(custody.Tx) error) error {
+			return c.Store.View(ctx, func(tx Tx) error { return f(tx) })
+		},
+		Update: func(ctx context.Context, f func(custody.Tx) error) error {
+			_, err := c.Store.Update(ctx, func(tx Tx) error { return f(tx) })
+			return err
+		},
+	}
+	return &Service{Config: c, room: room, revoked: map[string]bool{}, guesses: voucher.NewGuesses(c.Guesses), lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-func (s *Service) random(n int) ([]byte, error) {
-	b := make([]byte, n)
-	if _, err := io.ReadFull(s.Rand, b); err != nil {
-		return nil, fmt.Errorf("drawing random bytes: %w", err)
-	}
-	return b, nil
-}
-
-// newID returns prefix and 128 random bits in base32.
-func (s *Service) newID(prefix string) (string, error) {
-	b, err := s.random(16)
-	if err != nil {
-		return "", err
-	}
-	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b)), nil
-}
-
 func digest(b []byte) []byte {
 	h := sha256.Sum256(b)
 	return h[:]
-}
-
-// maxAttempts bounds how often a decision is made again because somebody else changed the record meanwhile.
-const maxAttempts = 16
-
-// again decides, acts and records; while the record was changed meanwhile, from the start.
-func again(ctx context.Context, f func() error) error {
-	for range maxAttempts {
-		err := f()
-		if !errors.Is(err, ErrConflict) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	return ErrConflict
-}
-
-// request is a mutating call's identity (AIP-155): the same id with the same body has no second effect.
-type request struct {
-	caller, id  string
-	fingerprint []byte
-}
-
-// newRequest hashes method and body. One-time codes are never part of a body: each code sent is an attempt of its own.
-func newRequest(caller, id, method string, body ...string) (request, error) {
-	if !audit.ValidID(caller) {
-		return request{}, call.Wrong("caller", fmt.Errorf("%w: the client's name is not an identifier", ErrField))
-	}
-	if !audit.ValidID(id) {
-		return request{}, call.Wrong("request_id", fmt.Errorf("%w: give 1 to %d letters, digits, '-', e.g. a UUID", ErrField, audit.MaxID))
-	}
-	var e credential.Encoder
-	e.String(method)
-	e.Strings(body)
-	return request{caller: caller, id: id, fingerprint: digest(e.Data())}, nil
-}
-
-// answered returns the result of an earlier call with this request id, ErrRequestReused when its body was another.
-func (r request) answered(tx Requests) (result string, done bool, err error) {
-	fingerprint, result, err := tx.Request(r.caller, r.id)
-	switch {
-	case err != nil:
-		return "", false, err
-	case fingerprint == nil:
-		return "", false, nil
-	case string(fingerprint) != string(r.fingerprint):
-		return "", false, ErrRequestReused
-	}
-	return result, true, nil
-}
-
-// fresh returns ErrConflict when the request was answered since it was looked at: its caller looks again, and finds that.
-func (r request) fresh(tx Requests) error {
-	_, done, err := r.answered(tx)
-	if err == nil && done {
-		return ErrConflict
-	}
-	return err
-}
-
-func (r request) put(tx Requests, result string) error {
-	return tx.PutRequest(r.caller, r.id, r.fingerprint, result)
 }

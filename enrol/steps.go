@@ -12,9 +12,9 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/enrol/voucher"
-	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -34,13 +34,13 @@ func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, la
 		return View{}, s.guarded(ctx, caller, person, func() error { return err })
 	}
 	hash := digest([]byte(code))
-	r, err := newRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)
+	r, err := call.NewRequest(caller, requestID, "CreateEnrolment", hex.EncodeToString(hash), language)
 	if err != nil {
 		return View{}, err
 	}
 	var earlier string
 	err = s.Store.View(ctx, func(tx Tx) (err error) {
-		earlier, _, err = r.answered(tx)
+		earlier, _, err = r.Answered(tx)
 		return err
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, la
 	var v View
 	if earlier == "" {
 		err = s.guarded(ctx, caller, person, func() error {
-			return again(ctx, func() (err error) {
+			return call.Again(ctx, func() (err error) {
 				v, earlier, err = s.redeemed(ctx, r, hash, language)
 				return err
 			})
@@ -62,18 +62,18 @@ func (s *Service) Create(ctx context.Context, caller, requestID, voucherCode, la
 }
 
 // redeemed makes the enrolment that a voucher pays for; earlier is the one of the same request, made meanwhile.
-func (s *Service) redeemed(ctx context.Context, r request, hash []byte, language string) (v View, earlier string, err error) {
+func (s *Service) redeemed(ctx context.Context, r call.Request, hash []byte, language string) (v View, earlier string, err error) {
 	voucher, product, err := s.payment(ctx, hash)
 	if err != nil {
 		return View{}, "", err
 	}
-	n, err := s.created(ctx, r.caller, hash, product.Name, language)
+	n, err := s.created(ctx, r.Caller, hash, product.Name, language)
 	if err != nil {
 		return View{}, "", err
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
 		var done bool
-		if earlier, done, err = r.answered(tx); err != nil || done {
+		if earlier, done, err = r.Answered(tx); err != nil || done {
 			return err
 		}
 		if err := redeem(tx, voucher, n.row.ID, n.sealed.At); err != nil {
@@ -82,22 +82,22 @@ func (s *Service) redeemed(ctx context.Context, r request, hash []byte, language
 		if err := tx.PutEnrolment(n.row); err != nil {
 			return err
 		}
-		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.caller})
+		tx.Append(audit.EnrolmentCreated{Enrolment: n.row.ID, Voucher: hex.EncodeToString(hash), Caller: r.Caller})
 		tx.Append(audit.EnrolmentChanged{
-			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.caller, Record: digest(n.row.Sealed.Record),
+			Enrolment: n.row.ID, Version: n.row.Version, State: n.row.State, Caller: r.Caller, Record: digest(n.row.Sealed.Record),
 		})
-		return r.put(tx, n.row.ID)
+		return r.Put(tx, n.row.ID)
 	})
 	return view(n), earlier, err
 }
 
 // created makes the first sealed record of an enrolment.
 func (s *Service) created(ctx context.Context, caller string, voucher []byte, product, language string) (record, error) {
-	id, err := s.newID("enr-")
+	id, err := s.room.NewID("enr-")
 	if err != nil {
 		return record{}, err
 	}
-	signatory, err := s.newID("sig-")
+	signatory, err := s.room.NewID("sig-")
 	if err != nil {
 		return record{}, err
 	}
@@ -113,7 +113,7 @@ func (s *Service) created(ctx context.Context, caller string, voucher []byte, pr
 func redeem(tx Tx, read Voucher, enrolment string, now time.Time) error {
 	v, err := tx.Voucher(read.Hash)
 	switch {
-	case isNotFound(err):
+	case custody.IsNotFound(err):
 		return call.Wrong("voucher", ErrVoucher)
 	case err != nil:
 		return err
@@ -138,7 +138,7 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 	if p.ForOrganisation {
 		body = append(body, "for an organisation")
 	}
-	r, err := newRequest(caller, requestID, "SetParameters", body...)
+	r, err := call.NewRequest(caller, requestID, "SetParameters", body...)
 	if err != nil {
 		return View{}, err
 	}
@@ -163,7 +163,7 @@ func (s *Service) SetParameters(ctx context.Context, caller, id, requestID strin
 			e.Years, e.Type, e.Algorithm, e.ForOrg = p.Years, p.IdentifierType, p.Algorithm, p.ForOrganisation
 		})
 		return change{to: to, also: func(tx Tx) error {
-			if err := void(tx, from.row.Challenge, now); err != nil {
+			if err := custody.Void(tx, from.row.Challenge, now); err != nil {
 				return err
 			}
 			return paid(tx)
@@ -204,7 +204,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 	if d.Organisation != "" || d.OrganisationID != "" {
 		body = append(body, d.Organisation, d.OrganisationID)
 	}
-	r, err := newRequest(caller, requestID, "SetPersonalData", body...)
+	r, err := call.NewRequest(caller, requestID, "SetPersonalData", body...)
 	if err != nil {
 		return View{}, err
 	}
@@ -225,7 +225,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 		if _, _, err := s.rehearse(trial, row, now); err != nil {
 			return change{}, err
 		}
-		salt, err := s.random(16)
+		salt, err := s.room.Random(16)
 		if err != nil {
 			return change{}, err
 		}
@@ -234,7 +234,7 @@ func (s *Service) SetPersonalData(ctx context.Context, caller, id, requestID str
 			e.Person, e.Phone, e.Confirmed = person, sam.PhoneCommitment(salt, d.Phone), ""
 			row.Phone, row.PhoneSalt, row.BirthDate = d.Phone, salt, d.BirthDate
 		})
-		return change{to: to, also: func(tx Tx) error { return void(tx, from.row.Challenge, now) }}, err
+		return change{to: to, also: func(tx Tx) error { return custody.Void(tx, from.row.Challenge, now) }}, err
 	})
 }
 
@@ -255,27 +255,10 @@ func unprove(from record, e *sam.Enrolment, row *Enrolment) {
 	}
 }
 
-// void ends a challenge whose subject is gone. It stays the enrolment's current one, so that the next code counts as
-// the one after it and corrections do not buy more codes.
-func void(tx otp.Tx, id otp.ID, now time.Time) error {
-	if id == "" {
-		return nil
-	}
-	c, err := tx.Challenge(id)
-	if err != nil {
-		return fmt.Errorf("voiding the code: %w", err)
-	}
-	if !c.Voided.IsZero() || !c.Spent.IsZero() {
-		return nil
-	}
-	c.Voided = now
-	return tx.PutChallenge(c)
-}
-
 // Cancel gives an enrolment up. The voucher stays spent. An accepted agreement can no longer be cancelled, only the
 // certificate revoked.
 func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (View, error) {
-	r, err := newRequest(caller, requestID, "CancelEnrolment", id)
+	r, err := call.NewRequest(caller, requestID, "CancelEnrolment", id)
 	if err != nil {
 		return View{}, err
 	}
@@ -287,7 +270,7 @@ func (s *Service) Cancel(ctx context.Context, caller, id, requestID string) (Vie
 		return change{
 			to:    to,
 			after: []audit.Event{audit.EnrolmentClosed{Enrolment: id, Outcome: audit.OutcomeCancelled}},
-			also:  func(tx Tx) error { return void(tx, from.row.Challenge, now) },
+			also:  func(tx Tx) error { return custody.Void(tx, from.row.Challenge, now) },
 		}, err
 	})
 }

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/agreement"
 	"github.com/ecsigner/ecsigner/enrol/person"
-	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -154,7 +154,7 @@ func view(r record) View {
 	e := r.sealed
 	v := View{
 		ID: e.ID, Version: e.Version, State: e.State, NextAction: r.next(), Proofing: r.proofing(), Language: r.row.Language, Years: e.Years,
-		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: mask(r.row.Phone),
+		Product: e.Product, IdentifierType: e.Type, Algorithm: e.Algorithm, ForOrganisation: e.ForOrg, Person: e.Person, MaskedPhone: custody.Mask(r.row.Phone),
 		ProofingReference: e.Identity.Reference, Outcome: e.Identity.Outcome, AgreementSHA256: e.Agreement, Renews: e.Renews,
 		NextText: r.nextText(), Given: e.Consents,
 		Expires: r.until, Created: r.row.Created, Updated: e.At,
@@ -166,14 +166,6 @@ func view(r record) View {
 		v.Credential, v.Serial = e.Credential, e.Serial
 	}
 	return v
-}
-
-// mask hides most digits of a phone; an empty one stays empty.
-func mask(phone string) string {
-	if phone == "" {
-		return ""
-	}
-	return sms.MaskPhone(phone)
 }
 
 // Get returns an enrolment of the caller. Foreign and unknown enrolments are both ErrNotFound.

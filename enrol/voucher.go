@@ -27,14 +27,14 @@ func (s *Service) CreateVouchers(ctx context.Context, caller, requestID string, 
 	if v.Years != 0 && v.Years != product.Years {
 		return nil, call.Wrong("years", fmt.Errorf("%w: %s is for %d", ErrYears, product.Name, product.Years))
 	}
-	r, err := newRequest(caller, requestID, "CreateVouchers", v.Product, strconv.Itoa(int(v.Years)), strconv.Itoa(v.Count), v.Expires.UTC().String())
+	r, err := call.NewRequest(caller, requestID, "CreateVouchers", v.Product, strconv.Itoa(int(v.Years)), strconv.Itoa(v.Count), v.Expires.UTC().String())
 	if err != nil {
 		return nil, err
 	}
 	codes := make([]string, v.Count)
 	vouchers := make([]Voucher, v.Count)
 	for i := range codes {
-		b, err := s.random(voucher.RandomBytes)
+		b, err := s.room.Random(voucher.RandomBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,7 @@ func (s *Service) CreateVouchers(ctx context.Context, caller, requestID string, 
 		}
 	}
 	_, err = s.Store.Update(ctx, func(tx Tx) error {
-		if _, done, err := r.answered(tx); err != nil || done {
+		if _, done, err := r.Answered(tx); err != nil || done {
 			return errors.Join(err, shownOnce(done))
 		}
 		for _, made := range vouchers {
@@ -55,7 +55,7 @@ func (s *Service) CreateVouchers(ctx context.Context, caller, requestID string, 
 			}
 			tx.Append(audit.VoucherCreated{Voucher: hex.EncodeToString(made.Hash), Product: made.Product, Caller: caller})
 		}
-		return r.put(tx, "vouchers")
+		return r.Put(tx, "vouchers")
 	})
 	if err != nil {
 		return nil, err

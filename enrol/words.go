@@ -1,11 +1,13 @@
 package enrol
 
 import (
+	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/enrol/person"
 	"github.com/ecsigner/ecsigner/enrol/voucher"
 )
 
-// Words of the rules that callers of this use case need.
+// Words of the packages below that callers of this use case need.
 type (
 	// PersonalData as the person types them.
 	PersonalData = person.Data
@@ -15,6 +17,9 @@ type (
 	Document = person.Document
 	// Reason says why a proofing did not end in an agreement.
 	Reason = person.Reason
+
+	// Requests remembers answered request ids.
+	Requests = call.Requests
 
 	// Product is what vouchers are sold for.
 	Product = voucher.Product
@@ -26,6 +31,10 @@ type (
 	VoucherRequest = voucher.Request
 	// GuessLimits bounds wrong voucher codes.
 	GuessLimits = voucher.Limits
+	// CodeSent says that a code is on its way.
+	CodeSent = custody.CodeSent
+	// CodeError says why a code was not accepted. The refusal is recorded.
+	CodeError = custody.CodeError
 	// GuessError refuses every voucher code for a while.
 	GuessError = voucher.RateError
 )
