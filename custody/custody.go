@@ -24,6 +24,12 @@ import (
 // ErrIntegrity: a stored record was changed outside this program. An alarm is in the operation log.
 var ErrIntegrity = errors.New("enrol: stored record was tampered with")
 
+// ErrClock: the clock stands before what this program has already seen.
+var ErrClock = errors.New("enrol: the clock went back")
+
+// MaxBack is how far the clock may step back, as where signatures are activated.
+const MaxBack = 5 * time.Second
+
 // Trust is the trust core as this package needs it; *sam.Module is one.
 type Trust interface {
 	Bindings

@@ -1,17 +1,15 @@
 package enrol
 
 import (
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ecsigner/ecsigner/custody"
 )
 
 // ErrClock: the clock stands before what this program has already seen. Nothing is decided until it is set right, because
 // a limit of time would last longer than it may.
-var ErrClock = errors.New("enrol: the clock went back")
-
-// maxBack is how far the clock may step back, as where signatures are activated.
-const maxBack = 5 * time.Second
+var ErrClock = custody.ErrClock
 
 // Seen tells of a time that the operation log holds. It is called when the log is read at start.
 func (s *Service) Seen(at time.Time) {
@@ -28,7 +26,7 @@ func (s *Service) clock() (time.Time, error) {
 	s.times.Lock()
 	latest := s.latest
 	s.times.Unlock()
-	if now.Before(latest.Add(-maxBack)) {
+	if now.Before(latest.Add(-custody.MaxBack)) {
 		return time.Time{}, fmt.Errorf("%w; set it right, it was %s already", ErrClock, latest.Format(time.RFC3339))
 	}
 	s.Seen(now)

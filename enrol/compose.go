@@ -5,22 +5,14 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 )
 
-// Compose makes the text of a message of any kind but sign. It goes only to the number that the sealed
-// enrolment or binding commits to, and carries a code only while the challenge is its current one and could still be
-// answered; sms.ErrObsolete otherwise.
+// Compose makes the text of a message about an enrolment. It goes only to the number that the sealed enrolment commits to,
+// and carries a code only while the challenge is its current one and could still be answered; sms.ErrObsolete otherwise.
 func (s *Service) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
-	switch m.Kind {
-	case sms.KindRevoke, sms.KindRevoked:
-		return s.composeRevocation(ctx, m)
-	case sms.KindEnding:
-		return s.composeEnding(ctx, credential.ID(m.Subject))
-	}
 	r, err := s.any(ctx, m.Subject)
 	if err != nil {
 		return sms.Text{}, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // The list is as promised until three quarters of its life without a new one; at once it is not when a revocation cannot
@@ -22,11 +23,11 @@ func TestCRLFresh(t *testing.T) {
 	w.wait(6*time.Hour + time.Minute) // it should be made anew, and is not
 	w.must(w.CRLFresh(ctx))
 	w.wait(3 * time.Hour)
-	if err := w.CRLFresh(ctx); !errors.Is(err, enrol.ErrStaleCRL) {
+	if err := w.CRLFresh(ctx); !errors.Is(err, tenure.ErrStaleCRL) {
 		t.Errorf("after three quarters of its life: %v", err)
 	}
 	w.wait(4 * time.Hour)
-	if err := w.CRLFresh(ctx); !errors.Is(err, enrol.ErrStaleCRL) {
+	if err := w.CRLFresh(ctx); !errors.Is(err, tenure.ErrStaleCRL) {
 		t.Errorf("after its end: %v", err)
 	}
 	w.device.fault = nil
@@ -37,8 +38,8 @@ func TestCRLFresh(t *testing.T) {
 	v.must(v.CRLFresh(ctx))
 	v.wait(time.Second) // a list's number is its time
 	v.device.fault = fails
-	v.must(v.Revoke(ctx, operator, v.request(), p.view.Credential, enrol.ReasonSuperseded))
-	if err := v.CRLFresh(ctx); !errors.Is(err, enrol.ErrStaleCRL) {
+	v.must(v.Revoke(ctx, operator, v.request(), p.view.Credential, tenure.ReasonSuperseded))
+	if err := v.CRLFresh(ctx); !errors.Is(err, tenure.ErrStaleCRL) {
 		t.Errorf("a revocation is not on the list: %v", err)
 	}
 	v.device.fault = nil

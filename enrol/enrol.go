@@ -1,5 +1,5 @@
 // Package enrol is the use case of getting a credential: voucher, parameters, personal data, phone, identity proofing,
-// agreement, key and certificate; and of what comes after: access, revocation.
+// agreement, key and certificate; a first one, or one that renews another. What comes after is in package tenure.
 package enrol
 
 import (
@@ -70,44 +70,20 @@ type Vouchers interface {
 	PutVoucher(v Voucher) error
 }
 
-// Credentials keeps credentials and who may use them.
+// Credentials keeps credentials.
 type Credentials interface {
 	// Credential returns ErrNotFound for an unknown id. It is locked until commit.
 	Credential(id credential.ID) (credential.Record, error)
 	// PutCredential inserts or replaces; ErrConflict unless r.Version is one more than the stored one (1 for a new one).
 	PutCredential(r credential.Record) error
-	Grant(id credential.ID, client string) (credential.Grant, error)
-	PutGrant(g credential.Grant) error
 }
 
 // Lists finds records in order of their ids.
 type Lists interface {
 	// Enrolments returns those of a caller with id > after, at most limit.
 	Enrolments(caller, after string, limit int) ([]Enrolment, error)
-	// CredentialsOf returns those with id > after that client was granted (client "" for all), at most limit.
-	CredentialsOf(client string, after credential.ID, limit int) ([]credential.Record, error)
 	// Unfinished returns the enrolments in state issuing, at most limit: those to resume.
 	Unfinished(limit int) ([]Enrolment, error)
-	// DeleteGrant withdraws a grant; an absent one is no error.
-	DeleteGrant(id credential.ID, client string) error
-}
-
-// Lifecycle keeps what a credential needs after it was issued.
-type Lifecycle interface {
-	// RevocationCode returns the current challenge by whose code the person may revoke, empty when there is none.
-	RevocationCode(id credential.ID) (otp.ID, error)
-	PutRevocationCode(id credential.ID, challenge otp.ID) error
-	// RevokedWithKey returns credentials with id > after whose certificate is revoked and whose wrapped key is still
-	// there, in order of their ids, at most limit.
-	RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error)
-}
-
-// Reminders say whom to tell that a certificate is about to end.
-type Reminders interface {
-	// Ending returns credentials with a key whose certificate ends after from, at until at the latest, and of which no
-	// reminder is stored, the earliest end first, at most limit.
-	Ending(from, until time.Time, limit int) ([]credential.Record, error)
-	PutReminder(id credential.ID, at time.Time) error
 }
 
 // Renewal is what the current credential signs so that it is renewed: the agreement, under an operation of the trust core.
@@ -156,8 +132,6 @@ type Tx interface {
 	Dossiers
 	Credentials
 	Lists
-	Lifecycle
-	Reminders
 	Renewals
 	Waiting
 	Callbacks

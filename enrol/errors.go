@@ -47,8 +47,6 @@ var (
 	ErrShownOnce = errors.New("enrol: voucher codes are shown only once; make new ones under a new request id")
 	// ErrNotRenewable: the credential cannot be renewed now; the RenewalError around it says why.
 	ErrNotRenewable = errors.New("enrol: credential cannot be renewed")
-	// ErrRevoked: the credential is revoked, which is final.
-	ErrRevoked = errors.New("enrol: credential is revoked")
 )
 
 // Errors inside a FieldError.

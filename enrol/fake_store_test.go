@@ -19,6 +19,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // errAbsent is the sentinel of every port, as a real store's is.
@@ -92,6 +93,25 @@ func newStore(t testing.TB, now func() time.Time) *fakeStore {
 }
 
 func (s *fakeStore) Update(ctx context.Context, f func(enrol.Tx) error) (audit.Commit, error) {
+	return s.update(ctx, func(tx *fakeTx) error { return f(tx) })
+}
+
+func (s *fakeStore) View(ctx context.Context, f func(enrol.Tx) error) error {
+	return s.view(ctx, func(tx *fakeTx) error { return f(tx) })
+}
+
+// livingStore is the same store as the use case of a credential's life sees it.
+type livingStore struct{ s *fakeStore }
+
+func (l livingStore) Update(ctx context.Context, f func(tenure.Tx) error) (audit.Commit, error) {
+	return l.s.update(ctx, func(tx *fakeTx) error { return f(tx) })
+}
+
+func (l livingStore) View(ctx context.Context, f func(tenure.Tx) error) error {
+	return l.s.view(ctx, func(tx *fakeTx) error { return f(tx) })
+}
+
+func (s *fakeStore) update(ctx context.Context, f func(*fakeTx) error) (audit.Commit, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -128,7 +148,7 @@ func (s *fakeStore) Update(ctx context.Context, f func(enrol.Tx) error) (audit.C
 	return audit.Commit{}, after
 }
 
-func (s *fakeStore) View(ctx context.Context, f func(enrol.Tx) error) error {
+func (s *fakeStore) view(ctx context.Context, f func(*fakeTx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp/sms"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 const documents = "documents-1"
@@ -70,18 +71,18 @@ func TestRevoke(t *testing.T) {
 	if err := w.Revoke(ctx, operator, w.request(), id, "because"); !errors.Is(err, enrol.ErrField) {
 		t.Error(err)
 	}
-	if err := w.Revoke(ctx, operator, w.request(), "cred-none", enrol.ReasonSuperseded); !errors.Is(err, enrol.ErrNotFound) {
+	if err := w.Revoke(ctx, operator, w.request(), "cred-none", tenure.ReasonSuperseded); !errors.Is(err, enrol.ErrNotFound) {
 		t.Error(err)
 	}
-	w.must(w.Revoke(ctx, operator, "revoke", id, enrol.ReasonKeyCompromise))
-	w.must(w.Revoke(ctx, operator, "revoke", id, enrol.ReasonKeyCompromise))
-	if err := w.Revoke(ctx, operator, "revoke", id, enrol.ReasonSuperseded); !errors.Is(err, enrol.ErrRequestReused) {
+	w.must(w.Revoke(ctx, operator, "revoke", id, tenure.ReasonKeyCompromise))
+	w.must(w.Revoke(ctx, operator, "revoke", id, tenure.ReasonKeyCompromise))
+	if err := w.Revoke(ctx, operator, "revoke", id, tenure.ReasonSuperseded); !errors.Is(err, enrol.ErrRequestReused) {
 		t.Error(err)
 	}
-	if err := w.Revoke(ctx, operator, w.request(), id, enrol.ReasonSuperseded); !errors.Is(err, enrol.ErrRevoked) {
+	if err := w.Revoke(ctx, operator, w.request(), id, tenure.ReasonSuperseded); !errors.Is(err, tenure.ErrRevoked) {
 		t.Error(err)
 	}
-	if err := w.GrantAccess(ctx, operator, w.request(), id, documents); !errors.Is(err, enrol.ErrRevoked) {
+	if err := w.GrantAccess(ctx, operator, w.request(), id, documents); !errors.Is(err, tenure.ErrRevoked) {
 		t.Error(err)
 	}
 	c, err := w.Credential(ctx, id, "")
@@ -115,12 +116,12 @@ func TestRevokeAgainAfterFault(t *testing.T) {
 			}
 			return errCrash, nil
 		}
-		if err := w.Revoke(ctx, operator, "revoke", id, enrol.ReasonSuperseded); err == nil {
+		if err := w.Revoke(ctx, operator, "revoke", id, tenure.ReasonSuperseded); err == nil {
 			t.Error("no error")
 		}
 	}
 	w.repair()
-	w.must(w.Revoke(ctx, operator, "revoke", id, enrol.ReasonSuperseded))
+	w.must(w.Revoke(ctx, operator, "revoke", id, tenure.ReasonSuperseded))
 	if c, err := w.Credential(ctx, id, ""); err != nil || c.Status != credential.Revoked || w.store.count("certificate.revoked") != 1 {
 		t.Errorf("%v, %v", c.Status, err)
 	}
@@ -144,7 +145,7 @@ func TestRevocationList(t *testing.T) {
 	if got := list(); got.Number.Cmp(first.Number) != 0 || len(got.RevokedCertificateEntries) != 0 {
 		t.Errorf("young list made again: %v", got.Number)
 	}
-	w.must(w.Revoke(ctx, operator, w.request(), p.view.Credential, enrol.ReasonSuperseded))
+	w.must(w.Revoke(ctx, operator, w.request(), p.view.Credential, tenure.ReasonSuperseded))
 	revoked := list()
 	if len(revoked.RevokedCertificateEntries) != 1 || revoked.Number.Cmp(first.Number) <= 0 {
 		t.Errorf("%d entries, number %v", len(revoked.RevokedCertificateEntries), revoked.Number)
@@ -157,10 +158,9 @@ func TestRevocationList(t *testing.T) {
 
 	// Another process revokes: seen within a minute.
 	q := w.reach(enrol.StateIssued)
-	config := w.config
-	other, err := enrol.New(config)
+	other, err := tenure.New(w.tenure())
 	w.must(err)
-	w.must(other.Revoke(ctx, operator, w.request(), q.view.Credential, enrol.ReasonSuperseded))
+	w.must(other.Revoke(ctx, operator, w.request(), q.view.Credential, tenure.ReasonSuperseded))
 	w.wait(time.Minute)
 	if got := list(); len(got.RevokedCertificateEntries) != 2 {
 		t.Errorf("%d entries", len(got.RevokedCertificateEntries))
@@ -194,14 +194,14 @@ func TestRevocationListWhenTheClockStepsBack(t *testing.T) {
 	}
 	a, b := w.reach(enrol.StateIssued), w.reach(enrol.StateIssued)
 	w.wait(time.Minute)
-	other, err := enrol.New(w.config)
+	other, err := tenure.New(w.tenure())
 	w.must(err)
-	w.must(other.Revoke(ctx, operator, w.request(), a.view.Credential, enrol.ReasonSuperseded))
+	w.must(other.Revoke(ctx, operator, w.request(), a.view.Credential, tenure.ReasonSuperseded))
 	w.wait(-3 * time.Second)
 	if n := entries(); n != 1 || len(w.alarmed()) != 0 {
 		t.Errorf("%d entries, alarms %v", n, w.alarmed())
 	}
-	w.must(other.Revoke(ctx, operator, w.request(), b.view.Credential, enrol.ReasonSuperseded))
+	w.must(other.Revoke(ctx, operator, w.request(), b.view.Credential, tenure.ReasonSuperseded))
 	w.Revoked(b.view.Serial) // as this process would know after its own revocation
 	w.wait(-time.Hour)
 	if n := entries(); n != 1 || len(w.alarmed()) == 0 {
@@ -219,7 +219,7 @@ func TestTrustRevocationCannotVanish(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
 	p := w.reach(enrol.StateIssued)
-	w.must(w.Revoke(ctx, operator, w.request(), p.view.Credential, enrol.ReasonSuperseded))
+	w.must(w.Revoke(ctx, operator, w.request(), p.view.Credential, tenure.ReasonSuperseded))
 	before, err := w.CRL(ctx)
 	w.must(err)
 	w.store.write(func(t *tables) {
@@ -232,7 +232,7 @@ func TestTrustRevocationCannotVanish(t *testing.T) {
 	if err != nil || string(after) != string(before) || len(w.alarmed()) == 0 {
 		t.Errorf("%v, alarms %v", err, w.alarmed())
 	}
-	again, err := enrol.New(w.Config)
+	again, err := tenure.New(w.living.Config)
 	w.must(err)
 	again.Revoked(p.view.Serial) // as the log tells at start
 	if _, err := again.CRL(ctx); !errors.Is(err, enrol.ErrIntegrity) || w.store.count("integrity.alarm") == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // voucherOf makes a voucher of a product.
@@ -387,7 +388,7 @@ func TestSameDocumentNumberAnotherPerson(t *testing.T) {
 	if first.view.State != enrol.StateIssued {
 		t.Fatalf("%s; alarms %v", first.view.State, w.alarmed())
 	}
-	w.must(w.Revoke(ctx, operator, w.request(), first.view.Credential, enrol.ReasonSuperseded))
+	w.must(w.Revoke(ctx, operator, w.request(), first.view.Credential, tenure.ReasonSuperseded))
 	if other := enrolled("1991-01-01"); other.view.State == enrol.StateIssued {
 		t.Error("another person got the name of the first")
 	}

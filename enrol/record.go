@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -107,7 +108,7 @@ func (r record) in(now time.Time, states ...State) error {
 		if !now.Before(r.until) {
 			return fmt.Errorf("%w; redeem a new voucher", ErrExpired)
 		}
-		if now.Before(r.sealed.At.Add(-maxBack)) {
+		if now.Before(r.sealed.At.Add(-custody.MaxBack)) {
 			return fmt.Errorf("%w; this enrolment was changed at %s", ErrClock, r.sealed.At.Format(time.RFC3339))
 		}
 		return nil

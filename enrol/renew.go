@@ -126,6 +126,42 @@ func (s *Service) createRenewal(ctx context.Context, r call.Request, e enrolled,
 	return view(n), err
 }
 
+// enrolled is a credential as the portal that enrolled its person meets it.
+type enrolled struct {
+	custody.Held
+	origin record // the enrolment that led to it
+	result string // of the same request before
+	done   bool
+}
+
+// enrolled reads a credential for the portal that enrolled its person; to every other client it does not exist.
+func (s *Service) enrolled(ctx context.Context, r call.Request, id credential.ID) (enrolled, error) {
+	var e enrolled
+	var row credential.Record
+	var origin Enrolment
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if e.result, e.done, err = r.Answered(tx); err != nil {
+			return err
+		}
+		if row, err = tx.Credential(id); err != nil {
+			return err
+		}
+		origin, err = tx.Enrolment(row.Enrolment)
+		return err
+	})
+	if err != nil {
+		return enrolled{}, err
+	}
+	if e.origin, err = s.open(ctx, origin); err != nil {
+		return enrolled{}, err
+	}
+	if e.origin.sealed.Caller != r.Caller || e.origin.sealed.Credential != id {
+		return enrolled{}, ErrNotFound
+	}
+	e.Held, err = s.room.Open(ctx, row)
+	return e, err
+}
+
 // payment reads a voucher and the product that it pays for.
 func (s *Service) payment(ctx context.Context, hash []byte) (Voucher, Product, error) {
 	var v Voucher
@@ -191,18 +227,19 @@ func (s *Service) renewable(h custody.Held, original sam.Enrolment, now time.Tim
 	return nil
 }
 
-// Enrolled returns a credential to the portal that enrolled its person, with when it can be renewed. Foreign and unknown
-// credentials are both ErrNotFound.
-func (s *Service) Enrolled(ctx context.Context, portal string, id credential.ID) (CredentialView, error) {
-	e, err := s.enrolled(ctx, call.Request{Caller: portal}, id)
-	if err != nil {
-		return CredentialView{}, err
+// Origin returns the sealed record of an enrolment, for who looks after the credential that it led to. ErrNotFound.
+func (s *Service) Origin(ctx context.Context, enrolment string) (sam.Enrolment, error) {
+	r, err := s.any(ctx, enrolment)
+	return r.sealed, err
+}
+
+// RenewFrom says from when a credential that an enrolment led to can be renewed; zero where it cannot.
+func (s *Service) RenewFrom(h custody.Held, original sam.Enrolment, now time.Time) time.Time {
+	from := h.Row.NotAfter.Add(-s.Renewal.Window)
+	if s.renewable(h, original, later(from, now)) != nil {
+		return time.Time{}
 	}
-	v, err := s.Credential(ctx, id, "")
-	if from := v.NotAfter.Add(-s.Renewal.Window); s.renewable(e.Held, e.origin.sealed, later(from, s.now())) == nil {
-		v.RenewFrom = from
-	}
-	return v, err
+	return from
 }
 
 func later(a, b time.Time) time.Time {

@@ -18,6 +18,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // renewing issues a credential, lets most of its life pass, and begins its renewal.
@@ -102,7 +103,7 @@ func TestRenewal(t *testing.T) {
 }
 
 // judgeAgreement reads the sealed agreement of a renewal: signed by the former credential, then sealed by the service.
-func (w *world) judgeAgreement(p *person, former enrol.CredentialView) {
+func (w *world) judgeAgreement(p *person, former tenure.CredentialView) {
 	w.Helper()
 	d, err := w.Agreement(context.Background(), portal, p.id)
 	w.must(err)
@@ -150,7 +151,7 @@ func TestRenewalRefused(t *testing.T) {
 		"in the window":       {func() { w.wait(ends.Sub(w.now()) - 60*24*time.Hour) }, "<nil>"},
 		"ended":               {func() { w.wait(ends.Sub(w.now())) }, enrol.RenewalEnded},
 		"suspended":           {func() { near(); w.suspend(id) }, enrol.RenewalStatus},
-		"revoked":             {func() { near(); w.must(w.Revoke(ctx, operator, w.request(), id, enrol.ReasonSuperseded)) }, enrol.RenewalStatus},
+		"revoked":             {func() { near(); w.must(w.Revoke(ctx, operator, w.request(), id, tenure.ReasonSuperseded)) }, enrol.RenewalStatus},
 		"proven long ago":     {func() { near(); w.config.Renewal.ProofAge = 100 * 24 * time.Hour; w.start() }, enrol.RenewalProofTooOld},
 		"nowhere offered":     {func() { near(); w.config.Renewal = enrol.RenewalRules{}; w.start() }, enrol.RenewalNotOffered},
 		"by whom it concerns": {near, "<nil>"},
@@ -326,7 +327,7 @@ func TestRenewalOfRevoked(t *testing.T) {
 			t.Fatalf("%s: %v, %v", failing, v.State, err)
 		}
 		w.repair()
-		w.must(w.Revoke(ctx, operator, w.request(), former.view.Credential, enrol.ReasonKeyCompromise))
+		w.must(w.Revoke(ctx, operator, w.request(), former.view.Credential, tenure.ReasonKeyCompromise))
 		if _, err := w.Resume(ctx); err != nil {
 			t.Errorf("%s: %v", failing, err)
 		}
@@ -346,7 +347,7 @@ func TestRenewalWithheld(t *testing.T) {
 	p.sendAgreement()
 	w.device.fault = func(op string) (before, after error) {
 		if op == "sign" {
-			w.must(w.Revoke(ctx, operator, w.request(), former.view.Credential, enrol.ReasonKeyCompromise))
+			w.must(w.Revoke(ctx, operator, w.request(), former.view.Credential, tenure.ReasonKeyCompromise))
 		}
 		return nil, nil
 	}
@@ -474,7 +475,7 @@ func TestReminder(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
 	p, revoked := w.reach(enrol.StateIssued), w.reach(enrol.StateIssued)
-	w.must(w.Revoke(ctx, operator, w.request(), revoked.view.Credential, enrol.ReasonSuperseded))
+	w.must(w.Revoke(ctx, operator, w.request(), revoked.view.Credential, tenure.ReasonSuperseded))
 	ends := w.store.data.credentials[p.view.Credential].NotAfter
 	notices := w.store.count("notice.sent")
 	remind := func(want int) {

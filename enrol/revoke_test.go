@@ -17,6 +17,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // sendRevocation sends the code that revokes and returns it as the phone shows it.
@@ -27,8 +28,8 @@ func (p *person) sendRevocation() string {
 	return p.code()
 }
 
-func (p *person) revoke(code string) (enrol.CredentialView, error) {
-	return p.RevokeWithCode(context.Background(), portal, p.request(), p.view.Credential, enrol.ReasonKeyCompromise, code)
+func (p *person) revoke(code string) (tenure.CredentialView, error) {
+	return p.RevokeWithCode(context.Background(), portal, p.request(), p.view.Credential, tenure.ReasonKeyCompromise, code)
 }
 
 // listed returns the serial numbers on the present revocation list.
@@ -70,7 +71,7 @@ func TestRevokeWithCode(t *testing.T) {
 		}
 		code := p.sendRevocation()
 		v, err := p.revoke(code)
-		if err != nil || v.Status != credential.Revoked || v.Reason != enrol.ReasonKeyCompromise || !v.RevokedAt.Equal(w.now()) {
+		if err != nil || v.Status != credential.Revoked || v.Reason != tenure.ReasonKeyCompromise || !v.RevokedAt.Equal(w.now()) {
 			t.Fatalf("%+v, %v", v, err)
 		}
 		if reason, ok := w.listed()[p.view.Serial]; !ok || reason != int(ca.KeyCompromise) {
@@ -94,7 +95,7 @@ func TestRevokeWithCode(t *testing.T) {
 			}
 		}
 		if revoked.Requester != "signatory" || revoked.Means != credential.FactorSMSCode || revoked.Challenge == "" ||
-			revoked.Caller != portal || revoked.Reason != enrol.ReasonKeyCompromise || revoked.Serial != p.view.Serial {
+			revoked.Caller != portal || revoked.Reason != tenure.ReasonKeyCompromise || revoked.Serial != p.view.Serial {
 			t.Errorf("%+v", revoked)
 		}
 		if gone.Credential != string(id) || !bytes.Equal(gone.Wrapped, wrapped[:]) || gone.Caller != portal {
@@ -104,10 +105,10 @@ func TestRevokeWithCode(t *testing.T) {
 		if err != nil || text.To != data().Phone || !strings.Contains(text.Body, p.view.Serial[28:]) || w.store.count("notice.sent") != 2 {
 			t.Errorf("notice %+v, %v", text, err)
 		}
-		if _, err := p.revoke(code); !errors.Is(err, enrol.ErrRevoked) {
+		if _, err := p.revoke(code); !errors.Is(err, tenure.ErrRevoked) {
 			t.Errorf("a second time: %v", err)
 		}
-		if _, err := w.SendRevocationCode(context.Background(), portal, w.request(), id, true); !errors.Is(err, enrol.ErrRevoked) {
+		if _, err := w.SendRevocationCode(context.Background(), portal, w.request(), id, true); !errors.Is(err, tenure.ErrRevoked) {
 			t.Errorf("a further code: %v", err)
 		}
 		if len(w.alarmed()) != 0 {
@@ -130,12 +131,12 @@ func TestRevokeWithCodeAgain(t *testing.T) {
 		t.Errorf("%+v, %+v, %v", first, second, err)
 	}
 	for range 2 {
-		v, err := w.RevokeWithCode(ctx, portal, "revoke", id, enrol.ReasonCessationOfOperation, p.codeOnce())
-		if err != nil || v.Status != credential.Revoked || v.Reason != enrol.ReasonCessationOfOperation {
+		v, err := w.RevokeWithCode(ctx, portal, "revoke", id, tenure.ReasonCessationOfOperation, p.codeOnce())
+		if err != nil || v.Status != credential.Revoked || v.Reason != tenure.ReasonCessationOfOperation {
 			t.Errorf("%+v, %v", v, err)
 		}
 	}
-	if _, err := w.RevokeWithCode(ctx, portal, "revoke", id, enrol.ReasonSuperseded, "123456"); !errors.Is(err, enrol.ErrRequestReused) {
+	if _, err := w.RevokeWithCode(ctx, portal, "revoke", id, tenure.ReasonSuperseded, "123456"); !errors.Is(err, enrol.ErrRequestReused) {
 		t.Error(err)
 	}
 	for _, kind := range []string{"certificate.revoked", "key.destroyed"} {
@@ -220,7 +221,7 @@ func TestTrustForeignPortalCannotRevoke(t *testing.T) {
 		if _, err := w.SendRevocationCode(ctx, "portal-2", w.request(), id, true); !errors.Is(err, enrol.ErrNotFound) {
 			t.Errorf("%s: %v", id, err)
 		}
-		if _, err := w.RevokeWithCode(ctx, "portal-2", w.request(), id, enrol.ReasonKeyCompromise, code); !errors.Is(err, enrol.ErrNotFound) {
+		if _, err := w.RevokeWithCode(ctx, "portal-2", w.request(), id, tenure.ReasonKeyCompromise, code); !errors.Is(err, enrol.ErrNotFound) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}

@@ -22,14 +22,13 @@ import (
 // Trust is the trust core as this use case needs it; *sam.Module is one.
 type Trust interface {
 	Seals
-	custody.Codes
+	custody.Trust
 	// Generate makes the signatory's key for a sealed enrolment in state issuing; sam.ErrNotAuthorised otherwise.
 	Generate(ctx context.Context, enrolment credential.Sealed) (sam.GeneratedKey, error)
 	// Raise makes bindings of id below version stale.
 	Raise(id credential.ID, version uint64)
 	// Recipients returns the pseudonyms of a phone number on the day of now and on the one before.
 	Recipients(phone string, now time.Time) []string
-	Graves
 	Operations
 	Door
 }
@@ -50,25 +49,17 @@ type Door interface {
 	Finish(operation string, until time.Time)
 }
 
-// Graves remembers the wrapped keys that were destroyed, by their SHA-256.
-type Graves interface {
-	// Bury makes the trust core refuse the key for good.
-	Bury(wrapped []byte)
-	Buried(wrapped []byte) bool
-}
-
 // Seals seals and opens the long-lived records. Opening returns sam.ErrSeal for one that was changed.
 type Seals interface {
 	SealEnrolment(ctx context.Context, e sam.Enrolment) (credential.Sealed, error)
 	OpenEnrolment(ctx context.Context, s credential.Sealed) (sam.Enrolment, error)
 	SealBinding(ctx context.Context, b credential.Binding) (credential.Sealed, error)
-	OpenBinding(ctx context.Context, s credential.Sealed) (credential.Binding, error)
 }
 
 // Authority is the CA that issues to persons; *ca.Authority is one.
 type Authority interface {
 	Issuer
-	Revoker
+	Certificate() *x509.Certificate
 }
 
 // Issuer makes certificates in steps; see package ca.
@@ -79,19 +70,10 @@ type Issuer interface {
 	Record(tx ca.Tx, serial string, der []byte) error
 }
 
-// Revoker ends certificates and publishes which have ended.
-type Revoker interface {
-	Certificate() *x509.Certificate
-	Revoke(tx ca.Tx, serial string, reason ca.Reason, at time.Time) error
-	CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error)
-}
-
-// RenewalRules say when a credential can be renewed with its own signature. The zero value offers no renewal and reminds
-// nobody.
+// RenewalRules say when a credential can be renewed with its own signature. The zero value offers no renewal.
 type RenewalRules struct {
 	Window   time.Duration // before the end of the certificate
 	ProofAge time.Duration // how old the identity proofing may be at acceptance (EN 319 411-1 REG-6.3.1-00D)
-	Notice   time.Duration // before the end of the certificate: when the person is told, once
 }
 
 // Config wires a Service. All fields but TestMode, Parts, Proofers and Renewal are required.
@@ -130,12 +112,8 @@ type Service struct {
 	guesses *voucher.Guesses   // wrong voucher codes of the last minutes
 	first   sync.Map           // enrolments that renew and were accepted here just now: nobody has tried to sign
 
-	mu      sync.Mutex
-	crl     revocationList  // newest that this process made
-	revoked map[string]bool // serial numbers that every list must hold
-
-	times  sync.Mutex // not mu, which is held while the device signs a list
-	latest time.Time  // that was seen on the clock or in the log
+	times  sync.Mutex
+	latest time.Time // that was seen on the clock or in the log
 
 	lookout lookout
 }
@@ -168,7 +146,7 @@ func New(c Config) (*Service, error) {
 			return err
 		},
 	}
-	return &Service{Config: c, room: room, revoked: map[string]bool{}, guesses: voucher.NewGuesses(c.Guesses), lookout: newLookout()}, nil
+	return &Service{Config: c, room: room, guesses: voucher.NewGuesses(c.Guesses), lookout: newLookout()}, nil
 }
 
 // now is the time of a decision, in the precision that is stored.

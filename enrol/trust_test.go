@@ -13,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // refusedBySeal says that a database writer was noticed: refused, named in the log, and the operator told.
@@ -271,7 +272,7 @@ func TestTrustRevokedStaysRevoked(t *testing.T) {
 	p := w.reach(enrol.StateIssued)
 	id := p.view.Credential
 	former := w.store.data.credentials[id]
-	w.must(w.Revoke(ctx, operator, w.request(), id, enrol.ReasonKeyCompromise))
+	w.must(w.Revoke(ctx, operator, w.request(), id, tenure.ReasonKeyCompromise))
 
 	w.store.write(func(t *tables) {
 		row := t.credentials[id]
@@ -309,7 +310,7 @@ func TestTrustCredentialColumnsAreBound(t *testing.T) {
 		})
 		_, err := w.Credential(ctx, id, "")
 		w.refusedBySeal(name, err)
-		if err := w.Revoke(ctx, operator, w.request(), id, enrol.ReasonSuperseded); !errors.Is(err, sam.ErrSeal) {
+		if err := w.Revoke(ctx, operator, w.request(), id, tenure.ReasonSuperseded); !errors.Is(err, sam.ErrSeal) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 const (
@@ -106,15 +107,22 @@ func (k serviceKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return k.Signer.Sign(r, digest, opts)
 }
 
-// world is an installation around one service.
+// living is the use case of the credentials that come out.
+type living = tenure.Service
+
+// world is an installation around both use cases: every credential comes from an enrolment, so the tests of package tenure
+// are here too.
 type world struct {
 	testing.TB
 	language string // of persons, uk unless it says another
 	*enrol.Service
-	store  *fakeStore
-	device *device
-	trust  *sam.Module
-	config enrol.Config
+	*living
+	store   *fakeStore
+	device  *device
+	trust   *sam.Module
+	issuing *ca.Authority
+	config  enrol.Config
+	notice  time.Duration // before the end of a certificate
 
 	mu     sync.Mutex
 	time   time.Time
@@ -149,13 +157,14 @@ func newWorld(t testing.TB) *world {
 		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
 		Life: 30 * 24 * time.Hour, ProofAge: 10 * 24 * time.Hour, DeferredLife: 5 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Products: catalogue(), Guesses: enrol.DefaultGuessLimits(),
-		Renewal: enrol.RenewalRules{Window: 60 * 24 * time.Hour, ProofAge: 400 * 24 * time.Hour, Notice: 30 * 24 * time.Hour},
+		Renewal: enrol.RenewalRules{Window: 60 * 24 * time.Hour, ProofAge: 400 * 24 * time.Hour},
 		Alarm: func(_ context.Context, kind, subject string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.alarms = append(w.alarms, fmt.Sprintf("%s %s: %v", kind, subject, err))
 		},
 	}
+	w.notice = 30 * 24 * time.Hour
 	w.authorities()
 	w.start()
 	return w
@@ -169,6 +178,30 @@ func (w *world) start() {
 	w.trust, w.config.Trust, w.config.Memory = trust, trust, otp.NewMemory()
 	w.Service, err = enrol.New(w.config)
 	w.must(err)
+	w.living, err = tenure.New(w.tenure())
+	w.must(err)
+}
+
+// tenure is how the life of the credentials is wired.
+func (w *world) tenure() tenure.Config {
+	return tenure.Config{
+		Store: livingStore{w.store}, Trust: w.trust, Authority: w.issuing, Origins: w.Service, Memory: w.config.Memory,
+		Limits: w.config.Limits, Provider: w.config.Provider.Name, Notice: w.notice, Now: w.now, Rand: rand.Reader, Alarm: w.config.Alarm,
+	}
+}
+
+// Unlock is of credentials and enrolments.
+func (w *world) Unlock(ctx context.Context, caller, requestID, account, client string) error {
+	return w.living.Unlock(ctx, caller, requestID, account, client)
+}
+
+// Compose makes the text of any message.
+func (w *world) Compose(ctx context.Context, m sms.Message) (sms.Text, error) {
+	switch m.Kind {
+	case sms.KindRevoke, sms.KindRevoked, sms.KindEnding:
+		return w.living.Compose(ctx, m)
+	}
+	return w.Service.Compose(ctx, m)
 }
 
 // snapshot returns what brings the database, and the process with it, back to how they are now.
@@ -217,7 +250,7 @@ func (w *world) authorities() {
 		ID: "seal", Person: "provider", Profile: ca.ServiceSeal, PublicKey: sealKey.Public(), NotBefore: begin, Years: 2,
 	})
 	w.must(err)
-	w.config.Authority = issuing
+	w.config.Authority, w.issuing = issuing, issuing
 	w.config.Seal = enrol.SealKey{Signer: sealKey, Chain: [][]byte{seal.DER, made.DER, der}}
 }
 

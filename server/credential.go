@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/ecsigner/ecsigner/credential"
-	"github.com/ecsigner/ecsigner/enrol"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // multisign is the most signatures under one code: the most items of an operation in the proto.
@@ -81,7 +81,7 @@ func (s *credentialsService) RevokeWithCode(ctx context.Context, r *pb.RevokeWit
 }
 
 // credentialOf turns a view into its message. Pseudonym, phone and enrolment stay inside.
-func credentialOf(v enrol.CredentialView) *pb.Credential {
+func credentialOf(v tenure.CredentialView) *pb.Credential {
 	return &pb.Credential{
 		Id: string(v.ID), Status: statusOf(v.Status), Algorithm: algorithmOf(v.Algorithm), CertificateChain: v.Chain,
 		Serial: v.Serial, Scal: uint32(v.SCAL), Multisign: multisign,

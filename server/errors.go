@@ -12,6 +12,7 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -304,7 +305,7 @@ func (t translator) reason(err error) Reason {
 		return ReasonAgreementDiffers
 	case is(enrol.ErrNotRenewable):
 		return ReasonNotRenewable
-	case is(enrol.ErrRevoked, ca.ErrAlreadyRevoked):
+	case is(tenure.ErrRevoked, ca.ErrAlreadyRevoked):
 		return ReasonCredentialRevoked
 	case is(ca.ErrLint):
 		return ReasonCertificateRules

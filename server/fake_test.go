@@ -9,6 +9,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // fakes stand for all use cases. before runs first in every method and may fail, block or panic.
@@ -176,24 +177,24 @@ func (f fakeEnrol) CreateRenewal(ctx context.Context, caller, _ string, _ enrol.
 	return f.shown(ctx, "CreateRenewal", caller)
 }
 
-func (f fakeEnrol) Enrolled(ctx context.Context, portal string, _ credential.ID) (enrol.CredentialView, error) {
-	return enrol.CredentialView{}, f.enter(ctx, "Enrolled", portal)
+func (f fakeEnrol) Enrolled(ctx context.Context, portal string, _ credential.ID) (tenure.CredentialView, error) {
+	return tenure.CredentialView{}, f.enter(ctx, "Enrolled", portal)
 }
 
 func (f fakeEnrol) SendRevocationCode(ctx context.Context, caller, _ string, _ credential.ID, _ bool) (enrol.CodeSent, error) {
 	return enrol.CodeSent{Number: 1}, f.enter(ctx, "SendRevocationCode", caller)
 }
 
-func (f fakeEnrol) RevokeWithCode(ctx context.Context, caller, _ string, _ credential.ID, _, _ string) (enrol.CredentialView, error) {
-	return enrol.CredentialView{}, f.enter(ctx, "RevokeWithCode", caller)
+func (f fakeEnrol) RevokeWithCode(ctx context.Context, caller, _ string, _ credential.ID, _, _ string) (tenure.CredentialView, error) {
+	return tenure.CredentialView{}, f.enter(ctx, "RevokeWithCode", caller)
 }
 
-func (f fakeEnrol) Credential(ctx context.Context, _ credential.ID, client string) (enrol.CredentialView, error) {
-	return enrol.CredentialView{}, f.enter(ctx, "Credential", client)
+func (f fakeEnrol) Credential(ctx context.Context, _ credential.ID, client string) (tenure.CredentialView, error) {
+	return tenure.CredentialView{}, f.enter(ctx, "Credential", client)
 }
 
-func (f fakeEnrol) Credentials(ctx context.Context, client string, _ credential.ID, limit int) ([]enrol.CredentialView, error) {
-	return make([]enrol.CredentialView, limit), f.enter(ctx, "Credentials", client)
+func (f fakeEnrol) Credentials(ctx context.Context, client string, _ credential.ID, limit int) ([]tenure.CredentialView, error) {
+	return make([]tenure.CredentialView, limit), f.enter(ctx, "Credentials", client)
 }
 
 func (f fakeEnrol) GrantAccess(ctx context.Context, caller, _ string, _ credential.ID, _ string) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // Enrolments is the use case of enrolment; *enrol.Service is one. All methods are safe for concurrent use, may be
@@ -66,14 +67,14 @@ type Vouchers interface {
 	Catalogue() []enrol.Product
 }
 
-// Credentials shows credentials and governs their use; *enrol.Service is one. A client sees those it was granted, the
+// Credentials shows credentials and governs their use; *tenure.Service is one. A client sees those it was granted, the
 // empty client all.
 type Credentials interface {
 	Access
-	Credential(ctx context.Context, id credential.ID, client string) (enrol.CredentialView, error)
+	Credential(ctx context.Context, id credential.ID, client string) (tenure.CredentialView, error)
 	// Enrolled returns a credential to the portal that enrolled its person.
-	Enrolled(ctx context.Context, portal string, id credential.ID) (enrol.CredentialView, error)
-	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]enrol.CredentialView, error)
+	Enrolled(ctx context.Context, portal string, id credential.ID) (tenure.CredentialView, error)
+	Credentials(ctx context.Context, client string, after credential.ID, limit int) ([]tenure.CredentialView, error)
 	Revocation
 	Unlock(ctx context.Context, caller, requestID, account, client string) error
 }
@@ -81,8 +82,8 @@ type Credentials interface {
 // Revocation ends credentials for good: as staff asks, or the person with a code through the portal that enrolled them.
 type Revocation interface {
 	Revoke(ctx context.Context, caller, requestID string, id credential.ID, reason string) error
-	SendRevocationCode(ctx context.Context, caller, requestID string, id credential.ID, fresh bool) (enrol.CodeSent, error)
-	RevokeWithCode(ctx context.Context, caller, requestID string, id credential.ID, reason, code string) (enrol.CredentialView, error)
+	SendRevocationCode(ctx context.Context, caller, requestID string, id credential.ID, fresh bool) (tenure.CodeSent, error)
+	RevokeWithCode(ctx context.Context, caller, requestID string, id credential.ID, reason, code string) (tenure.CredentialView, error)
 }
 
 // Access says which client may use a credential.
@@ -155,6 +156,6 @@ type ClientRequest struct {
 
 var (
 	_ Enrolments  = (*enrol.Service)(nil)
-	_ Credentials = (*enrol.Service)(nil)
+	_ Credentials = (*tenure.Service)(nil)
 	_ Signing     = (*signer.Service)(nil)
 )

@@ -7,6 +7,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // word turns a word of the use cases into a value of the proto: "signed" into SIGNING_STATE_SIGNED. A word that the
@@ -148,15 +149,15 @@ func revocationReasonOf(name string) pb.RevocationReason {
 func revocationReason(r pb.RevocationReason) string {
 	switch r {
 	case pb.RevocationReason_REVOCATION_REASON_KEY_COMPROMISE:
-		return enrol.ReasonKeyCompromise
+		return tenure.ReasonKeyCompromise
 	case pb.RevocationReason_REVOCATION_REASON_AFFILIATION_CHANGED:
-		return enrol.ReasonAffiliationChanged
+		return tenure.ReasonAffiliationChanged
 	case pb.RevocationReason_REVOCATION_REASON_SUPERSEDED:
-		return enrol.ReasonSuperseded
+		return tenure.ReasonSuperseded
 	case pb.RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION:
-		return enrol.ReasonCessationOfOperation
+		return tenure.ReasonCessationOfOperation
 	case pb.RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN:
-		return enrol.ReasonPrivilegeWithdrawn
+		return tenure.ReasonPrivilegeWithdrawn
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store/sqlc"
+	"github.com/ecsigner/ecsigner/tenure"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -29,6 +30,7 @@ var ErrLost error = &sentinel{"store: the record was lost in a restore", []error
 type RestoreTx interface {
 	signer.Tx
 	enrol.Tx
+	tenure.Tx
 	// AllEnrolments returns those with id > after, whoever made them, at most limit.
 	AllEnrolments(after string, limit int) ([]enrol.Enrolment, error)
 	// OpenChallenges returns those whose code could be used now, in order of their subjects.

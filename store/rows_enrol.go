@@ -142,13 +142,13 @@ func (t *tx) enrolment(r sqlc.Enrolment) (enrol.Enrolment, error) {
 	}, err
 }
 
-// Credential implements signer.Tx and enrol.Credentials.
+// Credential implements signer.Tx, enrol.Credentials and tenure.Credentials.
 func (t *tx) Credential(id credential.ID) (credential.Record, error) {
 	c, err := get(t, "credential", t.q.Credential, string(id), credentialOf)
 	return c, t.lost(LostCredential, string(id), err)
 }
 
-// PutCredential implements enrol.Credentials.
+// PutCredential implements enrol.Credentials and tenure.Credentials.
 func (t *tx) PutCredential(r credential.Record) error {
 	row := sqlc.Credential{
 		ID: string(r.ID), Record: r.Sealed.Record, Seal: r.Sealed.Seal, Version: int64(r.Version), WrappedKey: r.WrappedKey,
@@ -161,7 +161,7 @@ func (t *tx) PutCredential(r credential.Record) error {
 	return change(t, "credential", t.q.SetCredential, sqlc.SetCredentialParams(row))
 }
 
-// CredentialsOf implements enrol.Lists.
+// CredentialsOf implements tenure.Credentials.
 func (t *tx) CredentialsOf(client string, after credential.ID, limit int) ([]credential.Record, error) {
 	if client == "" {
 		key := sqlc.CredentialsParams{After: string(after), N: int64(limit)}
@@ -181,7 +181,7 @@ func credentialOf(r sqlc.Credential) (credential.Record, error) {
 	}, err
 }
 
-// Grant implements signer.Grants and enrol.Credentials.
+// Grant implements signer.Grants and tenure.Grants.
 func (t *tx) Grant(id credential.ID, client string) (credential.Grant, error) {
 	key := sqlc.GrantParams{Credential: string(id), Client: client}
 	return get(t, "grant", t.q.Grant, key, func(r sqlc.Grant) (credential.Grant, error) {
@@ -189,14 +189,14 @@ func (t *tx) Grant(id credential.ID, client string) (credential.Grant, error) {
 	})
 }
 
-// PutGrant implements enrol.Credentials. ErrNotFound when there is no such credential.
+// PutGrant implements tenure.Grants. ErrNotFound when there is no such credential.
 func (t *tx) PutGrant(g credential.Grant) error {
 	return put(t, "credential of the grant", t.q.PutGrant, sqlc.PutGrantParams{
 		Credential: string(g.Credential), Client: g.Client, CreatedAt: micros(g.CreatedAt),
 	})
 }
 
-// DeleteGrant implements enrol.Lists.
+// DeleteGrant implements tenure.Grants.
 func (t *tx) DeleteGrant(id credential.ID, client string) error {
 	return put(t, "grant", t.q.DeleteGrant, sqlc.DeleteGrantParams{Credential: string(id), Client: client})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ecsigner/ecsigner/store/sqlc"
 )
 
-// RevocationCode implements enrol.Lifecycle.
+// RevocationCode implements tenure.Lifecycle.
 func (t *tx) RevocationCode(id credential.ID) (otp.ID, error) {
 	challenge, err := get(t, "revocation", t.q.RevocationCode, string(id), func(challenge string) (otp.ID, error) {
 		return otp.ID(challenge), nil
@@ -21,26 +21,26 @@ func (t *tx) RevocationCode(id credential.ID) (otp.ID, error) {
 	return challenge, err
 }
 
-// PutRevocationCode implements enrol.Lifecycle. ErrNotFound when there is no such credential.
+// PutRevocationCode implements tenure.Lifecycle. ErrNotFound when there is no such credential.
 func (t *tx) PutRevocationCode(id credential.ID, challenge otp.ID) error {
 	return put(t, "credential of the revocation", t.q.PutRevocationCode, sqlc.PutRevocationCodeParams{
 		Credential: string(id), Challenge: string(challenge),
 	})
 }
 
-// RevokedWithKey implements enrol.Lifecycle.
+// RevokedWithKey implements tenure.Lifecycle.
 func (t *tx) RevokedWithKey(after credential.ID, limit int) ([]credential.Record, error) {
 	key := sqlc.RevokedWithKeyParams{After: string(after), N: int64(limit)}
 	return list(t, "revoked credentials", t.q.RevokedWithKey, key, credentialOf)
 }
 
-// Ending implements enrol.Reminders.
+// Ending implements tenure.Reminders.
 func (t *tx) Ending(from, until time.Time, limit int) ([]credential.Record, error) {
 	key := sqlc.EndingCredentialsParams{FromTime: micros(from), UntilTime: micros(until), N: int64(limit)}
 	return list(t, "ending credentials", t.q.EndingCredentials, key, credentialOf)
 }
 
-// PutReminder implements enrol.Reminders. ErrNotFound when there is no such credential.
+// PutReminder implements tenure.Reminders. ErrNotFound when there is no such credential.
 func (t *tx) PutReminder(id credential.ID, at time.Time) error {
 	return put(t, "credential of the reminder", t.q.PutReminder, sqlc.PutReminderParams{Credential: string(id), Sent: micros(at)})
 }

@@ -57,7 +57,7 @@ func (t *tx) PutLock(l otp.Lock) error {
 	})
 }
 
-// Request implements signer.Requests and enrol.Requests.
+// Request implements signer.Requests and call.Requests.
 func (t *tx) Request(caller, id string) ([]byte, string, error) {
 	r, err := get(t, "request", t.q.Request, sqlc.RequestParams{Caller: caller, ID: id}, same)
 	if errors.Is(err, ErrNotFound) {
@@ -66,7 +66,7 @@ func (t *tx) Request(caller, id string) ([]byte, string, error) {
 	return r.Fingerprint, r.Result, err
 }
 
-// PutRequest implements signer.Requests and enrol.Requests.
+// PutRequest implements signer.Requests and call.Requests.
 func (t *tx) PutRequest(caller, id string, fingerprint []byte, result string) error {
 	return change(t, "request", t.q.AddRequest, sqlc.AddRequestParams{
 		Caller: caller, ID: id, Fingerprint: fingerprint, Result: result, Created: micros(t.at),
@@ -76,7 +76,7 @@ func (t *tx) PutRequest(caller, id string, fingerprint []byte, result string) er
 // same passes a row whose columns are used as they are.
 func same(r sqlc.Request) (sqlc.Request, error) { return r, nil }
 
-// Enqueue implements signer.Outbox and enrol.Outbox. ErrConflict when the id was used.
+// Enqueue implements signer.Outbox, enrol.Outbox and tenure.Outbox. ErrConflict when the id was used.
 func (t *tx) Enqueue(m sms.Message) error {
 	return change(t, "message", t.q.Enqueue, sqlc.EnqueueParams{
 		ID: m.ID, Kind: string(m.Kind), Subject: m.Subject, Challenge: m.Challenge, CreatedAt: micros(m.CreatedAt),

@@ -13,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store/sqlc"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // tx is one unit of work: the one concrete type behind every use case's Tx. It is used by one goroutine and ends when
@@ -34,6 +35,7 @@ type tx struct {
 var (
 	_ signer.Tx  = (*tx)(nil)
 	_ enrol.Tx   = (*tx)(nil)
+	_ tenure.Tx  = (*tx)(nil)
 	_ sms.Queue  = outbox{}
 	_ sms.Ledger = outbox{}
 )
@@ -58,6 +60,9 @@ func (db *DB) Signer() signer.Store { return port[signer.Tx]{db} }
 
 // Enrol returns the store as the use case of enrolment sees it.
 func (db *DB) Enrol() enrol.Store { return port[enrol.Tx]{db} }
+
+// Tenure returns the store as the use case of a credential's life sees it.
+func (db *DB) Tenure() tenure.Store { return port[tenure.Tx]{db} }
 
 // Outbox returns the queue of messages as their sender sees it.
 func (db *DB) Outbox() sms.Queue { return outbox{db} }

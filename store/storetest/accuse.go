@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/ca"
@@ -12,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // Signer wraps a store so that the test fails when a unit of work changes state without appending an event. Records of
@@ -20,6 +22,9 @@ func Signer(t testing.TB, s signer.Store) signer.Store { return &signerStore{s, 
 
 // Enrol does the same for enrolment.
 func Enrol(t testing.TB, s enrol.Store) enrol.Store { return &enrolStore{s, t} }
+
+// Tenure does the same for a credential's life.
+func Tenure(t testing.TB, s tenure.Store) tenure.Store { return &tenureStore{s, t} }
 
 type signerStore struct {
 	signer.Store
@@ -43,6 +48,20 @@ type enrolStore struct {
 func (s *enrolStore) Update(ctx context.Context, f func(enrol.Tx) error) (audit.Commit, error) {
 	return s.Store.Update(ctx, func(tx enrol.Tx) error {
 		w := &enrolTx{Tx: tx}
+		err := f(w)
+		w.accuse(s.t, err)
+		return err
+	})
+}
+
+type tenureStore struct {
+	tenure.Store
+	t testing.TB
+}
+
+func (s *tenureStore) Update(ctx context.Context, f func(tenure.Tx) error) (audit.Commit, error) {
+	return s.Store.Update(ctx, func(tx tenure.Tx) error {
+		w := &tenureTx{Tx: tx}
 		err := f(w)
 		w.accuse(s.t, err)
 		return err
@@ -133,16 +152,6 @@ func (x *enrolTx) PutCredential(r credential.Record) error {
 	return x.Tx.PutCredential(r)
 }
 
-func (x *enrolTx) PutGrant(g credential.Grant) error {
-	x.changed("PutGrant")
-	return x.Tx.PutGrant(g)
-}
-
-func (x *enrolTx) DeleteGrant(id credential.ID, client string) error {
-	x.changed("DeleteGrant")
-	return x.Tx.DeleteGrant(id, client)
-}
-
 func (x *enrolTx) PutEnrolment(e enrol.Enrolment) error {
 	x.changed("PutEnrolment")
 	return x.Tx.PutEnrolment(e)
@@ -151,4 +160,59 @@ func (x *enrolTx) PutEnrolment(e enrol.Enrolment) error {
 func (x *enrolTx) TouchEnrolment(e enrol.Enrolment) error {
 	x.changed("TouchEnrolment")
 	return x.Tx.TouchEnrolment(e)
+}
+
+type tenureTx struct {
+	tenure.Tx
+	ledger
+}
+
+func (x *tenureTx) Append(e audit.Event) {
+	x.events++
+	x.Tx.Append(e)
+}
+
+func (x *tenureTx) PutChallenge(c otp.Challenge) error {
+	x.changed("PutChallenge")
+	return x.Tx.PutChallenge(c)
+}
+
+func (x *tenureTx) PutLock(l otp.Lock) error {
+	x.changed("PutLock")
+	return x.Tx.PutLock(l)
+}
+
+func (x *tenureTx) PutCertificate(c ca.Certificate) error {
+	x.changed("PutCertificate")
+	return x.Tx.PutCertificate(c)
+}
+
+func (x *tenureTx) Enqueue(m sms.Message) error {
+	x.changed("Enqueue")
+	return x.Tx.Enqueue(m)
+}
+
+func (x *tenureTx) PutCredential(r credential.Record) error {
+	x.changed("PutCredential")
+	return x.Tx.PutCredential(r)
+}
+
+func (x *tenureTx) PutGrant(g credential.Grant) error {
+	x.changed("PutGrant")
+	return x.Tx.PutGrant(g)
+}
+
+func (x *tenureTx) DeleteGrant(id credential.ID, client string) error {
+	x.changed("DeleteGrant")
+	return x.Tx.DeleteGrant(id, client)
+}
+
+func (x *tenureTx) PutRevocationCode(id credential.ID, challenge otp.ID) error {
+	x.changed("PutRevocationCode")
+	return x.Tx.PutRevocationCode(id, challenge)
+}
+
+func (x *tenureTx) PutReminder(id credential.ID, at time.Time) error {
+	x.changed("PutReminder")
+	return x.Tx.PutReminder(id, at)
 }

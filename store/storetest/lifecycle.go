@@ -8,6 +8,7 @@ import (
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // testLifecycle has four credentials that end one after the other; the second has lost its key, the third is revoked.
@@ -37,13 +38,13 @@ func testLifecycle(t *testing.T, w *World, s Store) {
 		return nil
 	})
 	record := func(r credential.Record) string { return string(r.ID) }
-	look := func(f func(tx enrol.Tx)) {
+	look := func(f func(tx tenure.Tx)) {
 		t.Helper()
-		if err := s.Enrol().View(context.Background(), func(tx enrol.Tx) error { f(tx); return nil }); err != nil {
+		if err := s.Tenure().View(context.Background(), func(tx tenure.Tx) error { f(tx); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	look(func(tx enrol.Tx) {
+	look(func(tx tenure.Tx) {
 		list, err := tx.Ending(day(0), day(4), 10)
 		expect(t, "ending, with a key", ids(list, record), err, "c4", "c2", "c1")
 		list, err = tx.Ending(day(0), day(3), 1)
@@ -55,8 +56,8 @@ func testLifecycle(t *testing.T, w *World, s Store) {
 		list, err = tx.RevokedWithKey("c2", 10)
 		expect(t, "the next page of them", ids(list, record), err)
 	})
-	putAll(t, s, func(tx enrol.Tx) error { return tx.PutReminder("c4", day(0)) })
-	look(func(tx enrol.Tx) {
+	putAll(t, s, func(tx enrol.Tx) error { return living(t, tx).PutReminder("c4", day(0)) })
+	look(func(tx tenure.Tx) {
 		list, err := tx.Ending(day(0), day(4), 10)
 		expect(t, "ending, not reminded", ids(list, record), err, "c2", "c1")
 	})

@@ -123,7 +123,7 @@ func testLists(t *testing.T, _ *World, s Store) {
 				return err
 			}
 			if id != "c1" {
-				if err := tx.PutGrant(credential.Grant{Credential: id, Client: "documents-1"}); err != nil {
+				if err := living(t, tx).PutGrant(credential.Grant{Credential: id, Client: "documents-1"}); err != nil {
 					return err
 				}
 			}
@@ -150,11 +150,11 @@ func testLists(t *testing.T, _ *World, s Store) {
 		expect(t, "unfinished", ids(list, enrolment), err, "e1", "e3")
 		list, err = tx.Unfinished(1)
 		expect(t, "the first unfinished", ids(list, enrolment), err, "e1")
-		records, err := tx.CredentialsOf("documents-1", "", 10)
+		records, err := living(t, tx).CredentialsOf("documents-1", "", 10)
 		expect(t, "a client's credentials", ids(records, record), err, "c2", "c3")
-		records, err = tx.CredentialsOf("documents-1", "c2", 10)
+		records, err = living(t, tx).CredentialsOf("documents-1", "c2", 10)
 		expect(t, "a page of credentials", ids(records, record), err, "c3")
-		records, err = tx.CredentialsOf("", "", 2)
+		records, err = living(t, tx).CredentialsOf("", "", 2)
 		expect(t, "all credentials", ids(records, record), err, "c1", "c2")
 		revoked, err := tx.RevokedCertificates()
 		expect(t, "revoked", ids(revoked, func(c ca.Certificate) string { return c.Serial }), err, "0-0", "0-2")
@@ -162,9 +162,9 @@ func testLists(t *testing.T, _ *World, s Store) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	putAll(t, s, func(tx enrol.Tx) error { return tx.DeleteGrant("c2", "documents-1") })
+	putAll(t, s, func(tx enrol.Tx) error { return living(t, tx).DeleteGrant("c2", "documents-1") })
 	if err := s.Enrol().View(context.Background(), func(tx enrol.Tx) error {
-		records, err := tx.CredentialsOf("documents-1", "", 10)
+		records, err := living(t, tx).CredentialsOf("documents-1", "", 10)
 		expect(t, "after withdrawal", ids(records, func(r credential.Record) string { return string(r.ID) }), err, "c3")
 		return nil
 	}); err != nil {

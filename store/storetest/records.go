@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -126,6 +127,16 @@ func both(t *testing.T, s Store, f func(enrol.Tx, signer.Tx) error) error {
 	return err
 }
 
+// living is a unit of work as the use case of a credential's life sees it.
+func living(t testing.TB, e enrol.Tx) tenure.Tx {
+	t.Helper()
+	tx, ok := e.(tenure.Tx)
+	if !ok {
+		t.Fatal("one transaction must serve all use cases")
+	}
+	return tx
+}
+
 func testRecords(t *testing.T, _ *World, s Store) {
 	challenge := fill[otp.Challenge](t, 1)
 	roundTrip(t, s,
@@ -173,9 +184,9 @@ func testRecords(t *testing.T, _ *World, s Store) {
 	grant := fill[credential.Grant](t, 9)
 	grant.Credential = record.ID
 	roundTrip(t, s,
-		func(e enrol.Tx, _ signer.Tx, g credential.Grant) error { return e.PutGrant(g) },
+		func(e enrol.Tx, _ signer.Tx, g credential.Grant) error { return living(t, e).PutGrant(g) },
 		func(e enrol.Tx, _ signer.Tx, g credential.Grant) (credential.Grant, error) {
-			return e.Grant(g.Credential, g.Client)
+			return living(t, e).Grant(g.Credential, g.Client)
 		},
 		grant, credential.Grant{Credential: record.ID, Client: grant.Client})
 	type code struct {
@@ -183,9 +194,11 @@ func testRecords(t *testing.T, _ *World, s Store) {
 		Challenge  otp.ID
 	}
 	roundTrip(t, s,
-		func(e enrol.Tx, _ signer.Tx, c code) error { return e.PutRevocationCode(c.Credential, c.Challenge) },
+		func(e enrol.Tx, _ signer.Tx, c code) error {
+			return living(t, e).PutRevocationCode(c.Credential, c.Challenge)
+		},
 		func(e enrol.Tx, _ signer.Tx, c code) (code, error) {
-			challenge, err := e.RevocationCode(c.Credential)
+			challenge, err := living(t, e).RevocationCode(c.Credential)
 			return code{c.Credential, challenge}, err
 		},
 		code{record.ID, "chl-1"}, code{record.ID, "chl-2"}, code{record.ID, ""})
@@ -268,7 +281,7 @@ func testAbsent(t *testing.T, _ *World, s Store) {
 		note("credential", err)
 		_, err = e.Renewal("x")
 		note("renewal", err)
-		_, err = e.Grant("x", "y")
+		_, err = living(t, e).Grant("x", "y")
 		note("grant", err)
 		_, err = e.Certificate("x")
 		note("certificate", err)
@@ -294,7 +307,7 @@ func testAbsent(t *testing.T, _ *World, s Store) {
 		if fingerprint, result, err := o.Request("a", "b"); err != nil || fingerprint != nil || result != "" {
 			t.Errorf("absent request: got %x, %q, %v; want nothing", fingerprint, result, err)
 		}
-		if err := e.DeleteGrant("a", "b"); err != nil {
+		if err := living(t, e).DeleteGrant("a", "b"); err != nil {
 			t.Errorf("withdrawing an absent grant: %v", err)
 		}
 		return nil
@@ -302,7 +315,7 @@ func testAbsent(t *testing.T, _ *World, s Store) {
 		t.Fatal(err)
 	}
 	err := both(t, s, func(e enrol.Tx, _ signer.Tx) error {
-		return e.PutGrant(credential.Grant{Credential: "x", Client: "y"})
+		return living(t, e).PutGrant(credential.Grant{Credential: "x", Client: "y"})
 	})
 	if !errors.Is(err, enrol.ErrNotFound) {
 		t.Errorf("grant on an absent credential: got %v, want ErrNotFound", err)

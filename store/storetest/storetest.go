@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -24,6 +25,7 @@ type Store interface {
 	tlog.HashReader
 	Signer() signer.Store
 	Enrol() enrol.Store
+	Tenure() tenure.Store
 	Outbox() sms.Queue
 	Reports() sms.Ledger
 	Size(ctx context.Context) (int64, error)

@@ -34,6 +34,7 @@ import (
 	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // Engine is one running installation.
@@ -55,6 +56,7 @@ type Engine struct {
 	chain   [][]byte // issuing, root
 
 	enrol  *enrol.Service
+	tenure *tenure.Service
 	signer *signer.Service
 	sender *sms.Sender
 	server *server.Server
@@ -200,9 +202,17 @@ func (e *Engine) openServices(ctx context.Context) error {
 		},
 		Proofers: proofers, ProofAge: e.config.Proofing.MaxAge, DeferredLife: e.config.Proofing.DeferredLife,
 		Renewal: enrol.RenewalRules{
-			Window: e.config.Renewal.Window, ProofAge: e.config.Renewal.ProofAge, Notice: e.config.Renewal.Notice,
+			Window: e.config.Renewal.Window, ProofAge: e.config.Renewal.ProofAge,
 		},
 		TestMode: e.config.Test, Life: e.config.Limits.EnrolmentLife, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
+	})
+	if err != nil {
+		return err
+	}
+	e.tenure, err = tenure.New(tenure.Config{
+		Store: e.tracing.TenureStore(wakingTenure{e.db.Tenure(), e.wake}), Trust: e.tracing.TenureTrust(e.trust),
+		Authority: e.tracing.Revoker(e.issuing), Origins: e.enrol, Memory: e.memory, Limits: limits, Provider: p.Organisation,
+		Notice: e.config.Renewal.Notice, Parts: e.config.Messages.Parts, Now: time.Now, Rand: rand.Reader, Alarm: e.alarm,
 	})
 	if err != nil {
 		return err
@@ -235,7 +245,7 @@ func (e *Engine) wake() {
 
 // rebuild brings back from the log what only lives in memory.
 func (e *Engine) rebuild(ctx context.Context) error {
-	return Rebuild(ctx, e.db, time.Now(), e.trust, e.enrol, e.memory)
+	return Rebuild(ctx, e.db, time.Now(), e.trust, e.enrol, e.tenure, e.memory)
 }
 
 func (e *Engine) openServer(ctx context.Context) error {
@@ -260,8 +270,8 @@ func (e *Engine) openServer(ctx context.Context) error {
 	}
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
-		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.enrol, Signing: e.signer, Log: operationLog{e.db},
-		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.enrol.CRL,
+		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.tenure, Signing: e.signer, Log: operationLog{e.db},
+		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.tenure.CRL,
 		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Stats: e.tracing.Handler(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
 	return err
@@ -311,7 +321,7 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	if _, err := e.enrol.Sweep(ctx); err != nil { // what ended while nothing ran has ended before anybody asks
 		e.logger.Warn("housekeeping failed; it is tried again", "error", err)
 	}
-	if n, err := e.enrol.DestroyRevoked(ctx); err != nil {
+	if n, err := e.tenure.DestroyRevoked(ctx); err != nil {
 		e.logger.Error("keys of revoked credentials could not be destroyed", "error", err)
 	} else if n > 0 {
 		e.logger.Info("keys of revoked credentials destroyed", "count", n)
@@ -431,7 +441,7 @@ func (e *Engine) tick(ctx context.Context) {
 			e.warnOfEnds(now)
 		case <-minute.C:
 			_, resumed := e.enrol.Resume(ctx)
-			_, reminded := e.enrol.Remind(ctx)
+			_, reminded := e.tenure.Remind(ctx)
 			_, swept := e.signer.Sweep(ctx)
 			_, ended := e.enrol.Sweep(ctx)
 			err = errors.Join(resumed, reminded, swept, ended, e.forget())
@@ -494,7 +504,7 @@ func (e *Engine) publication() (*pki.Server, error) {
 	h, err := pki.Handler(pki.Config{
 		Authorities: []pki.Authority{
 			{Name: ca.FileName(root), Certificate: e.chain[1], CRL: func(context.Context) ([]byte, error) { return e.rootCRL, nil }},
-			{Name: e.issuing.FileName(), Certificate: e.chain[0], CRL: e.enrol.CRL},
+			{Name: e.issuing.FileName(), Certificate: e.chain[0], CRL: e.tenure.CRL},
 		},
 		CRLAge: time.Minute, Logger: e.logger,
 	})

@@ -48,11 +48,11 @@ func (e *Engine) look(m *metrics) {
 		return age(oldest)
 	})
 	m.gauge("ecsigner_crl_age_seconds", "Age of the revocation list that is served; 0 before the first.", nil, func() float64 {
-		made, _ := e.enrol.CRLTimes()
+		made, _ := e.tenure.CRLTimes()
 		return age(made)
 	})
 	m.gauge("ecsigner_crl_left_seconds", "How long the revocation list that is served still lasts; 0 before the first.", nil, func() float64 {
-		_, ends := e.enrol.CRLTimes()
+		_, ends := e.tenure.CRLTimes()
 		return -age(ends)
 	})
 }

@@ -25,7 +25,7 @@ func (e *Engine) checks() []server.Check {
 			_, err := e.db.LastHead(ctx)
 			return err
 		}},
-		{Name: partCRL, Test: e.enrol.CRLFresh},
+		{Name: partCRL, Test: e.tenure.CRLFresh},
 	}
 }
 

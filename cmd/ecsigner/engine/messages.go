@@ -28,7 +28,7 @@ func (e *Engine) openMessages(context.Context) error {
 	e.sender = sms.NewSender(e.db.Outbox(), provider, map[sms.Kind]sms.Composer{
 		sms.KindPhone: e.enrol.Compose, sms.KindAgreement: e.enrol.Compose, sms.KindIssued: e.enrol.Compose,
 		sms.KindDeferred: e.enrol.Compose, sms.KindExpired: e.enrol.Compose,
-		sms.KindRevoke: e.enrol.Compose, sms.KindRevoked: e.enrol.Compose, sms.KindEnding: e.enrol.Compose,
+		sms.KindRevoke: e.tenure.Compose, sms.KindRevoked: e.tenure.Compose, sms.KindEnding: e.tenure.Compose,
 		sms.KindSign: e.signer.Compose, sms.KindSigned: e.signer.Compose,
 	}, time.Now, func(id string, err error) { e.logger.Warn("message not sent", "message", id, "error", err) })
 	e.sender.Settled = e.settled

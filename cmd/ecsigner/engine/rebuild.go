@@ -13,13 +13,14 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // Rebuild brings back from the log what only lives in memory, so that rows put back while the engine stood still revive
 // nothing: the lowest valid version of every binding, every revocation, every destroyed key, what was signed under an
 // activation that may still last, the tries of every challenge that may still live, failures and locks, the budgets of
 // texts, wrong voucher codes that still count. It runs before anything is served.
-func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Module, issuing *enrol.Service, codes *otp.Memory) error {
+func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Module, issuing *enrol.Service, living *tenure.Service, codes *otp.Memory) error {
 	// No challenge outlives the longest life that the configuration allows.
 	remember := func(challenge string, o otp.Outcome, at time.Time) {
 		if ends := at.Add(config.MaxCodeLife); now.Before(ends) {
@@ -33,7 +34,7 @@ func Rebuild(ctx context.Context, log *store.DB, now time.Time, trust *sam.Modul
 		case audit.BindingChanged:
 			trust.Raise(credential.ID(v.Credential), v.Version)
 		case audit.CertificateRevoked:
-			issuing.Revoked(v.Serial)
+			living.Revoked(v.Serial)
 		case audit.KeyDestroyed:
 			trust.Bury(v.Wrapped)
 		case audit.SigningSigned:

@@ -7,6 +7,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // The stores below wake the sender after a unit of work that put a message into the outbox: a person waits for it.
@@ -55,6 +56,30 @@ type enrolTx struct {
 }
 
 func (tx enrolTx) Enqueue(m sms.Message) error {
+	*tx.sent = true
+	return tx.Tx.Enqueue(m)
+}
+
+type wakingTenure struct {
+	tenure.Store
+	wake func()
+}
+
+func (w wakingTenure) Update(ctx context.Context, f func(tenure.Tx) error) (audit.Commit, error) {
+	sent := false
+	c, err := w.Store.Update(ctx, func(tx tenure.Tx) error { return f(tenureTx{tx, &sent}) })
+	if sent {
+		w.wake()
+	}
+	return c, err
+}
+
+type tenureTx struct {
+	tenure.Tx
+	sent *bool
+}
+
+func (tx tenureTx) Enqueue(m sms.Message) error {
 	*tx.sent = true
 	return tx.Tx.Enqueue(m)
 }

@@ -139,7 +139,7 @@ func (h *house) furnish(t *testing.T) {
 		id := w.lead(ctx, n, enrol.StateIssued)
 		v := must(p.enrol.Get(ctx, portal, id))
 		for _, client := range []string{docs, docs2}[n:] {
-			if err := p.enrol.GrantAccess(ctx, operator, w.request(), v.Credential, client); err != nil {
+			if err := p.tenure.GrantAccess(ctx, operator, w.request(), v.Credential, client); err != nil {
 				t.Fatal(err)
 			}
 		}

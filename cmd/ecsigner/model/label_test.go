@@ -10,6 +10,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // What a call can come to; a code that is not accepted is "code " and the result.
@@ -73,7 +74,7 @@ func labelOf(err error) string {
 		{signer.ErrState, outOfOrder},
 		{enrol.ErrState, outOfOrder},
 		{enrol.ErrExpired, expired},
-		{enrol.ErrRevoked, revoked},
+		{tenure.ErrRevoked, revoked},
 		{ca.ErrValidity, notYet},
 		{enrol.ErrVoucherUsed, voucherUsed},
 		{enrol.ErrVoucherExpired, voucherExpired},

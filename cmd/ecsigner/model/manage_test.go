@@ -48,7 +48,7 @@ func (w *world) grant(id, client, requestID string) call {
 	return w.managed(call{
 		kind: "grant " + client, target: id, request: requestID, body: "grant " + id + client,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return nil, p.enrol.GrantAccess(ctx, operator, requestID, credential.ID(id), client)
+			return nil, p.tenure.GrantAccess(ctx, operator, requestID, credential.ID(id), client)
 		},
 	}, func(m *state, now time.Time, t *task) string {
 		if m.credentials[id].status == credential.Revoked {
@@ -86,7 +86,7 @@ func (w *world) withdraw(id, client, requestID string) call {
 	return w.managed(call{
 		kind: "withdraw " + client, target: id, request: requestID, body: "withdraw " + id + client,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return nil, p.enrol.WithdrawAccess(ctx, operator, requestID, credential.ID(id), client)
+			return nil, p.tenure.WithdrawAccess(ctx, operator, requestID, credential.ID(id), client)
 		},
 	}, known, func(m *state, t *task, _ *unit, events []audit.Event) string {
 		clients := strings.Fields(m.credentials[id].grants)
@@ -105,7 +105,7 @@ func (w *world) revoke(id, requestID string) call {
 	return w.managed(call{
 		kind: "revoke", target: id, request: requestID, body: "revoke " + id,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return nil, p.enrol.Revoke(ctx, operator, requestID, credential.ID(id), reason)
+			return nil, p.tenure.Revoke(ctx, operator, requestID, credential.ID(id), reason)
 		},
 	}, func(m *state, now time.Time, t *task) string {
 		switch c := m.credentials[id]; {
@@ -160,7 +160,7 @@ func (w *world) revocationCode(caller, id, requestID string, fresh bool) call {
 	return call{
 		kind: "send the code of the revocation", caller: caller, target: id, request: requestID, body: fmt.Sprint("revocation code", id, fresh),
 		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.SendRevocationCode(ctx, caller, requestID, credential.ID(id), fresh)
+			return p.tenure.SendRevocationCode(ctx, caller, requestID, credential.ID(id), fresh)
 		},
 		predict: func(m *state, now time.Time, t *task) string {
 			_, known, same := m.asked(t)
@@ -200,7 +200,7 @@ func (w *world) revokeByCode(caller, id, requestID string, given code) call {
 	return call{
 		kind: "revoke by code", caller: caller, target: id, request: requestID, body: "revoke by code" + id, code: given,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return p.enrol.RevokeWithCode(ctx, caller, requestID, credential.ID(id), reason, given.text)
+			return p.tenure.RevokeWithCode(ctx, caller, requestID, credential.ID(id), reason, given.text)
 		},
 		predict: func(m *state, now time.Time, t *task) string {
 			_, known, same := m.asked(t)
@@ -256,7 +256,7 @@ func (w *world) unlock(account, client, requestID string) call {
 	return w.managed(call{
 		kind: "unlock " + client, target: account, request: requestID, body: "unlock " + account + client,
 		run: func(ctx context.Context, p *process) (any, error) {
-			return nil, p.enrol.Unlock(ctx, operator, requestID, account, client)
+			return nil, p.tenure.Unlock(ctx, operator, requestID, account, client)
 		},
 	}, func(m *state, now time.Time, t *task) string {
 		if _, is := m.enrolments[account]; is {
@@ -305,8 +305,11 @@ func (p *process) deliver(ctx context.Context) error {
 	}
 	for _, m := range due {
 		composer := p.enrol.Compose
-		if m.Kind == sms.KindSign || m.Kind == sms.KindSigned {
+		switch m.Kind {
+		case sms.KindSign, sms.KindSigned:
 			composer = p.signer.Compose
+		case sms.KindRevoke, sms.KindRevoked, sms.KindEnding:
+			composer = p.tenure.Compose
 		}
 		text, err := composer(ctx, m)
 		label := labelOf(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // state is the model: what the installation must hold. It is changed by commits alone, by the rules of DESIGN and
@@ -134,6 +135,9 @@ func observe(ctx context.Context, db *store.DB, known *state) (*state, error) {
 	if err := db.Enrol().View(ctx, func(tx enrol.Tx) error { return s.readEnrol(tx, known) }); err != nil {
 		return nil, err
 	}
+	if err := db.Tenure().View(ctx, s.readTenure); err != nil {
+		return nil, err
+	}
 	waiting, err := db.Outbox().Due(ctx, time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC), 1000)
 	if err != nil {
 		return nil, err
@@ -167,6 +171,10 @@ func (s *state) readEnrol(tx enrol.Tx, known *state) error {
 			}
 		}
 	}
+	return nil
+}
+
+func (s *state) readTenure(tx tenure.Tx) error {
 	rows, err := tx.CredentialsOf("", "", 1000)
 	if err != nil {
 		return err

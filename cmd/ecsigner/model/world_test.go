@@ -22,6 +22,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -100,6 +101,7 @@ type process struct {
 	db      *store.DB
 	trust   *sam.Module
 	enrol   *enrol.Service
+	tenure  *tenure.Service
 	signer  *signer.Service
 	dead    bool
 	stopped bool // a commit failed: nothing is written any more
@@ -164,6 +166,13 @@ func (p *process) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	p.tenure, err = tenure.New(tenure.Config{
+		Store: tenurePort(p), Trust: p.trust, Authority: w.house.issuing, Origins: p.enrol, Memory: memory, Limits: limits(),
+		Provider: "Example QTSP", Now: w.now, Rand: w.random, Alarm: alarm,
+	})
+	if err != nil {
+		return err
+	}
 	p.signer, err = signer.New(signer.Config{
 		Store: signerPort(p), Spool: spool, Trust: p.trust, Memory: memory, Codes: limits(), Now: w.now, Rand: w.random,
 		MaxBytes: 1 << 20, Life: operationLife, Notice: true, Alarm: alarm,
@@ -171,7 +180,7 @@ func (p *process) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = engine.Rebuild(ctx, p.db, w.now(), p.trust, p.enrol, memory); err != nil {
+	if err = engine.Rebuild(ctx, p.db, w.now(), p.trust, p.enrol, p.tenure, memory); err != nil {
 		return err
 	}
 	size, err := p.db.Size(ctx)
@@ -294,7 +303,7 @@ func listing() bool {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {
 		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "enrol.(*Service).newCRL") {
+		if strings.HasSuffix(f.Function, "tenure.(*Service).newCRL") {
 			return true
 		}
 		if !more {
@@ -338,6 +347,10 @@ func signerPort(p *process) signer.Store {
 
 func enrolPort(p *process) enrol.Store {
 	return port[enrol.Tx]{p, p.db.Enrol(), func(tx enrol.Tx, u *unit) enrol.Tx { return enrolTx{tx, u} }}
+}
+
+func tenurePort(p *process) tenure.Store {
+	return port[tenure.Tx]{p, p.db.Tenure(), func(tx tenure.Tx, u *unit) tenure.Tx { return tenureTx{tx, u} }}
 }
 
 // faulty notes that the history did something to a call.
@@ -445,6 +458,36 @@ func scratch() (string, error) {
 }
 
 func (tx enrolTx) PutCredential(r credential.Record) error {
+	tx.u.credentials = append(tx.u.credentials, r)
+	return tx.Tx.PutCredential(r)
+}
+
+type tenureTx struct {
+	tenure.Tx
+	u *unit
+}
+
+func (tx tenureTx) PutChallenge(c otp.Challenge) error {
+	tx.u.challenges = append(tx.u.challenges, c)
+	return tx.Tx.PutChallenge(c)
+}
+
+func (tx tenureTx) PutLock(l otp.Lock) error {
+	tx.u.locks = append(tx.u.locks, l)
+	return tx.Tx.PutLock(l)
+}
+
+func (tx tenureTx) PutRequest(caller, id string, print []byte, result string) error {
+	tx.u.requests = append(tx.u.requests, answered{caller, id, result})
+	return tx.Tx.PutRequest(caller, id, print, result)
+}
+
+func (tx tenureTx) Enqueue(m sms.Message) error {
+	tx.u.messages = append(tx.u.messages, m)
+	return tx.Tx.Enqueue(m)
+}
+
+func (tx tenureTx) PutCredential(r credential.Record) error {
 	tx.u.credentials = append(tx.u.credentials, r)
 	return tx.Tx.PutCredential(r)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/store"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // caller stands in events for the restore.
@@ -150,7 +151,7 @@ func (p *plan) sealed(ctx context.Context, row credential.Record, b credential.B
 
 // end revokes a certificate whose key is gone.
 func (p *plan) end(c *certificate) {
-	c.revokedAt, c.reason = p.now, enrol.ReasonCessationOfOperation
+	c.revokedAt, c.reason = p.now, tenure.ReasonCessationOfOperation
 	p.events = append(p.events, audit.CertificateRevoked{Credential: c.credential, Serial: c.serial, Reason: c.reason, Caller: caller})
 }
 
@@ -184,7 +185,7 @@ func (p *plan) certificates(known map[string]bool) error {
 		if c.reason == "" {
 			continue
 		}
-		reason, err := enrol.ReasonOf(c.reason)
+		reason, err := tenure.ReasonOf(c.reason)
 		if err != nil {
 			reason = ca.Unspecified // a text of a later version; that it is revoked is what counts
 		}

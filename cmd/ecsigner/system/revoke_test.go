@@ -221,7 +221,7 @@ func TestRevocationByPerson(t *testing.T) {
 func TestCrashRevoking(t *testing.T) {
 	i := system.New(t, build.Program(t, failpoints))
 	i.Start()
-	steps := numbered(t, "../../../enrol/revoke.go")
+	steps := numbered(t, "../../../tenure/revoke.go")
 	if len(steps) != 2 {
 		t.Fatalf("the steps of a revocation are %v; this test knows 1 and 2", steps)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/tenure"
 )
 
 // SignerStore traces the units of work of signing: how long a commit and a view take.
@@ -56,6 +57,28 @@ func (s enrolStore) Update(ctx context.Context, f func(enrol.Tx) error) (audit.C
 }
 
 func (s enrolStore) View(ctx context.Context, f func(enrol.Tx) error) error {
+	_, err := step(ctx, s.t, "store.view", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.View(ctx, f) })
+	return err
+}
+
+// TenureStore traces the units of work of a credential's life.
+func (t *Tracing) TenureStore(s tenure.Store) tenure.Store {
+	if t == nil {
+		return s
+	}
+	return tenureStore{s, t}
+}
+
+type tenureStore struct {
+	tenure.Store
+	t *Tracing
+}
+
+func (s tenureStore) Update(ctx context.Context, f func(tenure.Tx) error) (audit.Commit, error) {
+	return step(ctx, s.t, "store.commit", func(ctx context.Context) (audit.Commit, error) { return s.Store.Update(ctx, f) })
+}
+
+func (s tenureStore) View(ctx context.Context, f func(tenure.Tx) error) error {
 	_, err := step(ctx, s.t, "store.view", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.View(ctx, f) })
 	return err
 }
@@ -120,7 +143,28 @@ func (x trust) SealBinding(ctx context.Context, b credential.Binding) (credentia
 	return step(ctx, x.t, "sam.seal_binding", func(ctx context.Context) (credential.Sealed, error) { return x.Trust.SealBinding(ctx, b) })
 }
 
-// Authority traces what the CA signs.
+// TenureTrust traces the steps of a credential's life that the trust core does.
+func (t *Tracing) TenureTrust(x tenure.Trust) tenure.Trust {
+	if t == nil {
+		return x
+	}
+	return tenureTrust{x, t}
+}
+
+type tenureTrust struct {
+	tenure.Trust
+	t *Tracing
+}
+
+func (x tenureTrust) Match(ctx context.Context, challenge credential.Sealed, code string) (bool, error) {
+	return step(ctx, x.t, "sam.match", func(ctx context.Context) (bool, error) { return x.Trust.Match(ctx, challenge, code) })
+}
+
+func (x tenureTrust) SealBinding(ctx context.Context, b credential.Binding) (credential.Sealed, error) {
+	return step(ctx, x.t, "sam.seal_binding", func(ctx context.Context) (credential.Sealed, error) { return x.Trust.SealBinding(ctx, b) })
+}
+
+// Authority traces the certificates that the CA signs.
 func (t *Tracing) Authority(a enrol.Authority) enrol.Authority {
 	if t == nil {
 		return a
@@ -137,6 +181,19 @@ func (a authority) Sign(ctx context.Context, c ca.Certificate) ([]byte, error) {
 	return step(ctx, a.t, "ca.sign", func(ctx context.Context) ([]byte, error) { return a.Authority.Sign(ctx, c) })
 }
 
-func (a authority) CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error) {
+// Revoker traces the revocation lists that the CA signs.
+func (t *Tracing) Revoker(a tenure.Authority) tenure.Authority {
+	if t == nil {
+		return a
+	}
+	return revoker{a, t}
+}
+
+type revoker struct {
+	tenure.Authority
+	t *Tracing
+}
+
+func (a revoker) CRL(ctx context.Context, previous []byte, revoked []ca.Certificate, now time.Time) ([]byte, error) {
 	return step(ctx, a.t, "ca.crl", func(ctx context.Context) ([]byte, error) { return a.Authority.CRL(ctx, previous, revoked, now) })
 }

@@ -1,4 +1,4 @@
-package enrol
+package tenure
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 // Remind tells persons once that their certificate is about to end, and returns how many were told. It is called from time
 // to time. Errors of single credentials are joined, and do not keep it from the others.
 func (s *Service) Remind(ctx context.Context) (int, error) {
-	if s.Renewal.Notice <= 0 {
+	if s.Notice <= 0 {
 		return 0, nil
 	}
 	now := s.now()
 	var rows []credential.Record
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		rows, err = tx.Ending(now, now.Add(s.Renewal.Notice), maxPage)
+		rows, err = tx.Ending(now, now.Add(s.Notice), maxPage)
 		return err
 	})
 	if err != nil {
@@ -58,19 +58,4 @@ func (s *Service) remind(ctx context.Context, row credential.Record, now time.Ti
 		return tx.Enqueue(notice)
 	})
 	return err
-}
-
-// composeEnding makes the text that tells of the end of a certificate. Nobody is told of one that is over.
-func (s *Service) composeEnding(ctx context.Context, id credential.ID) (sms.Text, error) {
-	h, err := s.room.Credential(ctx, id)
-	if err != nil {
-		return sms.Text{}, err
-	}
-	if h.Binding.Status == credential.Revoked || !s.now().Before(h.Row.NotAfter) {
-		return sms.Text{}, sms.ErrObsolete
-	}
-	serial := h.Row.Serial
-	return sms.Text{To: h.Row.Phone, Body: s.textOf(sms.KindEnding, h.Row.Language, map[string]string{
-		"serial": serial[max(0, len(serial)-8):], "until": h.Row.NotAfter.Format(time.DateOnly),
-	})}, nil
 }

@@ -1,4 +1,4 @@
-package enrol
+package tenure
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 // enrolled is a credential as the portal that enrolled its person meets it.
 type enrolled struct {
 	custody.Held
-	origin    record // the enrolment that led to it
-	challenge otp.ID // the current one of a revocation, empty before
-	result    string // of the same request before
+	origin    sam.Enrolment // that led to it
+	challenge otp.ID        // the current one of a revocation, empty before
+	result    string        // of the same request before
 	done      bool
 }
 
@@ -29,15 +29,11 @@ type enrolled struct {
 func (s *Service) enrolled(ctx context.Context, r call.Request, id credential.ID) (enrolled, error) {
 	var e enrolled
 	var row credential.Record
-	var origin Enrolment
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
 		if e.result, e.done, err = r.Answered(tx); err != nil {
 			return err
 		}
 		if row, err = tx.Credential(id); err != nil {
-			return err
-		}
-		if origin, err = tx.Enrolment(row.Enrolment); err != nil {
 			return err
 		}
 		e.challenge, err = tx.RevocationCode(id)
@@ -46,10 +42,10 @@ func (s *Service) enrolled(ctx context.Context, r call.Request, id credential.ID
 	if err != nil {
 		return enrolled{}, err
 	}
-	if e.origin, err = s.open(ctx, origin); err != nil {
+	if e.origin, err = s.Origins.Origin(ctx, row.Enrolment); err != nil {
 		return enrolled{}, err
 	}
-	if e.origin.sealed.Caller != r.Caller || e.origin.sealed.Credential != id {
+	if e.origin.Caller != r.Caller || e.origin.Credential != id {
 		return enrolled{}, ErrNotFound
 	}
 	e.Held, err = s.room.Open(ctx, row)
@@ -198,50 +194,4 @@ func reopenRevocation(tx Tx, id credential.ID, now time.Time) error {
 		return err
 	}
 	return tx.PutRevocationCode(id, "")
-}
-
-// composeRevocation makes the text of a code that revokes, or of the notice that a credential is revoked.
-func (s *Service) composeRevocation(ctx context.Context, m sms.Message) (sms.Text, error) {
-	id := credential.ID(m.Subject)
-	var row credential.Record
-	var current otp.ID
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		if row, err = tx.Credential(id); err != nil {
-			return err
-		}
-		current, err = tx.RevocationCode(id)
-		return err
-	})
-	if err != nil {
-		return sms.Text{}, err
-	}
-	h, err := s.room.Open(ctx, row)
-	if err != nil {
-		return sms.Text{}, err
-	}
-	if m.Kind == sms.KindRevoked {
-		if h.Binding.Status != credential.Revoked {
-			return sms.Text{}, sms.ErrObsolete
-		}
-		return s.revocationText(m.Kind, row, ""), nil
-	}
-	if h.Binding.Status == credential.Revoked || current != otp.ID(m.Challenge) {
-		return sms.Text{}, sms.ErrObsolete
-	}
-	ch, err := s.room.Checked(ctx, current, aboutRevocation(h))
-	if err != nil {
-		return sms.Text{}, err
-	}
-	code, err := s.room.Code(ctx, ch, s.now())
-	if err != nil {
-		return sms.Text{}, err
-	}
-	return s.revocationText(m.Kind, row, code), nil
-}
-
-// revocationText names the certificate by the end of its serial number.
-func (s *Service) revocationText(kind sms.Kind, row credential.Record, code string) sms.Text {
-	return sms.Text{To: row.Phone, Body: s.textOf(kind, row.Language, map[string]string{
-		"code": code, "serial": row.Serial[max(0, len(row.Serial)-8):],
-	})}
 }

@@ -1,4 +1,4 @@
-package enrol
+package tenure
 
 import (
 	"context"
@@ -235,3 +235,6 @@ func (s *Service) RevokeWithCode(ctx context.Context, caller, requestID string, 
 	}
 	return s.Credential(ctx, id, "")
 }
+
+// ReasonOf returns the number of a reason that the operation log names. A FieldError for any other text.
+func ReasonOf(text string) (ca.Reason, error) { return parseReason(text) }

@@ -1,4 +1,4 @@
-package enrol
+package tenure
 
 import (
 	"context"
@@ -122,6 +122,21 @@ func (s *Service) Credentials(ctx context.Context, client string, after credenti
 	return views, nil
 }
 
+// Enrolled returns a credential to the portal that enrolled its person, with when it can be renewed. Foreign and unknown
+// credentials are both ErrNotFound.
+func (s *Service) Enrolled(ctx context.Context, portal string, id credential.ID) (CredentialView, error) {
+	e, err := s.enrolled(ctx, call.Request{Caller: portal}, id)
+	if err != nil {
+		return CredentialView{}, err
+	}
+	v, err := s.Credential(ctx, id, "")
+	if err != nil {
+		return CredentialView{}, err
+	}
+	v.RenewFrom = s.Origins.RenewFrom(e.Held, e.origin, s.now())
+	return v, nil
+}
+
 // GrantAccess lets a document system ask for signatures with a credential; each still needs the signatory's code.
 // Granting twice changes nothing. ErrNotFound, ErrRevoked.
 func (s *Service) GrantAccess(ctx context.Context, caller, requestID string, id credential.ID, client string) error {
@@ -201,47 +216,43 @@ func (s *Service) recorded(ctx context.Context, r call.Request, result string, f
 // client, or the lock for all when client is empty. An enrolment whose codes are all sent can be sent codes again.
 // ErrNotFound.
 func (s *Service) Unlock(ctx context.Context, caller, requestID, account, client string) error {
-	r, err := call.NewRequest(caller, requestID, "Unlock", account, client)
+	known, err := s.unlock(ctx, caller, requestID, credential.ID(account), client)
+	if !known {
+		return s.Origins.Unlock(ctx, caller, requestID, account, client)
+	}
+	return err
+}
+
+// unlock is Unlock for a credential; known is false where there is none, and then nothing happened.
+func (s *Service) unlock(ctx context.Context, caller, requestID string, id credential.ID, client string) (known bool, err error) {
+	r, err := call.NewRequest(caller, requestID, "Unlock", string(id), client)
 	if err != nil {
-		return err
+		return true, err
 	}
 	scope := otp.ScopeAccount
 	if client != "" {
 		scope = otp.ScopeCaller
 	}
 	now := s.now()
+	known = true
 	var lock *otp.Change
-	err = s.once(ctx, r, account, func(tx Tx) error {
-		if _, err := tx.Credential(credential.ID(account)); custody.IsNotFound(err) {
-			if err := reopen(tx, account, now); err != nil {
-				return err
-			}
-		} else if err != nil {
-			return err
-		} else if err := reopenRevocation(tx, credential.ID(account), now); err != nil {
+	err = s.once(ctx, r, string(id), func(tx Tx) error {
+		known = true
+		if _, err := tx.Credential(id); err != nil {
+			known = !custody.IsNotFound(err)
 			return err
 		}
-		if lock, err = s.Memory.Unlock(tx, account, client); err != nil {
+		if err := reopenRevocation(tx, id, now); err != nil {
 			return err
 		}
-		tx.Append(audit.CodeUnlocked{Credential: account, Caller: client, Scope: scope})
+		if lock, err = s.Memory.Unlock(tx, string(id), client); err != nil {
+			return err
+		}
+		tx.Append(audit.CodeUnlocked{Credential: string(id), Caller: client, Scope: scope})
 		return nil
 	})
 	if err == nil {
 		s.Memory.NoteLocks(lock, now)
 	}
-	return err
-}
-
-// reopen forgets the current code of an enrolment, so that the next one counts as the first.
-func reopen(tx Tx, id string, now time.Time) error {
-	row, err := tx.Enrolment(id)
-	if err != nil || row.Challenge == "" {
-		return err
-	}
-	if err := custody.Void(tx, row.Challenge, now); err != nil {
-		return err
-	}
-	row.Challenge = ""
-	return tx.TouchEnrolment(row)
+	return known, err
 }

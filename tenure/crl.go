@@ -1,4 +1,4 @@
-package enrol
+package tenure
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/ca"
+	"github.com/ecsigner/ecsigner/custody"
 	"github.com/ecsigner/ecsigner/sam"
 )
 
@@ -112,7 +113,7 @@ func (l revocationList) follows(revoked []ca.Certificate, now time.Time) (time.T
 			at = c.RevokedAt
 		}
 	}
-	if at.Sub(now) > maxBack {
+	if at.Sub(now) > custody.MaxBack {
 		return time.Time{}, fmt.Errorf("%w; set it right, something was revoked at %s already", ErrClock, at.UTC().Format(time.RFC3339))
 	}
 	return at, nil
