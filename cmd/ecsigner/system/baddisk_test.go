@@ -220,8 +220,12 @@ func (d *disk) what(asked notification) (op, path string) {
 		return "sync", byFD()
 	case unix.SYS_FTRUNCATE:
 		return "truncate", byFD()
-	case unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2:
-		return "rename", text(asked.pid, asked.args[3])
+	case unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2: // the new name, perhaps in a directory that is open
+		path = text(asked.pid, asked.args[3])
+		if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", asked.pid, int32(asked.args[2]))); err == nil && !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		return "rename", path
 	}
 	return "rename", text(asked.pid, asked.args[1])
 }

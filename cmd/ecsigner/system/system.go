@@ -362,6 +362,16 @@ func (i *Installation) Proofing(n int) (id, reference string) {
 	return id, p.GetEnrolment().GetProofingReference()
 }
 
+// Vouchers makes n vouchers and returns their codes.
+func (i *Installation) Vouchers(n uint32) []string {
+	i.t.Helper()
+	v, err := i.Operator().Admin.CreateVouchers(i.Context(), &pb.CreateVouchersRequest{
+		RequestId: client.RequestID(), Product: "qes", Years: 1, Count: n, ExpireTime: timestamppb.New(time.Now().AddDate(1, 0, 0)),
+	})
+	i.must(err)
+	return v.GetCodes()
+}
+
 // Proven is the report that person n is who they say, not yet sent.
 func Proven(n int, id, reference string) *pb.ReportIdentityResultRequest {
 	return &pb.ReportIdentityResultRequest{
