@@ -50,7 +50,6 @@ type walk struct {
 	id      string
 	voucher string
 	last    *pb.Enrolment
-	digest  []byte // of the agreement
 	code    string
 	objects map[string]int64
 }
