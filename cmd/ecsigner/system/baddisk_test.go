@@ -22,6 +22,7 @@ type disk struct {
 	t       testing.TB
 	socket  string
 	library string
+	over    chan struct{} // closed at the end of the test
 
 	mu     sync.Mutex
 	faults []fault
@@ -44,7 +45,7 @@ func newDisk(t testing.TB) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{t: t, socket: filepath.Join(dir, "s"), library: filepath.Join(dir, "baddisk.so")}
+	d := &disk{t: t, socket: filepath.Join(dir, "s"), library: filepath.Join(dir, "baddisk.so"), over: make(chan struct{})}
 	if out, err := exec.Command("cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", d.library, "testdata/baddisk.c").CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
@@ -63,8 +64,9 @@ func newDisk(t testing.TB) *disk {
 		}
 	})
 	t.Cleanup(func() {
+		close(d.over)
 		_ = l.Close()
-		servers.Wait() // each ends with its server
+		servers.Wait()
 		_ = os.RemoveAll(dir)
 	})
 	return d
@@ -139,8 +141,14 @@ func (d *disk) serve(c *net.UnixConn) {
 	}
 	defer func() { _ = unix.Close(fds[0]) }()
 	for {
+		select {
+		case <-d.over:
+			return
+		default:
+		}
+		const look = 100 // milliseconds
 		poll := []unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}
-		if _, err := unix.Poll(poll, -1); err != nil && err != unix.EINTR {
+		if _, err := unix.Poll(poll, look); err != nil && err != unix.EINTR {
 			d.t.Errorf("the bad disk: %v", err)
 			return
 		}
