@@ -48,7 +48,9 @@ func (s *Service) enrolled(ctx context.Context, r call.Request, id credential.ID
 	if e.origin.Caller != r.Caller || e.origin.Credential != id {
 		return enrolled{}, ErrNotFound
 	}
-	e.Held, err = s.room.Open(ctx, row)
+	if e.Held, err = s.room.Open(ctx, row); err == nil && e.Row.Version != row.Version {
+		err = ErrConflict // what was read beside the credential is older than it
+	}
 	return e, err
 }
 

@@ -27,7 +27,7 @@ func readCode(p *process, challenge string) (string, error) {
 	return p.trust.Code(ctx, credential.Sealed{Record: ch.Record, Seal: ch.Seal})
 }
 
-// settle ends a history: whoever is on the way arrives, the device comes back, the process is started anew.
+// settle ends a history: whoever is on the way arrives, device and clock are well again, the process is started anew.
 func (w *world) settle() {
 	if w.process != nil {
 		for _, t := range w.tasks {
@@ -36,6 +36,9 @@ func (w *world) settle() {
 		w.crash()
 	}
 	w.device.back()
+	if back := w.highest.Sub(w.now()); back > 0 { // nothing is decided before the clock is right again
+		w.pass(back)
+	}
 	w.boot()
 }
 

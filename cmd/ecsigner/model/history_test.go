@@ -37,6 +37,9 @@ func TestHistories(t *testing.T) {
 	if err := flag.Set("rapid.checks", fmt.Sprint(each)); err != nil {
 		t.Fatal(err)
 	}
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil { // the seed and the story that is printed are enough
+		t.Fatal(err)
+	}
 	if seed := flag.Lookup("rapid.seed"); seed.Value.String() == seed.DefValue {
 		if err := seed.Value.Set("1"); err != nil {
 			t.Fatal(err)
@@ -129,7 +132,7 @@ type command struct {
 // plots say how often each kind of command comes in which kind of history.
 func plots() []map[string]int {
 	common := map[string]int{
-		"deliver": 2, "again": 3, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
+		"deliver": 2, "again": 3, "twice": 4, "step": 8, "fault": 4, "crash": 2, "pass": 3, "back": 1, "away": 1, "return": 2, "finish": 3,
 	}
 	signing := map[string]int{
 		"create": 6, "authorize": 12, "interrupt": 4, "late": 2, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "revokecode": 2, "demand": 2, "unlock": 1,
@@ -250,6 +253,22 @@ func actions() map[string]func(w *world, c command) {
 			}
 			w.pass(pick([]time.Duration{5 * time.Second, leaseLife, 2 * time.Minute, 3 * time.Minute}, c.How))
 			w.finish(w.begin(w.sweep()))
+		},
+		"twice": func(w *world, c command) { // the same request again, while the first one is on its way
+			before := len(w.tasks)
+			first := c
+			first.How, first.B = 10, c.B%10
+			if c.How%2 == 0 {
+				actions()["advance"](w, first)
+			} else {
+				actions()[pick([]string{"create", "code", "cancel", "revokecode", "demand", "unlock", "grant", "revoke"}, c.C)](w, first)
+			}
+			for _, t := range slices.Clone(w.tasks[before:]) {
+				for range 1 + c.C/2 {
+					w.step(t, proceed)
+				}
+				w.finish(w.begin(t.call))
+			}
 		},
 		"race": func(w *world, c command) { // two calls about the same thing, one of which stops on the way
 			id, o, is := w.operation(c.A)
