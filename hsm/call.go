@@ -75,6 +75,9 @@ const (
 )
 
 func classify(err error) class {
+	if errors.Is(err, errEmptied) && !errors.Is(err, ErrUnavailable) { // judged already where it is why others are refused
+		return lost
+	}
 	var code pkcs11.Error
 	if !errors.As(err, &code) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrWrappedKey) || errors.Is(err, ErrUnsupported) {
 		return callers // judged already, or none of the device's

@@ -136,6 +136,9 @@ func (c *call) epochs() (highest uint64, objects []pkcs11.ObjectHandle, err erro
 		return 0, nil, err
 	}
 	if len(objects) == 0 {
+		if err := c.emptied(c.search); err != nil {
+			return 0, nil, err
+		}
 		return 0, nil, fmt.Errorf("%w: token %q holds no epoch; initialise the installation", ErrAbsent, c.label)
 	}
 	for _, o := range objects {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/pkcs11"
 )
@@ -15,6 +16,7 @@ type link struct {
 	slot       uint
 	anchor     pkcs11.SessionHandle // open as long as the link: the login lasts while a session is open
 	wraps      []uint               // authenticated key wraps that the token offers, best first
+	populated  *atomic.Bool         // an object was found on the token, in this generation or one before
 
 	mu       sync.Mutex
 	handles  map[object]pkcs11.ObjectHandle
@@ -29,7 +31,7 @@ type object struct {
 }
 
 // connect finds the token, opens the session that keeps the login alive, and logs in.
-func (m *Module) connect(cfg Config, generation uint64) (_ *link, err error) {
+func (m *Module) connect(cfg Config, generation uint64, populated *atomic.Bool) (_ *link, err error) {
 	slot, err := m.findToken(cfg.TokenLabel)
 	if err != nil {
 		return nil, err
@@ -37,6 +39,7 @@ func (m *Module) connect(cfg Config, generation uint64) (_ *link, err error) {
 	l := &link{
 		generation: generation,
 		slot:       slot,
+		populated:  populated,
 		handles:    map[object]pkcs11.ObjectHandle{},
 		admitted:   map[pkcs11.ObjectHandle][]*pkcs11.Mechanism{},
 	}
@@ -124,6 +127,9 @@ func (c *call) handle(o object) (pkcs11.ObjectHandle, error) {
 	case err != nil:
 		return 0, err
 	case len(found) == 0:
+		if err := c.emptied(c.find); err != nil {
+			return 0, err
+		}
 		return 0, fmt.Errorf("%w: token %q holds no %q; create it, or correct the label", ErrAbsent, c.label, o.label)
 	case len(found) > 1:
 		return 0, fmt.Errorf("%w: token %q holds %d objects labelled %q; remove the wrong ones", ErrToken, c.label, len(found), o.label)
@@ -131,7 +137,25 @@ func (c *call) handle(o object) (pkcs11.ObjectHandle, error) {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	c.link.handles[o] = found[0]
+	c.link.populated.Store(true)
 	return found[0], nil
+}
+
+// errEmptied: the token holds nothing at all, and held something before. It is not the objects that are gone but the token,
+// as where the directory of a software token is unmounted: the device is lost.
+var errEmptied = errors.New("the token that held objects holds none")
+
+// emptied returns errEmptied if that is so. It looks with search, or with find where the caller does not hold
+// Module.objects.
+func (c *call) emptied(look func(pairs ...any) ([]pkcs11.ObjectHandle, error)) error {
+	if !c.link.populated.Load() {
+		return nil
+	}
+	found, err := look(pkcs11.CKA_TOKEN, true)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%w: %q", errEmptied, c.label)
+	}
+	return err
 }
 
 // forget empties the cache of handles.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/pkcs11"
@@ -226,7 +227,7 @@ func (m *Module) reinitialise() error {
 	}
 	m.mu.Unlock()
 	for _, d := range devices {
-		l, err := m.connect(d.cfg, generation)
+		l, err := m.connect(d.cfg, generation, d.link.populated)
 		if err != nil {
 			return err
 		}
@@ -255,7 +256,7 @@ func (m *Module) attach(ctx context.Context, d *Device) error {
 		m.mu.Lock()
 		generation := m.generation
 		m.mu.Unlock()
-		l, err := m.connect(d.cfg, generation)
+		l, err := m.connect(d.cfg, generation, new(atomic.Bool))
 		if err == nil {
 			m.mu.Lock()
 			d.link = l

@@ -34,7 +34,7 @@ func run(t *testing.T, role string, env ...string) []byte {
 }
 
 func child(role string) int {
-	roles := map[string]func(context.Context) error{"spied": spied, "lost": libraryLost, "own": ownLibrary}
+	roles := map[string]func(context.Context) error{"spied": spied, "lost": libraryLost, "emptied": tokenGone, "own": ownLibrary}
 	dir, err := hsmtest.Directory()
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -155,6 +155,51 @@ func libraryLost(ctx context.Context) error {
 		}
 	}
 	return errors.Join(d.Close(), m.Close())
+}
+
+// TestTokenGone takes the directory of the token away under an open device, and puts it back.
+func TestTokenGone(t *testing.T) { run(t, "emptied") }
+
+func tokenGone(ctx context.Context) error {
+	d, err := newDevice(ctx, hsmtest.Module)
+	if err != nil {
+		return err
+	}
+	before, err := d.MAC(ctx, []byte("x"))
+	if err != nil {
+		return err
+	}
+	// A single object that is not there is no loss of the device.
+	if _, err := d.Signer(ctx, "none"); !errors.Is(err, hsm.ErrAbsent) || errors.Is(err, hsm.ErrUnavailable) {
+		return fmt.Errorf("no such key: %w", errors.Join(err, errors.New("is not the error expected")))
+	}
+	dir := filepath.Dir(os.Getenv("SOFTHSM2_CONF"))
+	for name, call := range map[string]func() error{
+		"MAC":    func() error { _, err := d.MAC(ctx, []byte("x")); return err },
+		"epoch":  func() error { _, err := d.Epoch(ctx); return err },
+		"key":    func() error { _, _, _, err := d.GenerateKey(ctx, hsm.ECDSAP256); return err },
+		"signer": func() error { _, err := d.Signer(ctx, "log"); return err },
+	} {
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			return err
+		}
+		for range 3 {
+			if err := call(); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, hsm.ErrAbsent) {
+				return fmt.Errorf("%s without a token: %w", name, errors.Join(err, errors.New("is not the error expected")))
+			}
+		}
+		if err := os.Rename(dir+".away", dir); err != nil {
+			return err
+		}
+		if err := until(ctx, func() bool { return call() == nil }); err != nil {
+			return fmt.Errorf("%s with the token again: %w", name, err)
+		}
+	}
+	after, err := d.MAC(ctx, []byte("x"))
+	if err != nil || !bytes.Equal(before, after) {
+		return fmt.Errorf("another MAC than before: %w", err)
+	}
+	return d.Close()
 }
 
 // TestOwnLibrary opens and closes the library as the program does: initialise, close, open again.

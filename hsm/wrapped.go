@@ -358,6 +358,9 @@ func (c *call) newestKEK() (string, pkcs11.ObjectHandle, error) {
 			}
 		}
 		if best == nil {
+			if err := c.emptied(c.find); err != nil {
+				return "", 0, err
+			}
 			return "", 0, fmt.Errorf("%w: token %q holds no KEK; create one", ErrAbsent, c.label)
 		}
 		c.link.mu.Lock()

@@ -266,7 +266,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 		called = e.metrics.called
 	}
 	e.server, err = server.New(server.Config{
-		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: key},
+		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: &tlsKey{Signer: key, logger: e.logger, now: time.Now}},
 		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.tenure, Signing: e.signer, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.tenure.CRL,
 		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Stats: e.tracing.Handler(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
