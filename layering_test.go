@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
+	"signer/tsp/tsptest": {},
 	"signer/revinfo":     {},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
