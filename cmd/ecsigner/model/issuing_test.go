@@ -123,6 +123,9 @@ func (s *state) issuing(t *task, u *unit, events []audit.Event) string {
 	case audit.KeyGenerated:
 		e := s.enrolments[first.Enrolment]
 		intended, is := events[1].(audit.CertificateIntended)
+		if old := !t.some(func(now time.Time) bool { return now.Sub(e.proof) <= proofAge }); old {
+			return "a key was made on a proof that is too old"
+		}
 		if !e.mayIssue() || !e.sealed || e.key || len(events) != 3 || !is || intended.Enrolment != first.Enrolment || first.Credential != e.credential {
 			return "no key was to be recorded"
 		}
