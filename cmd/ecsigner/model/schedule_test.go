@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing/synctest"
 	"time"
 )
@@ -55,8 +56,9 @@ type task struct {
 	number  int
 	process *process
 	resume  chan verdict
-	where   place // empty while it runs, is blocked by another call, or has ended
-	free    bool  // stops nowhere any more
+	places  *sync.Mutex // guards where
+	where   place       // empty while it runs, is blocked by another call, or has ended
+	free    bool        // stops nowhere any more
 
 	ended  bool // with an answer or without
 	lost   bool // the process died under it
@@ -90,20 +92,37 @@ func (p *process) at(ctx context.Context, where place) verdict {
 	if t == nil || t.free {
 		return proceed
 	}
-	t.where = where
+	t.parks(where)
 	v := <-t.resume
-	t.where = ""
+	t.parks("")
 	if p.dead {
 		runtime.Goexit()
 	}
 	return v
 }
 
+// parks says where the task stands; empty: nowhere.
+func (t *task) parks(where place) {
+	t.places.Lock()
+	defer t.places.Unlock()
+	t.where = where
+}
+
+// still waits until every task stands or has ended. The locks tell the race detector what it does not know of those who wait
+// for another's flight: that all they did came before.
+func (w *world) still() {
+	synctest.Wait()
+	for _, l := range []*sync.Mutex{&w.places, &w.mu} {
+		l.Lock()
+		l.Unlock() //nolint:staticcheck // nothing is guarded: it orders
+	}
+}
+
 // begin starts a call in the running process and lets it run to the first place.
 func (w *world) begin(c call) *task {
 	t := &task{
 		call: c, number: len(w.tasks), process: w.process, resume: make(chan verdict), began: w.now(),
-		expected: map[string]bool{}, faults: map[string]bool{}, states: map[string]bool{},
+		expected: map[string]bool{}, faults: map[string]bool{}, states: map[string]bool{}, places: &w.places,
 	}
 	t.alone = w.firstParked() == nil
 	for _, other := range w.tasks {
@@ -132,7 +151,7 @@ func (w *world) begin(c call) *task {
 		t.result, t.err = c.run(ctx, t.process)
 		returned = true
 	}()
-	synctest.Wait()
+	w.still()
 	w.check()
 	return t
 }
@@ -150,7 +169,7 @@ func (w *world) step(t *task, v verdict) {
 		return
 	}
 	t.resume <- v
-	synctest.Wait()
+	w.still()
 	w.check()
 }
 
@@ -193,7 +212,7 @@ func (w *world) crash() {
 			t.resume <- die
 		}
 	}
-	synctest.Wait()
+	w.still()
 	for _, t := range w.tasks {
 		if !t.ended {
 			w.fail("#%d %s outlives its process", t.number, t.call)

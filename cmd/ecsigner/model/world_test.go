@@ -58,6 +58,7 @@ type world struct {
 	highest time.Time
 
 	mu        sync.Mutex
+	places    sync.Mutex // guards where tasks stand
 	model     *state
 	released  []release
 	texts     []delivered
