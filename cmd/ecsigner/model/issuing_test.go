@@ -29,6 +29,8 @@ func (w *world) accept(caller, id, requestID, agreement string, given code) call
 			return tooOld
 		case e.challenge == "":
 			return outOfOrder
+		case agreement == "": // of the present one, then, and without consents
+			return noConsent
 		case agreement != e.agreement:
 			return otherAgreement
 		case !e.shown:
