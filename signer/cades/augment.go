@@ -32,6 +32,9 @@ func AddTimeStamp(data, token []byte) ([]byte, error) {
 	if err := coversSignature(t, sd.Signers[0].Value); err != nil {
 		return nil, err
 	}
+	if token, err = cms.Definite(token); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+	}
 	return sd.Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(encodeOID(oidSignatureTimeStamp), token)}}})
 }
 
@@ -198,6 +201,10 @@ func (a *augmentation) token(imprint []byte) ([]byte, *tsp.Token, error) {
 	t, err := tsp.ParseWith(raw, a.certificates)
 	if err == nil {
 		err = t.Covers(a.Hash, imprint)
+	}
+	if err == nil {
+		// In BER it would be re-encoded by some who hash it for an archive time-stamp.
+		raw, err = cms.Definite(raw)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)

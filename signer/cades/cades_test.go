@@ -69,8 +69,9 @@ func newIdentity(key crypto.Signer) identity {
 		}
 		return must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, t, parent, pub, by))))
 	}
-	root := certificate(big.NewInt(1), "Root", rootKey.Public(), nil, rootKey)
-	ca := certificate(big.NewInt(2), "CA", caKey.Public(), root, rootKey)
+	suffix := " " + rand.Text()[:8] // no two issuers of one name
+	root := certificate(big.NewInt(1), "Root"+suffix, rootKey.Public(), nil, rootKey)
+	ca := certificate(big.NewInt(2), "CA"+suffix, caKey.Public(), root, rootKey)
 	// A serial number of 20 bytes with its highest bit set exercises the sign byte of the INTEGER.
 	serial := new(big.Int).SetBytes(append([]byte{0xff}, make([]byte, 18)...))
 	leaf := certificate(serial, "Signer", key.Public(), ca, caKey)
