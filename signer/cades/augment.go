@@ -223,18 +223,24 @@ func (a *augmentation) prove(s *raised) error {
 	if err != nil {
 		return err
 	}
-	if err := a.collect(s.certificate, nil, first.Time, "signer"); err != nil {
+	anchored := s.report.Level < LevelBLT // somebody else's B-LT may rely on an anchor that is not in the file
+	if err := a.collect(s.certificate, nil, first.Time, anchored, "signer"); err != nil {
 		return err
 	}
-	stamps := slices.Concat(s.report.TimeStamps, s.report.ArchiveTimeStamps)
+	stamps := s.report.TimeStamps
 	// A content-time-stamp is signed; if it is broken, that is no reason not to prove the rest.
 	for _, t := range timeStamps(cms.AllValues(s.info.Signed, oidContentTimeStamp), a.certificates, func(*tsp.Token) error { return nil }) {
 		if t.Invalid == nil {
-			stamps = append(stamps, t)
+			stamps = append(slices.Clip(stamps), t)
 		}
 	}
 	for _, t := range stamps {
-		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), "time-stamp"); err != nil {
+		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), anchored, "time-stamp"); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.report.ArchiveTimeStamps {
+		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), true, "archive time-stamp"); err != nil {
 			return err
 		}
 	}
@@ -242,9 +248,9 @@ func (a *augmentation) prove(s *raised) error {
 	return nil
 }
 
-// collect adds what proves that c was not revoked at a time, unless that is there already.
-func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, what string) error {
-	if readEvidence(a.certificates, a.revocation).complete(c) == nil {
+// collect adds what proves that c was not revoked at a time, unless that is there already, up to an anchor if so wanted.
+func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, anchored bool, what string) error {
+	if readEvidence(a.certificates, a.revocation).complete(c, anchored) == nil {
 		a.certificates = union(a.certificates, [][]byte{c.Raw})
 		return nil
 	}
@@ -275,7 +281,7 @@ func (a *augmentation) countersigners(s *raised, at time.Time) {
 			continue
 		}
 		if c, _ := readSigner(info, a.certificates); c.certificate != nil {
-			_ = a.collect(c.certificate, nil, at, "countersigner")
+			_ = a.collect(c.certificate, nil, at, true, "countersigner")
 		}
 	}
 }

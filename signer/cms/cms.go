@@ -150,7 +150,10 @@ func (si *SignerInfo) SignedAttrsDER() ([]byte, error) {
 	return DER(set)
 }
 
-var oidOCSPResponse = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 16, 2} // id-ri-ocsp-response, RFC 5940
+var (
+	oidOCSPResponse = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 16, 2}    // id-ri-ocsp-response, RFC 5940
+	oidOCSPBasic    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1} // id-pkix-ocsp-basic
+)
 
 // NewOCSP encodes an OCSPResponse as RevocationInfoChoice (RFC 5940 section 2.1).
 func NewOCSP(response []byte) []byte {
@@ -158,15 +161,21 @@ func NewOCSP(response []byte) []byte {
 	return wrap(tagContext1, oid, response)
 }
 
-// OCSP returns the OCSPResponse in a RevocationInfoChoice, if it is one.
+// OCSP returns the OCSPResponse in a RevocationInfoChoice, if it is one. A BasicOCSPResponse, which some wrote there
+// before, comes in the OCSPResponse that it is the content of.
 func OCSP(revocationInfo []byte) (response []byte, ok bool) {
 	p := &parser{src: &source{mem: revocationInfo, size: int64(len(revocationInfo))}, limits: Limits{}.orDefault()}
 	e := p.open(tagContext1, p.src.size, "other revocation data")
-	oid, _ := p.oid(p.limit(e), "format")
+	oid, raw := p.oid(p.limit(e), "format")
 	response = p.raw(p.limit(e), "OCSP response")
 	p.close(&e, "other revocation data")
-	if p.err != nil || !oid.Equal(oidOCSPResponse) {
+	switch {
+	case p.err != nil:
 		return nil, false
+	case oid.Equal(oidOCSPResponse):
+		return response, true
+	case oid.Equal(oidOCSPBasic): // responseStatus successful, responseBytes (RFC 6960 section 4.2.1)
+		return wrap(tagSequence, []byte{0x0a, 1, 0}, wrap(tagContext0, wrap(tagSequence, raw, wrap(tagOctets, response)))), true
 	}
-	return response, true
+	return nil, false
 }
