@@ -25,7 +25,7 @@ func AddTimeStamp(data, token []byte) ([]byte, error) {
 	if len(sd.Signers) != 1 {
 		return nil, fmt.Errorf("%w: %d signers", ErrUnsupported, len(sd.Signers))
 	}
-	t, err := tsp.ParseWith(token, sd.Certificates)
+	t, err := readToken(token, sd.Certificates)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
@@ -91,6 +91,7 @@ type augmentation struct {
 	to                       Level
 	contents                 *digests
 	certificates, revocation [][]byte
+	evidence                 *evidence // of these two
 	signers                  []*raised
 }
 
@@ -104,9 +105,9 @@ func (a *augmentation) run() error {
 	if err := a.contents.prepare(a.hashes()...); err != nil {
 		return err
 	}
-	ev := readEvidence(a.certificates, a.revocation)
+	a.evidence = readEvidence(a.certificates, a.revocation)
 	for i, info := range a.sd.Signers {
-		r, s := inspect(a.sd, info, a.contents, ev)
+		r, s := inspect(a.sd, info, a.contents, a.evidence)
 		if err := a.refuse(r, s); err != nil {
 			return fmt.Errorf("signer %d: %w", i, err)
 		}
@@ -198,7 +199,7 @@ func (a *augmentation) token(imprint []byte) ([]byte, *tsp.Token, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
-	t, err := tsp.ParseWith(raw, a.certificates)
+	t, err := readToken(raw, a.certificates)
 	if err == nil {
 		err = t.Covers(a.Hash, imprint)
 	}
@@ -250,7 +251,7 @@ func (a *augmentation) prove(s *raised) error {
 
 // collect adds what proves that c was not revoked at a time, unless that is there already, up to an anchor if so wanted.
 func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, anchored bool, what string) error {
-	if readEvidence(a.certificates, a.revocation).complete(c, anchored) == nil {
+	if a.evidence.complete(c, anchored) == nil {
 		a.certificates = union(a.certificates, [][]byte{c.Raw})
 		return nil
 	}
@@ -269,6 +270,7 @@ func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time,
 	for _, response := range e.OCSPs {
 		a.revocation = union(a.revocation, [][]byte{cms.NewOCSP(response)})
 	}
+	a.evidence = readEvidence(a.certificates, a.revocation)
 	return nil
 }
 

@@ -15,8 +15,13 @@ import (
 // maxPath bounds a path of certificates.
 const maxPath = 16
 
+// maxChecks bounds the signatures of certificates and revocation data that one file makes us verify: a real one has some
+// dozens, and each may be of a key that makes it slow.
+const maxChecks = 500
+
 // evidence is what is in SignedData to judge certificates with.
 type evidence struct {
+	checks       int
 	certificates []*x509.Certificate
 	crls         []*x509.RevocationList
 	answers      [][]byte // OCSPResponse each
@@ -45,7 +50,7 @@ func readEvidence(certificates, revocation [][]byte) *evidence {
 // one whose issuer is not there, because trust may begin anywhere, as with a time-stamp unit in a trusted list. What the data say is for a validator to judge.
 func (e *evidence) complete(c *x509.Certificate, anchored bool) error {
 	for range maxPath {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
 			return nil
 		}
 		issuer := e.issuer(c)
@@ -65,7 +70,7 @@ func (e *evidence) complete(c *x509.Certificate, anchored bool) error {
 
 func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 	for _, i := range e.certificates {
-		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && i.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && e.signed(i, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
 			return i
 		}
 	}
@@ -74,11 +79,14 @@ func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 
 func (e *evidence) covers(c, issuer *x509.Certificate) bool {
 	for _, list := range e.crls {
-		if bytes.Equal(list.RawIssuer, issuer.RawSubject) && issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature) == nil {
+		if bytes.Equal(list.RawIssuer, issuer.RawSubject) && e.signed(issuer, list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature) {
 			return true
 		}
 	}
 	for _, answer := range e.answers {
+		if e.checks++; e.checks > maxChecks {
+			return false
+		}
 		// A responder that brings its certificate may be one whom the issuer did not appoint, but the validator trusts.
 		r, err := ocsp.ParseResponseForCert(answer, c, nil)
 		if err != nil || r.SerialNumber.Cmp(c.SerialNumber) != 0 || r.Certificate == nil && r.CheckSignatureFrom(issuer) != nil {
@@ -89,6 +97,12 @@ func (e *evidence) covers(c, issuer *x509.Certificate) bool {
 		}
 	}
 	return false
+}
+
+// signed reports whether by signed data, as long as not too much was verified already.
+func (e *evidence) signed(by *x509.Certificate, alg x509.SignatureAlgorithm, data, signature []byte) bool {
+	e.checks++
+	return e.checks <= maxChecks && by.CheckSignature(alg, data, signature) == nil
 }
 
 // keyHash is issuerKeyHash (RFC 6960 section 4.1.1): of the bits of the key, without tag, length and number of unused bits.

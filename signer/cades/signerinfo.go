@@ -170,21 +170,26 @@ func (d *digests) of(h crypto.Hash) ([]byte, error) {
 func findCertificate(sid []byte, tag cbasn1.Tag, certificates [][]byte, prefer func(der []byte) bool) (found *x509.Certificate, err error) {
 	err = fmt.Errorf("%w: the signer's certificate is not embedded", ErrUnsupported)
 	for _, der := range certificates {
+		id, ok := issuerAndSerial(der)
+		named := ok && bytes.Equal(id, sid)
+		if !named && tag == cbasn1.SEQUENCE {
+			continue
+		}
 		c, errParse := x509.ParseCertificate(der)
 		if errParse != nil {
 			// A certificate of the chain that we cannot read does not matter, the signer's own does.
-			if id, ok := issuerAndSerial(der); ok && bytes.Equal(id, sid) {
+			if named {
 				err = fmt.Errorf("%w: the signer's certificate cannot be read: %w", ErrUnsupported, errParse)
 			}
 			continue
 		}
-		id, _ := issuerAndSerial(der)
 		if tag == cbasn1.Tag(0).ContextSpecific() {
 			var b cryptobyte.Builder
 			b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(c.SubjectKeyId) })
-			id = b.BytesOrPanic() // a short identifier
+			der, err := b.Bytes()
+			named = err == nil && bytes.Equal(der, sid)
 		}
-		if bytes.Equal(id, sid) && (found == nil || prefer(der)) {
+		if named && (found == nil || prefer(der)) {
 			found = c
 		}
 	}

@@ -26,7 +26,7 @@ var (
 // Limits bound what is read. A zero field stands for its default.
 type Limits struct {
 	Structure int64 // octets of everything but the content; default 64 MiB
-	Elements  int   // certificates, revocation data, attributes of a signer, each; default 4096
+	Elements  int   // certificates, revocation data, attributes of a signer, each; default 1024
 	Signers   int   // default 64
 	Segments  int   // pieces of a constructed OCTET STRING; default 2^22
 }
@@ -36,7 +36,7 @@ func (l Limits) orDefault() Limits {
 		l.Structure = 64 << 20
 	}
 	if l.Elements <= 0 {
-		l.Elements = 4096
+		l.Elements = 1024
 	}
 	if l.Signers <= 0 {
 		l.Signers = 64
