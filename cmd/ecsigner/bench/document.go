@@ -96,7 +96,7 @@ func (d *documentRun) measure(ctx context.Context) (err error) {
 	r := d.run
 	r.say("making a PDF of %d bytes and an installation in %s", d.Size, d.work)
 	large, small := filepath.Join(d.work, "large.pdf"), filepath.Join(d.work, "small.pdf")
-	if err := errors.Join(writePDF(large, d.Size), writePDF(small, minDocument)); err != nil {
+	if err := errors.Join(WritePDF(large, d.Size), WritePDF(small, minDocument)); err != nil {
 		return err
 	}
 	if r.server, err = initialise(ctx, d.Program, filepath.Join(d.work, "installation")); err != nil {

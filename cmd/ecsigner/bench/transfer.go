@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// writePDF writes a file of exactly size bytes: one page, and a stream of bytes that do not compress.
-func writePDF(path string, size int64) (err error) {
+// WritePDF writes a file of exactly size bytes: one page, and a stream of bytes that do not compress.
+func WritePDF(path string, size int64) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err

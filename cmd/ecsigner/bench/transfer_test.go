@@ -15,7 +15,7 @@ import (
 func TestLargePDF(t *testing.T) {
 	for _, size := range []int64{minDocument, minDocument + 1, 3_000_001} {
 		path := filepath.Join(t.TempDir(), "large.pdf")
-		if err := writePDF(path, size); err != nil {
+		if err := WritePDF(path, size); err != nil {
 			t.Fatal(err)
 		}
 		info, err := os.Stat(path)
