@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -201,7 +202,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	// TLS to a server whose certificate nobody knows.
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of what is wanted here
 	secure.StartTLS()
 	defer secure.Close()
 	a.URL = secure.URL
@@ -282,9 +283,9 @@ func TestCallerEnds(t *testing.T) {
 	}
 	// With a deadline, the first authority does not eat the time of the second.
 	s.Misbehave(tsptest.Faults{Stall: true})
-	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if _, err := client.Stamp(ctx, crypto.SHA256, digest[:]); err != nil || good.Requests() != 1 {
+	short, end := context.WithTimeout(context.Background(), time.Second)
+	defer end()
+	if _, err := client.Stamp(short, crypto.SHA256, digest[:]); err != nil || good.Requests() != 1 {
 		t.Errorf("%v; the second was asked %d times", err, good.Requests())
 	}
 }
