@@ -1,7 +1,6 @@
 package tsp
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -253,11 +252,11 @@ func (c *Client) exchange(ctx context.Context, a *authority, h crypto.Hash, impr
 		return nil, err
 	}
 	received := c.config.Now()
-	der, err := parseResponse(body, a.Authorize != nil)
+	raw, err := parseResponse(body, a.Authorize != nil)
 	if err != nil {
 		return nil, err
 	}
-	token, err := Parse(der)
+	token, err := Parse(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +275,7 @@ func (c *Client) exchange(ctx context.Context, a *authority, h crypto.Hash, impr
 	if err := a.trusts(token); err != nil {
 		return nil, err
 	}
-	return bytes.Clone(der), nil // a copy, because der holds the whole answer
+	return token.DER()
 }
 
 // trusts builds the path from the token's signer to the roots, as of the token's time (RFC 5280 section 6).

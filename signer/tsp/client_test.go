@@ -116,9 +116,9 @@ func TestStampRefuses(t *testing.T) {
 		"other content type":        {tsptest.Faults{ContentType: "text/html"}, tsp.ErrAnswer, "content type"},
 		"no content type":           {tsptest.Faults{ContentType: ";"}, tsp.ErrAnswer, "content type"},
 		"garbage":                   {tsptest.Faults{Body: []byte("<html>busy</html>")}, tsp.ErrAnswer, "no time-stamp response: "},
-		"empty":                     {tsptest.Faults{Body: []byte{}}, tsp.ErrAnswer, "an element is missing"},
-		"truncated":                 {tsptest.Faults{Truncate: 100}, tsp.ErrAnswer, "bytes, "},
-		"bytes behind":              {tsptest.Faults{Body: []byte{0x30, 0, 0x30, 0}}, tsp.ErrAnswer, "2 bytes behind the end"},
+		"empty":                     {tsptest.Faults{Body: []byte{}}, tsp.ErrAnswer, "is missing"},
+		"truncated":                 {tsptest.Faults{Truncate: 100}, tsp.ErrAnswer, "is longer than what it is in"},
+		"bytes behind":              {tsptest.Faults{Body: []byte{0x30, 0, 0x30, 0}}, tsp.ErrAnswer, "at byte 2: element: goes on behind its end"},
 		"granted without token":     {tsptest.Faults{Body: []byte{0x30, 5, 0x30, 3, 2, 1, 0}}, tsp.ErrAnswer, "status 0 without a token"},
 		"huge":                      {tsptest.Faults{Size: 1 << 20}, tsp.ErrAnswer, "more than 65536 bytes"},
 		"endless":                   {tsptest.Faults{Endless: true}, tsp.ErrAnswer, "more than 65536 bytes"},
@@ -145,7 +145,7 @@ func TestStampRefuses(t *testing.T) {
 		"no certificates":           {tsptest.Faults{NoCertificates: true}, tsp.ErrSigner, "its certificate is not there"},
 		"no signing-certificate":    {tsptest.Faults{NoSigningCertificate: true}, tsp.ErrSigner, "neither signing-certificate"},
 		"other signing-certificate": {tsptest.Faults{OtherSigningCertificate: true}, tsp.ErrSigner, "names another"},
-		"two signers":               {tsptest.Faults{TwoSigners: true}, tsp.ErrMalformed, "more than one signature"},
+		"two signers":               {tsptest.Faults{TwoSigners: true}, tsp.ErrMalformed, "2 signatures"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.Misbehave(c.faults)

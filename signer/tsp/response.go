@@ -1,6 +1,7 @@
 package tsp
 
 import (
+	"bytes"
 	"crypto"
 	"encoding/asn1"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
 // nonceSize is the length of a nonce in octets. The first octet is kept between 0x40 and 0x7f, so that every nonce has the
@@ -46,24 +49,28 @@ func oidOf(h crypto.Hash) asn1.ObjectIdentifier {
 	return nil
 }
 
-// parseResponse reads a TimeStampResp (RFC 3161 section 2.4.2), DER or BER, and returns the token in it as DER. A
-// modification, of which status grantedWithMods speaks, is for the caller to find in the token. Errors: ErrAnswer, ErrRejected.
-// The authority's own words are left out when quiet.
+// parseResponse reads a TimeStampResp (RFC 3161 section 2.4.2), which is DER; BER is made so. It returns the token in it,
+// DER or BER. A modification, of which status grantedWithMods speaks, is for the caller to find in the token. Errors: ErrAnswer,
+// ErrRejected. The authority's own words are left out when quiet.
 func parseResponse(body []byte, quiet bool) ([]byte, error) {
-	der, err := normalise(body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrAnswer, err.Error()) // there is no token yet to be refused
-	}
-	in := cryptobyte.String(der)
+	in := cryptobyte.String(body)
 	var response, info, token cryptobyte.String
 	var status int
-	if !in.ReadASN1(&response, cbasn1.SEQUENCE) || !response.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1Integer(&status) {
-		return nil, fmt.Errorf("%w: PKIStatusInfo", ErrAnswer)
+	if !in.ReadASN1(&response, cbasn1.SEQUENCE) || !in.Empty() || !response.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1Integer(&status) ||
+		!response.Empty() && !response.ReadASN1Element(&token, cbasn1.SEQUENCE) {
+		der, err := cms.DER(body)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+		}
+		if !bytes.Equal(der, body) {
+			return parseResponse(der, quiet) // once: it is DER now
+		}
+		return nil, fmt.Errorf("%w: no TimeStampResp", ErrAnswer)
 	}
 	if status != 0 && status != 1 {
 		return nil, rejection(status, info, quiet)
 	}
-	if !response.ReadASN1Element(&token, cbasn1.SEQUENCE) || !response.Empty() {
+	if len(token) == 0 || !response.Empty() {
 		return nil, fmt.Errorf("%w: status %d without a token", ErrAnswer, status)
 	}
 	return token, nil
