@@ -85,6 +85,8 @@ type Entry struct {
 	Serial *big.Int
 	Time   time.Time
 	Reason int // RFC 5280 section 5.3.1
+
+	Extensions []pkix.Extension // more, in a list
 }
 
 // New makes an infrastructure with new keys.
