@@ -265,3 +265,8 @@ func reencode(t *testing.T, name []byte) []byte {
 	}
 	return der
 }
+
+// at has the list of a certificate fetched from one place, and no responder.
+func at(u string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.OCSPServer, c.CRLDistributionPoints = nil, []string{u} }
+}

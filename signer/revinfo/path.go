@@ -35,6 +35,7 @@ type builder struct {
 	checks  int                 // signatures
 	fetches int
 	asked   map[string]bool // addresses
+	found   bool            // a path: nothing more is fetched
 	reasons []error         // why what was tried led nowhere
 }
 
@@ -77,6 +78,7 @@ func (b *builder) extend(ctx context.Context, path []*x509.Certificate, yield fu
 			b.reason(err)
 			return true
 		}
+		b.found = true
 		return yield(slices.Clone(path))
 	}
 	if len(path) >= maxDepth {
@@ -149,7 +151,7 @@ func (b *builder) judge(path []*x509.Certificate) error {
 // there is nothing more to get.
 func (b *builder) fetch(ctx context.Context, cert *x509.Certificate) bool {
 	for _, u := range web(cert.IssuingCertificateURL) {
-		if b.asked[u] || b.fetches >= maxAIA || ctx.Err() != nil {
+		if b.found || b.asked[u] || b.fetches >= maxAIA || ctx.Err() != nil {
 			continue
 		}
 		b.asked[u] = true
