@@ -58,10 +58,13 @@ func (b *builder) add(cert *x509.Certificate) {
 	}
 }
 
+// reason keeps the first seven and the last.
 func (b *builder) reason(err error) {
 	if len(b.reasons) < 8 {
 		b.reasons = append(b.reasons, err)
+		return
 	}
+	b.reasons[7] = err
 }
 
 // paths calls yield with one path after another, from leaf to anchor, until that returns false. What is at hand is tried
