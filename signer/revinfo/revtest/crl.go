@@ -21,6 +21,7 @@ type CRL struct {
 	Extensions             []pkix.Extension // more, such as issuingDistributionPoint or deltaCRLIndicator
 	Version1               bool             // no version, no extensions
 	Fill                   int              // further revoked certificates, serial numbers 1 to Fill with 16 bytes each
+	Raw                    []byte           // further entries in DER
 	Change                 func(der []byte) []byte
 }
 
@@ -36,6 +37,8 @@ func (ca *CA) CRL() ([]byte, error) {
 		serial := new(big.Int).Lsh(big.NewInt(1), 126)
 		revoked.Write(Entry{Serial: serial.Add(serial, big.NewInt(int64(i+1))), Time: ca.NotBefore, Reason: i % 6}.encode(c.Version1))
 	}
+
+	revoked.Write(c.Raw)
 
 	now, issuer, keyID := ca.pki.options.Now(), c.Issuer, c.KeyID
 	if issuer == nil {

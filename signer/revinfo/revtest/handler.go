@@ -101,6 +101,7 @@ func (ca *CA) ServeOCSP(w http.ResponseWriter, r *http.Request) {
 
 func send(w http.ResponseWriter, kind string, body []byte) {
 	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // who went away needs no answer
 }
 
