@@ -55,7 +55,8 @@ func (f fault) run(t *testing.T, w *world, only func(*x509.Certificate)) {
 	}
 }
 
-func ocspFaults(t *testing.T) []fault {
+func ocspFaults(t *testing.T, now time.Time) []fault {
+	stamp := func(d time.Duration) string { return now.Add(d).UTC().Format(time.RFC3339) }
 	none, stale, notYet := revinfo.ErrNoEvidence, revinfo.ErrStale, revinfo.ErrNotYet
 	set := func(o revtest.OCSP) func(*world, *revtest.Certificate) {
 		return func(w *world, _ *revtest.Certificate) { w.Issuing().SetOCSP(o) }
@@ -95,10 +96,10 @@ func ocspFaults(t *testing.T) []fault {
 		{"unknown", set(revtest.OCSP{Unknown: true}), none, "does not know"},
 		{"try later", set(revtest.OCSP{Status: 3}), none, `"try later", status 3`},
 		{"unauthorized", set(revtest.OCSP{Status: 6}), none, `"unauthorized", status 6`},
-		{"expired", set(revtest.OCSP{ThisUpdate: -2 * time.Hour, NextUpdate: -time.Hour}), stale, "they ended at 2026-03-10T11:00:00Z"},
-		{"not yet valid", set(revtest.OCSP{ThisUpdate: 20 * time.Minute}), stale, "they begin at 2026-03-10T12:20:00Z"},
+		{"expired", set(revtest.OCSP{ThisUpdate: -2 * time.Hour, NextUpdate: -time.Hour}), stale, "they ended at " + stamp(-time.Hour)},
+		{"not yet valid", set(revtest.OCSP{ThisUpdate: 20 * time.Minute}), stale, "they begin at " + stamp(20*time.Minute)},
 		{"ends before it begins", set(revtest.OCSP{ThisUpdate: -time.Minute, NextUpdate: -2 * time.Minute}), stale, "end before they begin"},
-		{"older than a day", set(revtest.OCSP{ThisUpdate: -25 * time.Hour, ProducedAt: -25 * time.Hour, NextUpdate: 6 * time.Hour}), notYet, "newer ones are due at 2026-03-10T18:00:00Z"},
+		{"older than a day", set(revtest.OCSP{ThisUpdate: -25 * time.Hour, ProducedAt: -25 * time.Hour, NextUpdate: 6 * time.Hour}), notYet, "newer ones are due at " + stamp(6*time.Hour)},
 		{"without nextUpdate older than a day", set(revtest.OCSP{ThisUpdate: -25 * time.Hour, NoNextUpdate: true}), notYet, ""},
 		{"other serial number", set(revtest.OCSP{Serial: big.NewInt(7)}), none, "speaks of other certificates"},
 		{"other issuer", func(w *world, _ *revtest.Certificate) { w.Issuing().SetOCSP(revtest.OCSP{Issuer: w.CA(0)}) }, none, "speaks of other certificates"},
@@ -118,14 +119,14 @@ func ocspFaults(t *testing.T) []fault {
 			w.Issuing().SetOCSP(revtest.OCSP{Delegate: issue(t, false1, revtest.Template{Delegate: true})})
 		}, none, "certificate: x509: ECDSA verification failure"},
 		{"responder missing in the answer", delegate(revtest.Template{Delegate: true}, revtest.OCSP{Certificates: [][]byte{}}), none, "neither the issuer nor a certificate"},
-		{"responder that ended", delegate(revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Hour) }}, revtest.OCSP{}), none, "was not valid when it answered"},
+		{"responder that ended", delegate(revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) }}, revtest.OCSP{}), none, "was not valid when it answered"},
 		{"responder with a key for agreement only", delegate(revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }}, revtest.OCSP{}), none, "is not for signatures"},
 		{"responder with a critical extension", delegate(revtest.Template{Delegate: true, Change: func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, private(1, true))
 		}}, revtest.OCSP{}), revinfo.ErrUnsupported, "critical extension 2.999.1"},
 		{"revoked responder", func(w *world, _ *revtest.Certificate) {
 			d := issue(t, w.Issuing(), revtest.Template{Delegate: true, Check: true})
-			w.Issuing().Revoke(d.SerialNumber, start.Add(-time.Hour), 1)
+			w.Issuing().Revoke(d.SerialNumber, now.Add(-time.Hour), 1)
 			w.Issuing().SetOCSP(revtest.OCSP{Delegate: d})
 		}, none, "has no proof of its own"},
 		{"responder that nothing is said about", delegate(revtest.Template{Delegate: true, Check: true, Change: func(c *x509.Certificate) { c.OCSPServer, c.CRLDistributionPoints = nil, nil }}, revtest.OCSP{}), none, "has no proof of its own"},
@@ -149,14 +150,14 @@ func ocspFaults(t *testing.T) []fault {
 
 // TestOCSPFaults has a responder misbehave in every way, for a certificate that names nothing else.
 func TestOCSPFaults(t *testing.T) {
-	for _, f := range ocspFaults(t) {
+	for _, f := range ocspFaults(t, start) {
 		t.Run(f.name, func(t *testing.T) { f.run(t, newWorld(t, revtest.Options{}), onlyOCSP) })
 	}
 }
 
 // TestOCSPFallsBack gets a list wherever the responder is of no use.
 func TestOCSPFallsBack(t *testing.T) {
-	for _, f := range ocspFaults(t) {
+	for _, f := range ocspFaults(t, start) {
 		f.is, f.text = nil, ""
 		t.Run(f.name, func(t *testing.T) { f.run(t, newWorld(t, revtest.Options{}), nil) })
 	}
@@ -172,7 +173,8 @@ func named(u string) []byte {
 	return append([]byte{0xA0, byte(n + 4), 0xA0, byte(n + 2), 0x86, byte(n)}, u...)
 }
 
-func crlFaults(t *testing.T) []fault {
+func crlFaults(t *testing.T, now time.Time) []fault {
+	stamp := func(d time.Duration) string { return now.Add(d).UTC().Format(time.RFC3339) }
 	none, stale, notYet, unsupported, broken := revinfo.ErrNoEvidence, revinfo.ErrStale, revinfo.ErrNotYet, revinfo.ErrUnsupported, revinfo.ErrMalformed
 	set := func(c revtest.CRL) func(*world, *revtest.Certificate) {
 		return func(w *world, _ *revtest.Certificate) { w.Issuing().SetCRL(c) }
@@ -182,7 +184,7 @@ func crlFaults(t *testing.T) []fault {
 		return func(w *world, _ *revtest.Certificate) { w.Handle(w.Issuing().CRLURL(), h) }
 	}
 	reason := func(critical bool) revtest.CRL {
-		return revtest.CRL{Entries: []revtest.Entry{{Serial: big.NewInt(5), Time: start, Extensions: []pkix.Extension{private(1, critical)}}}}
+		return revtest.CRL{Entries: []revtest.Entry{{Serial: big.NewInt(5), Time: now, Extensions: []pkix.Extension{private(1, critical)}}}}
 	}
 	return []fault{
 		{"good", set(revtest.CRL{}), nil, ""},
@@ -198,9 +200,9 @@ func crlFaults(t *testing.T) []fault {
 			w.Issuing().SetCRL(revtest.CRL{Issuer: reencode(t, w.Issuing().RawSubject)})
 		}, nil, ""},
 
-		{"expired", set(revtest.CRL{ThisUpdate: -2 * day, NextUpdate: -day}), stale, "they ended at 2026-03-09T12:00:00Z"},
-		{"not yet valid", set(revtest.CRL{ThisUpdate: time.Hour}), stale, "they begin at 2026-03-10T13:00:00Z"},
-		{"older than a day", set(revtest.CRL{ThisUpdate: -25 * time.Hour, NextUpdate: 6 * day}), notYet, "newer ones are due at 2026-03-16T12:00:00Z"},
+		{"expired", set(revtest.CRL{ThisUpdate: -2 * day, NextUpdate: -day}), stale, "they ended at " + stamp(-day)},
+		{"not yet valid", set(revtest.CRL{ThisUpdate: time.Hour}), stale, "they begin at " + stamp(time.Hour)},
+		{"older than a day", set(revtest.CRL{ThisUpdate: -25 * time.Hour, NextUpdate: 6 * day}), notYet, "newer ones are due at " + stamp(6*day)},
 		{"no nextUpdate", set(revtest.CRL{NoNextUpdate: true}), unsupported, "without nextUpdate"},
 		{"other key", func(w *world, leaf *revtest.Certificate) { w.Issuing().SetCRL(revtest.CRL{Signer: leaf.Key}) }, none, "signature of the revocation list"},
 		{"of another issuer", func(w *world, _ *revtest.Certificate) {
@@ -242,7 +244,7 @@ func crlFaults(t *testing.T) []fault {
 
 // TestCRLFaults has a server of lists misbehave in every way, for a certificate that names nothing else.
 func TestCRLFaults(t *testing.T) {
-	for _, f := range crlFaults(t) {
+	for _, f := range crlFaults(t, start) {
 		t.Run(f.name, func(t *testing.T) { f.run(t, newWorld(t, revtest.Options{}), onlyCRL) })
 	}
 }
