@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
-	"signer/revinfo/revtest": {},
+	"signer/revinfo/revtest": {}, "signer/revinfo/status": {}, "signer/revinfo/web": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
-	"signer/revinfo":     {},
+	"signer/revinfo":     {"signer/revinfo/status", "signer/revinfo/web"},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
 	"call":               {"audit", "credential"},
