@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
+	"signer/revinfo/revtest": {}, "signer/revinfo/status": {}, "signer/revinfo/web": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
@@ -24,7 +25,7 @@ var allowed = map[string][]string{
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
 	"signer/tsp/tsptest": {},
-	"signer/revinfo":     {},
+	"signer/revinfo":     {"signer/revinfo/status", "signer/revinfo/web"},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
 	"call":               {"audit", "credential"},
