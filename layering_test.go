@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/pdf"},
-	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
+	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status"},
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
 	"signer/tsp/tsptest": {},
