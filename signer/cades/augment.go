@@ -74,7 +74,7 @@ func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Con
 	if s.Now == nil || to >= LevelBT && s.Stamper == nil || to >= LevelBLT && s.Prover == nil {
 		return fmt.Errorf("%w: %v needs a service that is not given", ErrInput, to)
 	}
-	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, contents: newDigests(sd, content)}
+	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, contents: newDigests(ctx, sd, content)}
 	a.certificates, a.revocation = slices.Clip(sd.Certificates), slices.Clip(sd.RevocationInfos)
 	if err := a.run(); err != nil {
 		return err
