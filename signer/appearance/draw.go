@@ -26,8 +26,11 @@ func (a *Appearance) Draw(u *pdf.Update, at Place, f Facts) (pdf.Ref, error) {
 	if err != nil {
 		return pdf.Ref{}, err
 	}
+	if len(p.blocks) == 0 && p.picture == nil {
+		return pdf.Ref{}, fmt.Errorf("%w: nothing to show", ErrOptions)
+	}
 	w, h := at.size()
-	c := canvas{u: u, width: w, height: h, fonts: map[*face]*subset{}}
+	c := canvas{u: u, width: w, height: h, fonts: map[*trueType]*subset{}}
 	if err := p.paint(&c); err != nil {
 		return pdf.Ref{}, err
 	}
@@ -55,29 +58,19 @@ func (a *Appearance) prepare(f Facts) (*prepared, error) {
 }
 
 // faces reads the fonts for the text and for the name.
-func (a *Appearance) faces() (regular, bold *face, err error) {
+func (a *Appearance) faces() (regular, bold *trueType, err error) {
 	text, name := a.Font, a.BoldFont
-	if name == nil {
-		name = text
-	}
 	if text == nil {
 		text = goregular.TTF
+		if name == nil {
+			name = gobold.TTF
+		}
 	}
-	if name == nil {
-		name = gobold.TTF
+	if regular, err = parseTrueType(text); err != nil || name == nil {
+		return regular, regular, err
 	}
-	t, err := parseTrueType(text)
-	if err != nil {
-		return nil, nil, err
-	}
-	regular = &face{t, map[rune]bool{}}
-	if &text[0] == &name[0] {
-		return regular, regular, nil
-	}
-	if t, err = parseTrueType(name); err != nil {
-		return nil, nil, err
-	}
-	return regular, &face{t, map[rune]bool{}}, nil
+	bold, err = parseTrueType(name)
+	return regular, bold, err
 }
 
 // compose makes the blocks of text.
@@ -112,7 +105,7 @@ func (p *prepared) compose(f Facts) error {
 		if b.text, err = clean(b.text); err != nil {
 			return err
 		}
-		if err := b.face.use(b.label + b.text + ellipsisRune); err != nil {
+		if err := b.face.check(b.label + b.text); err != nil {
 			return err
 		}
 	}
@@ -201,7 +194,7 @@ type canvas struct {
 	u             *pdf.Update
 	b             bytes.Buffer
 	width, height float64
-	fonts         map[*face]*subset
+	fonts         map[*trueType]*subset
 	refs          []pdf.Ref // of the fonts, in the order of their first use: /F0, /F1
 	image         pdf.Ref
 	grey          bool // the image is
@@ -286,15 +279,15 @@ func (c *canvas) picture(p *picture, in frame) {
 
 // text writes a setting into a frame, in the middle of its height.
 func (c *canvas) text(s setting, in frame) error {
-	used := map[*face][]rune{}
-	var order []*face
+	used := map[*trueType][]rune{}
+	var order []*trueType
 	for _, p := range s.pieces {
 		if used[p.face] == nil {
 			order = append(order, p.face)
 		}
 		used[p.face] = append(used[p.face], []rune(p.text)...)
 	}
-	names := map[*face]string{}
+	names := map[*trueType]string{}
 	for i, f := range order {
 		sub, err := f.newSubset(used[f])
 		if err != nil {

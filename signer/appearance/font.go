@@ -11,14 +11,8 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
-// face is a font in use: it knows which characters were set in it.
-type face struct {
-	*trueType
-	used map[rune]bool
-}
-
 // width returns the length of a text in points.
-func (f *face) width(text string, size float64) float64 {
+func (f *trueType) width(text string, size float64) float64 {
 	n := 0
 	for _, r := range text {
 		n += f.advance(f.glyph(r))

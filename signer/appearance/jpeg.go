@@ -8,7 +8,8 @@ import (
 // jpegFile is what is known of a JPEG file from its markers (ITU-T T.81 annex B).
 type jpegFile struct {
 	width, height, components int
-	adobe                     bool // has an Adobe marker
+	names                     string // one byte each
+	adobe                     bool   // has an Adobe marker
 	orientation               orientation
 	data                      []byte // from SOI to EOI, without metadata
 }
@@ -60,13 +61,13 @@ func scanJPEG(data []byte) (*jpegFile, error) {
 
 // nextMarker reads a marker, which any number of fill bytes may precede, and returns the offset after it.
 func nextMarker(data []byte, at int) (mark byte, next int, err error) {
-	if at >= len(data) || data[at] != 0xff {
+	if at < len(data) && data[at] != 0xff {
 		return 0, 0, badPicture("JPEG: no marker at byte %d", at)
 	}
 	for at < len(data) && data[at] == 0xff {
 		at++
 	}
-	if at == len(data) {
+	if at >= len(data) {
 		return 0, 0, badPicture("JPEG: the file ends before its image")
 	}
 	if m := data[at]; m == 0 || m == markSOI || m == markTEM || m >= markRST0 && m <= markRST7 {
@@ -116,9 +117,23 @@ func (j *jpegFile) frame(body []byte) error {
 	case body[0] != 8:
 		return badPicture("JPEG with %d bits a colour; give it with 8", body[0])
 	}
+	for i := 6; i < len(body); i += 3 {
+		j.names += string(body[i])
+	}
 	j.height, j.width, j.components = u16(body, 1), u16(body, 3), int(body[5])
 	if j.components != 1 && j.components != 3 && j.components != 4 {
 		return badPicture("JPEG with %d colours", j.components)
+	}
+	return nil
+}
+
+// checkColours refuses files in which readers guess what the colours are.
+func (j *jpegFile) checkColours() error {
+	switch {
+	case j.components == 4 && !j.adobe:
+		return badPicture("JPEG in CMYK without an Adobe marker, which says how its values are meant; give it in RGB")
+	case j.names == "RGB" && !j.adobe:
+		return badPicture("JPEG in RGB without an Adobe marker; give it in YCbCr as usual")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 // block is one item of the text.
 type block struct {
-	face   *face
+	face   *trueType
 	scale  float64 // of the base size
 	colour Colour
 	label  string // before the text, or nothing
@@ -18,7 +18,7 @@ type block struct {
 
 // piece is a text at its place: the left end of the baseline, from the top left corner of the text area downwards.
 type piece struct {
-	face   *face
+	face   *trueType
 	size   float64
 	colour Colour
 	text   string
@@ -26,12 +26,11 @@ type piece struct {
 }
 
 const (
-	leading      = 1.26 // distance of baselines, in sizes
-	below        = 0.24 // room below the last baseline for descenders, in sizes
-	comfortable  = 8.0  // points: down to this size it is better to set smaller than to wrap
-	sizeStep     = 0.25 // points
-	labelShare   = 0.4  // of the width that a column of labels may take
-	ellipsisRune = "…"
+	leading     = 1.26 // distance of baselines, in sizes
+	below       = 0.24 // room below the last baseline for descenders, in sizes
+	comfortable = 8.0  // points: down to this size it is better to set smaller than to wrap
+	sizeStep    = 0.25 // points
+	labelShare  = 0.4  // of the width that a column of labels may take
 )
 
 // manner is how far a setting may go to make the text fit.
@@ -135,7 +134,7 @@ func labelColumn(blocks []block, base float64) float64 {
 }
 
 // wrap breaks a text into lines, the first and the others with their own width. It reports whether they keep it.
-func (f *face) wrap(text string, size, first, rest float64, m manner) (lines []string, ok bool) {
+func (f *trueType) wrap(text string, size, first, rest float64, m manner) (lines []string, ok bool) {
 	room := first
 	for text != "" {
 		if f.width(text, size) <= room {
@@ -161,7 +160,7 @@ func (f *face) wrap(text string, size, first, rest float64, m manner) (lines []s
 
 // breakAt returns how many bytes of a text go into a line: up to the last space, or after a hyphen or slash, and 0 when
 // there is none. force breaks a word that is longer than the line.
-func (f *face) breakAt(text string, size, room float64, force bool) int {
+func (f *trueType) breakAt(text string, size, room float64, force bool) int {
 	width, fit, all := 0.0, 0, 0
 	for i, r := range text {
 		if r == ' ' { // may hang over the edge
@@ -182,9 +181,13 @@ func (f *face) breakAt(text string, size, room float64, force bool) int {
 	return fit
 }
 
-// shorten cuts a text and puts an ellipsis at its end.
-func (f *face) shorten(text string, size, room float64) (string, bool) {
-	room -= f.width(ellipsisRune, size)
+// shorten cuts a text and puts an ellipsis at its end, of three full stops in a font without one.
+func (f *trueType) shorten(text string, size, room float64) (string, bool) {
+	dots := "…"
+	if !f.shows('…') {
+		dots = "..."
+	}
+	room -= f.width(dots, size)
 	width, end := 0.0, 0
 	for i, r := range text {
 		if width += f.width(string(r), size); width > room {
@@ -192,5 +195,5 @@ func (f *face) shorten(text string, size, room float64) (string, bool) {
 		}
 		end = i + len(string(r))
 	}
-	return strings.TrimRightFunc(text[:end], unicode.IsSpace) + ellipsisRune, end > 0
+	return strings.TrimRightFunc(text[:end], unicode.IsSpace) + dots, end > 0
 }

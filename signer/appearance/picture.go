@@ -110,6 +110,9 @@ func readJPEG(data []byte) (*picture, error) {
 	if err := checkSize(j.width, j.height); err != nil {
 		return nil, err
 	}
+	if err := j.checkColours(); err != nil {
+		return nil, err
+	}
 	img, err := jpeg.Decode(bytes.NewReader(j.data))
 	if err != nil {
 		return nil, badPicture("JPEG: %v", err)
@@ -118,13 +121,11 @@ func readJPEG(data []byte) (*picture, error) {
 		return nil, badPicture("JPEG: the size in its header is not that of the image")
 	}
 	p := &picture{width: j.width, height: j.height, orientation: j.orientation, filter: "/DCTDecode", data: j.data}
-	switch {
-	case j.components == 1:
+	switch j.components {
+	case 1:
 		p.space = "/ColorSpace /DeviceGray"
-	case j.components == 3:
+	case 3:
 		p.space = "/ColorSpace /DeviceRGB"
-	case !j.adobe:
-		return nil, badPicture("JPEG in CMYK without an Adobe marker, which says how its values are meant; give it in RGB")
 	default: // Adobe's programs store the four colours inverted
 		p.space = "/ColorSpace /DeviceCMYK /Decode [1 0 1 0 1 0 1 0]"
 	}

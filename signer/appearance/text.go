@@ -45,34 +45,29 @@ func unfit(r rune) string {
 		return "is an invisible format character, which is not supported"
 	case r >= 0x1f000 && r < 0x20000 && unicode.Is(unicode.S, r):
 		return "is an emoji or pictograph, which is not supported"
-	case r >= 0x1100 && r <= 0x11ff || unicode.In(r, joining...):
+	case r >= 0x1100 && r <= 0x11ff, needsShaping(r):
 		return "belongs to a script that needs shaping, which is not supported"
 	}
 	return ""
 }
 
-// joining are the scripts, written from left to right, whose letters change shape or place beside others.
-var joining = []*unicode.RangeTable{
-	unicode.Mongolian, unicode.Phags_Pa, unicode.Devanagari, unicode.Bengali, unicode.Gurmukhi, unicode.Gujarati, unicode.Oriya,
-	unicode.Tamil, unicode.Telugu, unicode.Kannada, unicode.Malayalam, unicode.Sinhala, unicode.Thai, unicode.Lao, unicode.Tibetan,
-	unicode.Myanmar, unicode.Khmer, unicode.Javanese, unicode.Balinese, unicode.Tai_Tham,
+// needsShaping knows the scripts, written from left to right, whose letters change shape or place beside others.
+func needsShaping(r rune) bool {
+	return unicode.In(r, unicode.Mongolian, unicode.Phags_Pa, unicode.Devanagari, unicode.Bengali, unicode.Gurmukhi, unicode.Gujarati,
+		unicode.Oriya, unicode.Tamil, unicode.Telugu, unicode.Kannada, unicode.Malayalam, unicode.Sinhala, unicode.Thai, unicode.Lao,
+		unicode.Tibetan, unicode.Myanmar, unicode.Khmer, unicode.Javanese, unicode.Balinese, unicode.Tai_Tham)
 }
 
 func describe(r rune) string { return fmt.Sprintf("%q (U+%04X)", r, r) }
 
-// use notes the characters of a text as shown in this face. Errors wrap ErrText and name every character that the font
-// lacks: a box or a gap in its place would not be what the person approved.
-func (f *face) use(text string) error {
+// check wants every character of a text in the font. Errors wrap ErrText and name each that it lacks: a box or a gap in
+// its place would not be what the person approved.
+func (f *trueType) check(text string) error {
 	var lacking []string
 	for _, r := range text {
-		if f.used[r] || slices.Contains(lacking, describe(r)) {
-			continue
-		}
-		if !f.shows(r) {
+		if !f.shows(r) && !slices.Contains(lacking, describe(r)) {
 			lacking = append(lacking, describe(r))
-			continue
 		}
-		f.used[r] = true
 	}
 	if len(lacking) > 0 {
 		return fmt.Errorf("%w: the font %s lacks %s", ErrText, f.name, strings.Join(lacking, ", "))

@@ -276,10 +276,19 @@ func cmap12(sub []byte) (func(rune) int, error) {
 	}, nil
 }
 
-// glyph returns the glyph of a character, 0 when the font lacks it.
+// glyph returns the glyph of a character, 0 when the font lacks it. A few characters differ from others in meaning and
+// not in shape; where a font has only the other, that is shown, and the text that is copied stays what it was.
 func (f *trueType) glyph(r rune) int {
 	if g := f.lookup(r); g > 0 && g < f.glyphs {
 		return g
+	}
+	switch r {
+	case '\u02bc': // the apostrophe of Ukrainian
+		return f.glyph('\u2019')
+	case '\u2010', '\u2011': // hyphen, non-breaking hyphen
+		return f.glyph('-')
+	case '\u00a0', '\u202f': // non-breaking spaces
+		return f.glyph(' ')
 	}
 	return 0
 }
