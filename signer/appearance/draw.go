@@ -90,15 +90,27 @@ func (p *prepared) compose(f Facts) error {
 	if title == "none" {
 		title = ink
 	}
-	add(Title, block{regular, 0.86, title, "", l.title, 0})
-	add(Name, block{bold, 1.3, ink, "", f.Name, 0.08})
-	add(Reason, block{regular, 0.9, ink, l.reason, f.Reason, 0.18})
-	add(Location, block{regular, 0.9, ink, l.location, f.Location, 0})
+	add(Title, block{face: regular, scale: 0.86, colour: title, text: l.title})
+	add(Name, block{face: bold, scale: 1.3, colour: ink, text: f.Name, gap: 0.08})
+	heads := len(p.blocks)
+	detail := block{face: regular, scale: 0.9, colour: ink}
+	with := func(label, text string) block {
+		b := detail
+		b.label, b.text = label, text
+		return b
+	}
+	add(Reason, with(l.reason, f.Reason))
+	add(Location, with(l.location, f.Location))
 	if !f.Time.IsZero() {
-		add(Time, block{regular, 0.9, ink, l.time, l.when(f.Time, p.Zone), 0})
+		b := with(l.time, l.when(f.Time, p.Zone))
+		b.whole = true
+		add(Time, b)
 	}
 	for _, line := range p.Lines {
-		add(0, block{regular, 0.9, ink, "", line, 0})
+		add(0, with("", line))
+	}
+	if heads > 0 && len(p.blocks) > heads {
+		p.blocks[heads].gap = 0.28
 	}
 	for i := range p.blocks {
 		b := &p.blocks[i]

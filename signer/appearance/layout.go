@@ -14,6 +14,7 @@ type block struct {
 	label  string // before the text, or nothing
 	text   string
 	gap    float64 // above it, in base sizes
+	whole  bool    // better set smaller than broken into lines: a date
 }
 
 // piece is a text at its place: the left end of the baseline, from the top left corner of the text area downwards.
@@ -29,14 +30,16 @@ const (
 	leading     = 1.26 // distance of baselines, in sizes
 	below       = 0.24 // room below the last baseline for descenders, in sizes
 	comfortable = 8.0  // points: down to this size it is better to set smaller than to wrap
+	legible     = 6.0  // points: down to this size a whole block stays in one line
 	sizeStep    = 0.25 // points
 	labelShare  = 0.4  // of the width that a column of labels may take
 )
 
 // manner is how far a setting may go to make the text fit.
 type manner struct {
-	wrap bool // lines may break between words
-	cut  int  // > 0: lines also break within words, and an item is shortened with an ellipsis to so many lines
+	wrap     bool // lines may break between words
+	wrapDate bool // even in blocks that should stay whole
+	cut      int  // > 0: lines also break within words, and an item is shortened with an ellipsis to so many lines
 }
 
 // setting is a text set at one size.
@@ -47,26 +50,29 @@ type setting struct {
 }
 
 // typeset finds the largest size at which the blocks fit into w × h points: without any line broken if that is
-// comfortable to read, else with lines broken between words, and at the smallest size with long items shortened by an
-// ellipsis. Errors wrap ErrTooSmall.
+// comfortable to read, else with lines broken between words, but for dates if that is legible, and at the smallest size
+// with long items shortened by an ellipsis. Errors wrap ErrTooSmall.
 func typeset(blocks []block, w, h, fixed float64, muted Colour) (setting, error) {
 	low, high := minSize, maxSize
 	if fixed > 0 {
 		low, high = fixed, fixed
 	}
-	for size := high; size >= max(low, comfortable); size -= sizeStep {
-		if s := set(blocks, w, size, manner{}, muted); s.fits && s.height <= h {
-			return s, nil
-		}
-	}
-	for size := min(high, max(low, 1.5*comfortable)); size >= low; size -= sizeStep {
-		if s := set(blocks, w, size, manner{wrap: true}, muted); s.fits && s.height <= h {
-			return s, nil
+	medium := min(high, max(low, 1.5*comfortable)) // larger text is not worth breaking lines for
+	for _, try := range []struct {
+		from, to float64
+		manner
+	}{
+		{high, comfortable, manner{}}, {medium, legible, manner{wrap: true}}, {medium, low, manner{wrap: true, wrapDate: true}},
+	} {
+		for size := try.from; size >= max(low, try.to); size -= sizeStep {
+			if s := set(blocks, w, size, try.manner, muted); s.fits && s.height <= h {
+				return s, nil
+			}
 		}
 	}
 	var s setting
 	for lines := 8; lines >= 1; lines-- {
-		if s = set(blocks, w, low, manner{wrap: true, cut: lines}, muted); s.fits && s.height <= h {
+		if s = set(blocks, w, low, manner{wrap: true, wrapDate: true, cut: lines}, muted); s.fits && s.height <= h {
 			return s, nil
 		}
 	}
@@ -97,7 +103,9 @@ func set(blocks []block, w, base float64, m manner, muted Colour) setting {
 		if inline {
 			rest = w
 		}
-		lines, ok := b.face.wrap(b.text, size, first, rest, m)
+		own := m
+		own.wrap = m.wrap && (!b.whole || m.wrapDate)
+		lines, ok := b.face.wrap(b.text, size, first, rest, own)
 		out.fits = out.fits && ok
 		if i == 0 {
 			y = size * float64(b.face.capHeight) / float64(b.face.units)
