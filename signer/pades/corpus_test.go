@@ -101,7 +101,7 @@ func corpusPDF(t *testing.T) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
 	for name := range manifest(t) {
-		if !strings.HasPrefix(name, "pdf/") && !(strings.HasPrefix(name, "hostile/") && strings.HasSuffix(name, ".pdf")) {
+		if !strings.HasPrefix(name, "pdf/") && (!strings.HasPrefix(name, "hostile/") || !strings.HasSuffix(name, ".pdf")) {
 			continue
 		}
 		in, err := os.ReadFile(filepath.Join(corpus, name))

@@ -314,9 +314,8 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 		return entry{int64(second), uint32(third), inFile}, true
 	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
 		return entry{int64(second), uint32(third), inStream}, true
-	case kind > 2:
-		return entry{0, 0, free}, true // reads as null (ISO 32000-1 table 18)
 	}
+	// An unknown kind would read as null (ISO 32000-1 table 18), but readers take it for damage and repair the file.
 	return entry{}, false
 }
 
