@@ -7,7 +7,7 @@
 // font lacks, a text that does not fit and a rectangle outside the visible page are errors that say so.
 //
 // The same input gives the same bytes. Colours are sRGB by a profile of their own, fonts are embedded, and
-// nothing is transparent unless the picture is, so that a PDF/A file stays one.
+// nothing is transparent unless the picture is and has no background, so that a PDF/A file stays one.
 package appearance
 
 import (

@@ -47,7 +47,7 @@ func (a *Appearance) prepare(f Facts) (*prepared, error) {
 	p := &prepared{Appearance: a}
 	var err error
 	if a.Picture != nil {
-		if p.picture, err = readPicture(a.Picture); err != nil {
+		if p.picture, err = readPicture(a.Picture, a.Background.or(paper)); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +124,7 @@ func (p *prepared) compose(f Facts) error {
 	return nil
 }
 
-const accent = "#1F3A5F"
+const paper, accent = "#FFFFFF", "#1F3A5F"
 
 func (c Colour) or(d Colour) Colour {
 	if c == "" {
@@ -135,7 +135,7 @@ func (c Colour) or(d Colour) Colour {
 
 // paint draws everything from back to front.
 func (p *prepared) paint(c *canvas) error {
-	c.fill(p.Background.or("#FFFFFF"), 0, 0, c.width, c.height)
+	c.fill(p.Background.or(paper), 0, 0, c.width, c.height)
 	area := frame{0, 0, c.width, c.height}
 	stroke := p.BorderWidth
 	if stroke == 0 {

@@ -78,19 +78,27 @@ func TestPictureKeepsItsColours(t *testing.T) {
 	}
 }
 
-// A half-transparent quarter lets the background through; a picture without alpha makes nothing transparent.
+// A half-transparent quarter lets the background through, or the page where there is none. Nothing is transparent in
+// the file unless the picture is and stands on the page itself.
 func TestPictureWithAlpha(t *testing.T) {
 	m := quarters(color.NRGBA{R: 0, G: 0, B: 0, A: 128})
 	for program, got := range pictured(t, pngBytes(m), "#FFFF00") {
 		wantQuarters(t, program, got, [4]color.NRGBA{m.NRGBAAt(0, 0), m.NRGBAAt(30, 0), m.NRGBAAt(0, 15), {127, 127, 0, 255}})
 	}
+	for program, got := range pictured(t, pngBytes(m), "none") {
+		wantQuarters(t, program, got, [4]color.NRGBA{m.NRGBAAt(0, 0), m.NRGBAAt(30, 0), m.NRGBAAt(0, 15), {127, 127, 127, 255}})
+	}
 	in := onPage("/MediaBox [0 0 200 150]")
-	for alpha, want := range map[uint8]bool{128: true, 255: false} {
+	for _, c := range []struct {
+		alpha      uint8
+		background appearance.Colour
+		mask       bool
+	}{{128, "none", true}, {255, "none", false}, {128, "", false}, {128, "#FFFF00", false}} {
 		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{
-			Picture: pngBytes(quarters(color.NRGBA{A: alpha})), PicturePlace: appearance.PictureOnly, Width: 100, Height: 50,
+			Picture: pngBytes(quarters(color.NRGBA{A: c.alpha})), PicturePlace: appearance.PictureOnly, Width: 100, Height: 50, Background: c.background,
 		}))
-		if got := bytes.Contains(out, []byte("/SMask")); got != want {
-			t.Errorf("alpha %d: mask is %v", alpha, got)
+		if got := bytes.Contains(out, []byte("/SMask")); got != c.mask {
+			t.Errorf("alpha %d over %q: mask is %v", c.alpha, c.background, got)
 		}
 	}
 }
