@@ -123,7 +123,10 @@ func (w *pageWalk) node(ref Ref, from inherited, depth int) (done bool, err erro
 
 func (d *Document) newPage(o Object, from inherited) (*Page, error) {
 	p := &Page{Object: o, UserUnit: 1}
-	media, err := d.Box(from.media)
+	media, err := Box{0, 0, 612, 792}, error(nil) // what all readers take where the required key is missing
+	if from.media.Kind != Null {
+		media, err = d.Box(from.media)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("/MediaBox of page object %v: %w", o.Ref, err)
 	}
