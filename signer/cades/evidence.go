@@ -1,0 +1,107 @@
+package cades
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
+)
+
+// maxPath bounds a path of certificates.
+const maxPath = 16
+
+// maxChecks bounds the signatures of certificates and revocation data that one file makes us verify: a real one has some
+// dozens, and each may be of a key that makes it slow.
+const maxChecks = 500
+
+// evidence is what is in SignedData to judge certificates with.
+type evidence struct {
+	checks       int
+	certificates []*x509.Certificate
+	lists        []*status.List
+	answers      []*status.Answer
+}
+
+// readEvidence reads what can be read; the rest proves nothing.
+func readEvidence(certificates, revocation [][]byte) *evidence {
+	e := &evidence{}
+	for _, der := range certificates {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			e.certificates = append(e.certificates, c)
+		}
+	}
+	for _, info := range revocation {
+		if response, ok := cms.OCSP(info); ok {
+			if answer, err := status.ParseAnswer(response); err == nil {
+				e.answers = append(e.answers, answer)
+			}
+		} else if list, err := status.ParseList(info); err == nil {
+			e.lists = append(e.lists, list)
+		}
+	}
+	return e
+}
+
+// complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 122-1
+// clause 6.3, requirements for B-LT). What the data say is for a validator to judge. What we add ourselves is strict: the
+// path ends with a certificate that is self-signed, and the issuer or a responder that it appointed answers. Others may
+// rely on an anchor that is not in the file, such as a time-stamp unit in a trusted list, and on a responder that the
+// validator trusts.
+func (e *evidence) complete(c *x509.Certificate, strict bool) error {
+	for range maxPath {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c) {
+			return nil
+		}
+		issuer := e.issuer(c)
+		if issuer == nil && !strict {
+			return nil
+		}
+		if issuer == nil {
+			return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
+		}
+		if !status.NeverRevoked(c) && !e.covers(c, issuer, strict) {
+			return fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber)
+		}
+		c = issuer
+	}
+	return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+}
+
+func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
+	for _, i := range e.certificates {
+		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && e.signed(c, i) {
+			return i
+		}
+	}
+	return nil
+}
+
+func (e *evidence) covers(c, issuer *x509.Certificate, strict bool) bool {
+	for _, list := range e.lists {
+		if list.Covers(c) == nil && e.check(func() error { return list.Authentic(issuer) }) {
+			return true
+		}
+	}
+	for _, answer := range e.answers {
+		if _, err := answer.About(c, issuer); err != nil {
+			continue
+		}
+		if !strict || e.check(func() error { _, err := answer.Authentic(issuer); return err }) {
+			return true
+		}
+	}
+	return false
+}
+
+// signed reports whether by signed c.
+func (e *evidence) signed(c, by *x509.Certificate) bool {
+	return e.check(func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
+}
+
+// check reports whether f succeeds, as long as not too much was checked already.
+func (e *evidence) check(f func() error) bool {
+	e.checks++
+	return e.checks <= maxChecks && f() == nil
+}
