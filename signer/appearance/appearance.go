@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -30,7 +31,7 @@ var (
 	// ErrText: a text holds a character that cannot be shown right; the wrapping text names it.
 	ErrText = errors.New("text that cannot be shown in a visible signature")
 	// ErrFont: the font cannot be used.
-	ErrFont = errors.New("unusable font")
+	ErrFont = font.ErrUnusable
 	// ErrPicture: the picture cannot be used.
 	ErrPicture = errors.New("unusable picture")
 	// ErrAnnotations: the page lists its annotations in a way that cannot be extended without harm to an earlier

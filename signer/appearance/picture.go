@@ -89,9 +89,9 @@ func readPNG(data []byte, behind Colour) (*picture, error) {
 	if grey {
 		p.space, p.data = "/ColorSpace /DeviceGray", everyThird(rgb)
 	}
-	p.data = deflate(p.data)
+	p.data = pdf.Deflate(p.data)
 	if !opaque {
-		p.alpha = deflate(alpha)
+		p.alpha = pdf.Deflate(alpha)
 	}
 	return p, nil
 }
@@ -158,10 +158,10 @@ func (p *picture) put(u *pdf.Update) pdf.Ref {
 	image, mask := u.New(), ""
 	if p.alpha != nil {
 		ref := u.New()
-		u.Put(ref, rawStream(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
+		u.Put(ref, pdf.StreamObject(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
 		mask = fmt.Sprintf(" /SMask %v", ref)
 	}
-	u.Put(image, rawStream(head+p.space+" /Filter "+p.filter+mask, p.data))
+	u.Put(image, pdf.StreamObject(head+p.space+" /Filter "+p.filter+mask, p.data))
 	return image
 }
 
