@@ -39,6 +39,9 @@ type Page struct {
 // Page finds a page by its number: 1 is the first, 0 the last. /Count is not relied upon. Errors wrap ErrDamaged,
 // ErrTooLarge and ErrNoPage.
 func (d *Document) Page(number int) (*Page, error) {
+	if number < 0 {
+		return nil, fmt.Errorf("%w: number %d", ErrNoPage, number)
+	}
 	left := number
 	page, err := d.findPage(number == 0, func(Ref, Value) (bool, error) {
 		left--
