@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-
 	"slices"
 	"sync"
 	"testing"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
 // pictured signs with a picture alone, in a box of 120 × 60 points at (20, 20) from the top left corner, and shows it.
@@ -214,4 +215,22 @@ func TestExistingFieldThatCannotShowAnything(t *testing.T) {
 			t.Errorf("no appearance is wanted: %v", err)
 		}
 	}
+}
+
+// A field without /P is on the page that lists it, and turned as that one is.
+func TestPageOfAnExistingField(t *testing.T) {
+	in := pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R 4 0 R] /Count 2 /MediaBox [0 0 300 200] >>"},
+		{Number: 3, Body: "<< /Type /Page /Parent 2 0 R /Annots [6 0 R << /Type /Annot /Subtype /Link /Rect [0 0 1 1] >>] >>"},
+		{Number: 4, Body: "<< /Type /Page /Parent 2 0 R /Rotate 90 /Annots [5 0 R] >>"},
+		{Number: 5, Body: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) /Rect [30 20 90 140] >>"},
+		{Number: 6, Body: "<< /Type /Annot /Subtype /Link /Rect [0 0 1 1] >>"},
+	}}.Classic()
+	out, err := pades.DrawInto(in, shown(appearance.Appearance{}), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := signPDF(t, onPage("/MediaBox [0 0 300 200]"), ecIdentity(), shown(appearance.Appearance{Width: 120, Height: 60}))
+	alike(t, "listed on the second page", cut(mupdf(t, out, dpi, "2"), pixels(20, 30, 140, 90), 0), "a new field", cut(mupdf(t, reference, dpi), pixels(144, 104, 264, 164), 0))
 }
