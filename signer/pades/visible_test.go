@@ -371,8 +371,3 @@ func closeTo(a, b color.NRGBA) bool {
 	}
 	return true
 }
-
-// fieldObjects are an existing field and an array of annotations that lists it.
-func fieldObjects(field string) []pdftest.Obj {
-	return []pdftest.Obj{{Number: 5, Body: field}, {Number: 6, Body: "[5 0 R]"}}
-}
