@@ -90,3 +90,20 @@ func TestExistingFieldThatCannotShowAnything(t *testing.T) {
 		}
 	}
 }
+
+// Some programs list fields and annotations in one array; it is extended once.
+func TestOneArrayForFieldsAndAnnotations(t *testing.T) {
+	in := pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields 6 0 R >> >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 300 200] >>"},
+		{Number: 3, Body: "<< /Type /Page /Parent 2 0 R /Annots 6 0 R >>"},
+		{Number: 5, Body: "<< /Type /Annot /Subtype /Widget /FT /Tx /T (Text) /Rect [10 150 90 180] >>"},
+		{Number: 6, Body: "[5 0 R]"},
+	}}
+	for _, file := range [][]byte{in.Classic(), in.Streams(1, 2, 3, 5, 6)} {
+		out := signPDF(t, file, ecIdentity(), shown(appearance.Appearance{}))
+		judge(t, file, out, 1)
+		second := signPDF(t, out, ecIdentity(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
+		judge(t, out, second, 2)
+	}
+}
