@@ -394,3 +394,23 @@ func TestVisibleSignatureInAnotherFont(t *testing.T) {
 		}
 	}
 }
+
+// Each shape of file is signed visibly twice, where annotations allow a second.
+func TestVisibleSignatureOnEveryShape(t *testing.T) {
+	for _, s := range pdftest.Signable() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			o := shown(appearance.Appearance{Width: 150, Height: 40, Margin: 10})
+			once := signPDF(t, s.Data, ecIdentity(), o)
+			judge(t, s.Data, once, 1)
+			o.Appearance.Corner = appearance.TopRight
+			if s.Name == "annots-direct" {
+				if _, err := prepare(once, o); !errors.Is(err, appearance.ErrAnnotations) {
+					t.Errorf("a second signature beside direct annotations: %v", err)
+				}
+				return
+			}
+			judge(t, once, signPDF(t, once, ecIdentity(), o), 2)
+		})
+	}
+}
