@@ -82,7 +82,7 @@ func verify(pub crypto.PublicKey, hash crypto.Hash, algorithm cryptobyte.String,
 		return fmt.Errorf("%w: signature algorithm", ErrMalformed)
 	}
 	digest := sum(hash, attributes)
-	valid := false
+	var valid bool
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		if !named(oid, hash, false) || !isNull(params) || k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {

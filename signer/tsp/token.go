@@ -6,16 +6,26 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
 // maxToken bounds a token in bytes. Those of authorities have 2 to 20 kB; one with evidence for long-term validation has more.
 const maxToken = 16 << 20
+
+// maxDepth bounds the nesting in which definite lengths are looked for; real tokens need about fifteen levels.
+const maxDepth = 64
+
+// classConstructed is the bit of an identifier octet that says so.
+const classConstructed = 0x20
 
 // maxCertificates bounds the certificates read from a token.
 const maxCertificates = 256
@@ -32,6 +42,9 @@ type Token struct {
 	Nonce        *big.Int              // of the request, nil when absent
 	Certificates [][]byte              // the embedded ones, DER, in the order of the file
 	Signer       *x509.Certificate     // of the time-stamp unit
+
+	cms  *cms.SignedData
+	info []byte // DER of TSTInfo
 }
 
 // Parse reads a token and checks what needs nothing else: its structure, that it has one signature and that it is valid,
@@ -46,22 +59,130 @@ func ParseWith(raw []byte, known [][]byte) (*Token, error) {
 	if len(raw) > maxToken {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrMalformed, len(raw), maxToken)
 	}
-	der, err := normalise(raw)
+	sd, err := cms.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	t := &Token{Raw: raw, cms: sd}
+	if t.info, err = content(sd); err != nil {
+		return nil, err
+	}
+	for _, c := range sd.Certificates {
+		if c[0] == byte(cbasn1.SEQUENCE) { // X.509; other kinds of CertificateChoices are no use here
+			t.Certificates = append(t.Certificates, c)
+		}
+	}
+	if len(t.Certificates) > maxCertificates {
+		return nil, fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
+	}
+	if err := t.readInfo(t.info); err != nil {
+		return nil, err
+	}
+	signer, err := readSigner(sd.Signers[0])
 	if err != nil {
 		return nil, err
 	}
-	sd, err := readSignedData(der)
-	if err != nil {
-		return nil, err
-	}
-	t := &Token{Raw: raw, Certificates: sd.certificates}
-	if err := t.readInfo(sd.content); err != nil {
-		return nil, err
-	}
-	if t.Signer, err = sd.signer.check(sd.content, sd.certificates, known); err != nil {
+	if t.Signer, err = signer.check(t.info, t.Certificates, known); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// content returns the DER of TSTInfo and sees to it that there is one signature.
+func content(sd *cms.SignedData) ([]byte, error) {
+	if !sd.ContentType.Equal(oidTSTInfo) {
+		return nil, fmt.Errorf("%w: content %v is not TSTInfo", ErrMalformed, sd.ContentType)
+	}
+	if !sd.Attached() || len(sd.Signers) != 1 { // RFC 3161 section 2.4.2: no signatures but the authority's
+		return nil, fmt.Errorf("%w: %d signatures over %d bytes of content, not one", ErrMalformed, len(sd.Signers), sd.ContentSize())
+	}
+	info, err := io.ReadAll(sd.Content())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return info, nil
+}
+
+// DER returns the token with definite lengths everywhere, as PDF and ats-hash-index need it: a copy of Raw, if that is so
+// already; else what frames the signed parts is encoded anew, and what is signed and the certificates keep their bytes.
+func (t *Token) DER() ([]byte, error) {
+	if definite(t.Raw, 0) {
+		return bytes.Clone(t.Raw), nil
+	}
+	sd, si := t.cms, t.cms.Signers[0]
+	signed, err := si.SignedAttrsDER()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	parts := make([][]byte, 0, len(si.Unsigned)+3)
+	for _, p := range slices.Concat([][]byte{si.SID, si.DigestAlgorithm, si.SignatureAlgorithm}, raws(si.Unsigned)) {
+		if !definite(p, 0) { // else it keeps its bytes, because cms.DER would also sort the sets in a name
+			if p, err = cms.DER(p); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+			}
+		}
+		parts = append(parts, p)
+	}
+	set := func(b *cryptobyte.Builder, tag cbasn1.Tag, elements [][]byte) {
+		b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(slices.Concat(elements...)) })
+	}
+	optional := func(b *cryptobyte.Builder, tag cbasn1.Tag, elements [][]byte) {
+		if len(elements) > 0 {
+			set(b, tag, elements)
+		}
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oidSignedData)
+		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
+			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1Int64(int64(sd.Version))
+				set(b, cbasn1.SET, sd.DigestAlgorithms)
+				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1ObjectIdentifier(oidTSTInfo)
+					b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(t.info) })
+				})
+				optional(b, explicit(0), sd.Certificates)
+				optional(b, explicit(1), sd.RevocationInfos)
+				b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
+					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+						b.AddASN1Int64(int64(si.Version))
+						b.AddBytes(slices.Concat(parts[0], parts[1], []byte{0xa0}, signed[1:], parts[2]))
+						b.AddASN1OctetString(si.Value)
+						optional(b, explicit(1), parts[3:])
+					})
+				})
+			})
+		})
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return der, nil
+}
+
+// definite reports whether all elements have definite lengths in their shortest form, and octet strings are in one piece.
+func definite(der cryptobyte.String, depth int) bool {
+	for !der.Empty() {
+		var e, inner cryptobyte.String
+		var tag cbasn1.Tag
+		if !der.ReadAnyASN1Element(&e, &tag) || depth > maxDepth || tag == cbasn1.OCTET_STRING|classConstructed {
+			return false
+		}
+		if tag&classConstructed != 0 && (!e.ReadAnyASN1(&inner, &tag) || !definite(inner, depth+1)) {
+			return false
+		}
+	}
+	return true
+}
+
+func raws(attributes []cms.Attribute) [][]byte {
+	list := make([][]byte, 0, len(attributes))
+	for _, a := range attributes {
+		list = append(list, a.Raw)
+	}
+	return list
 }
 
 // Covers returns nil when the token stamps this digest, made with h, else ErrImprint.
@@ -71,75 +192,6 @@ func (t *Token) Covers(h crypto.Hash, imprint []byte) error {
 	}
 	if !bytes.Equal(imprint, t.Imprint) {
 		return ErrImprint
-	}
-	return nil
-}
-
-// signedData is what a token needs of SignedData (RFC 5652 section 5.1).
-type signedData struct {
-	content      []byte // DER of TSTInfo
-	certificates [][]byte
-	signer       signerInfo
-}
-
-func readSignedData(der []byte) (*signedData, error) {
-	in := cryptobyte.String(der)
-	var info, wrapped, body, digests, encap, econtent, crls, signers cryptobyte.String
-	var oid asn1.ObjectIdentifier
-	var version int
-	if !in.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1ObjectIdentifier(&oid) {
-		return nil, fmt.Errorf("%w: no ContentInfo", ErrMalformed)
-	}
-	if !oid.Equal(oidSignedData) {
-		return nil, fmt.Errorf("%w: content type %v is not SignedData", ErrMalformed, oid)
-	}
-	if !info.ReadASN1(&wrapped, explicit(0)) || !info.Empty() || !wrapped.ReadASN1(&body, cbasn1.SEQUENCE) || !wrapped.Empty() ||
-		!body.ReadASN1Integer(&version) || !body.ReadASN1(&digests, cbasn1.SET) {
-		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
-	}
-	if !body.ReadASN1(&encap, cbasn1.SEQUENCE) || !encap.ReadASN1ObjectIdentifier(&oid) {
-		return nil, fmt.Errorf("%w: encapContentInfo", ErrMalformed)
-	}
-	if !oid.Equal(oidTSTInfo) {
-		return nil, fmt.Errorf("%w: content %v is not TSTInfo", ErrMalformed, oid)
-	}
-	sd := &signedData{}
-	if !encap.ReadASN1(&econtent, explicit(0)) || !encap.Empty() || !econtent.ReadASN1Bytes(&sd.content, cbasn1.OCTET_STRING) || !econtent.Empty() {
-		return nil, fmt.Errorf("%w: eContent", ErrMalformed)
-	}
-	if err := sd.readCertificates(&body); err != nil {
-		return nil, err
-	}
-	if !body.ReadOptionalASN1(&crls, nil, explicit(1)) || !body.ReadASN1(&signers, cbasn1.SET) || !body.Empty() {
-		return nil, fmt.Errorf("%w: SignedData behind the certificates", ErrMalformed)
-	}
-	if err := sd.signer.read(&signers); err != nil {
-		return nil, err
-	}
-	if !signers.Empty() { // RFC 3161 section 2.4.2: no signatures but the authority's
-		return nil, fmt.Errorf("%w: more than one signature", ErrMalformed)
-	}
-	return sd, nil
-}
-
-// readCertificates keeps the X.509 certificates; other kinds of CertificateChoices are no use here.
-func (sd *signedData) readCertificates(body *cryptobyte.String) error {
-	var set cryptobyte.String
-	if !body.ReadOptionalASN1(&set, nil, explicit(0)) {
-		return fmt.Errorf("%w: certificates", ErrMalformed)
-	}
-	for !set.Empty() {
-		var c cryptobyte.String
-		var tag cbasn1.Tag
-		if !set.ReadAnyASN1Element(&c, &tag) {
-			return fmt.Errorf("%w: certificates", ErrMalformed)
-		}
-		if len(sd.certificates) >= maxCertificates {
-			return fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
-		}
-		if tag == cbasn1.SEQUENCE {
-			sd.certificates = append(sd.certificates, c)
-		}
 	}
 	return nil
 }
