@@ -99,15 +99,15 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-// Everything that an authority may do wrong. Each is refused for its own reason, and the next authority is asked.
-func TestStampRefuses(t *testing.T) {
-	const patience = 150 * time.Millisecond // of the client with an authority that is slow on purpose
-	s, good := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
-	for name, c := range map[string]struct {
-		faults tsptest.Faults
-		want   error
-		says   string
-	}{
+// refusal is what an authority does wrong, the error that says so, and words of it.
+type refusal struct {
+	faults tsptest.Faults
+	want   error
+	says   string
+}
+
+func refusals() map[string]refusal {
+	return map[string]refusal{
 		"stall":                     {tsptest.Faults{Stall: true}, tsp.ErrUnavailable, "no answer within 150ms"},
 		"slow body":                 {tsptest.Faults{Slow: 20 * time.Millisecond}, tsp.ErrUnavailable, "no answer within 150ms"},
 		"status 503":                {tsptest.Faults{Status: 503}, tsp.ErrUnavailable, "HTTP status 503"},
@@ -146,7 +146,14 @@ func TestStampRefuses(t *testing.T) {
 		"no signing-certificate":    {tsptest.Faults{NoSigningCertificate: true}, tsp.ErrSigner, "neither signing-certificate"},
 		"other signing-certificate": {tsptest.Faults{OtherSigningCertificate: true}, tsp.ErrSigner, "names another"},
 		"two signers":               {tsptest.Faults{TwoSigners: true}, tsp.ErrMalformed, "2 signatures"},
-	} {
+	}
+}
+
+// Everything that an authority may do wrong. Each is refused for its own reason, and the next authority is asked.
+func TestStampRefuses(t *testing.T) {
+	const patience = 150 * time.Millisecond // of the client with an authority that is slow on purpose
+	s, good := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
+	for name, c := range refusals() {
 		t.Run(name, func(t *testing.T) {
 			s.Misbehave(c.faults)
 			bad := s.authority("bad")
