@@ -99,15 +99,15 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-// Everything that an authority may do wrong. Each is refused for its own reason, and the next authority is asked.
-func TestStampRefuses(t *testing.T) {
-	const patience = 150 * time.Millisecond // of the client with an authority that is slow on purpose
-	s, good := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
-	for name, c := range map[string]struct {
-		faults tsptest.Faults
-		want   error
-		says   string
-	}{
+// refusal is what an authority does wrong, the error that says so, and words of it.
+type refusal struct {
+	faults tsptest.Faults
+	want   error
+	says   string
+}
+
+func refusals() map[string]refusal {
+	return map[string]refusal{
 		"stall":                     {tsptest.Faults{Stall: true}, tsp.ErrUnavailable, "no answer within 150ms"},
 		"slow body":                 {tsptest.Faults{Slow: 20 * time.Millisecond}, tsp.ErrUnavailable, "no answer within 150ms"},
 		"status 503":                {tsptest.Faults{Status: 503}, tsp.ErrUnavailable, "HTTP status 503"},
@@ -146,7 +146,14 @@ func TestStampRefuses(t *testing.T) {
 		"no signing-certificate":    {tsptest.Faults{NoSigningCertificate: true}, tsp.ErrSigner, "neither signing-certificate"},
 		"other signing-certificate": {tsptest.Faults{OtherSigningCertificate: true}, tsp.ErrSigner, "names another"},
 		"two signers":               {tsptest.Faults{TwoSigners: true}, tsp.ErrMalformed, "2 signatures"},
-	} {
+	}
+}
+
+// Everything that an authority may do wrong. Each is refused for its own reason, and the next authority is asked.
+func TestStampRefuses(t *testing.T) {
+	const patience = 150 * time.Millisecond // of the client with an authority that is slow on purpose
+	s, good := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
+	for name, c := range refusals() {
 		t.Run(name, func(t *testing.T) {
 			s.Misbehave(c.faults)
 			bad := s.authority("bad")
@@ -174,6 +181,7 @@ func TestStampAccepts(t *testing.T) {
 	for name, f := range map[string]tsptest.Faults{
 		"granted with modifications": {GrantedWithMods: true},
 		"signing-certificate v1":     {SigningCertificateV1: true},
+		"key identifier":             {KeyIdentifier: true},
 		"parameter of content type":  {ContentType: "Application/Timestamp-Reply; charset=binary"},
 		"large":                      {Size: 60 << 10},
 		"clock a little off":         {Skew: -4 * time.Minute},
@@ -189,7 +197,11 @@ func TestStampAccepts(t *testing.T) {
 			if shown := openssl(t, nil, token, nil, "asn1parse", "-inform", "DER", "-in", "token"); !strings.Contains(shown, "id-smime-ct-TSTInfo") || strings.Contains(shown, "l=inf") {
 				t.Error("not DER:", shown)
 			}
-			if said := openssl(t, s.TSA, token, []byte("content"), "ts", "-verify", "-token_in", "-in", "token", "-data", "data", "-untrusted", "ca.pem"); !strings.Contains(said, "Verification: OK") {
+			judge, want := []string{"ts", "-verify", "-token_in", "-in", "token", "-data", "data", "-untrusted", "ca.pem"}, "Verification: OK"
+			if f.KeyIdentifier { // PKCS #7, on which `openssl ts` is built, has no such thing
+				judge, want = []string{"cms", "-verify", "-cades", "-inform", "DER", "-in", "token", "-purpose", "timestampsign", "-certfile", "ca.pem", "-out", "info"}, "CAdES Verification successful"
+			}
+			if said := openssl(t, s.TSA, token, []byte("content"), judge...); !strings.Contains(said, want) {
 				t.Error(said)
 			}
 		})
@@ -290,6 +302,59 @@ func TestCallerEnds(t *testing.T) {
 	defer end()
 	if _, err := client.Stamp(short, crypto.SHA256, digest[:]); err != nil || good.Requests() != 1 {
 		t.Errorf("%v; the second was asked %d times", err, good.Requests())
+	}
+}
+
+// A caller whose time is over, or who has next to none, finds no authority at fault.
+func TestCallerInAHurry(t *testing.T) {
+	s, other := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
+	client := newClient(t, tsp.Config{Authorities: []tsp.Authority{s.authority("one"), other.authority("two")}})
+	over, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := client.Stamp(over, crypto.SHA256, digest[:]); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "no time-stamp: context deadline exceeded" {
+		t.Error(err)
+	}
+	if _, err := client.MaxSize(over, crypto.SHA256); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	s.Misbehave(tsptest.Faults{Stall: true})
+	other.Misbehave(tsptest.Faults{Stall: true})
+	soon, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := client.Stamp(soon, crypto.SHA256, digest[:]); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, tsp.ErrUnavailable) {
+		t.Error(err)
+	}
+	s.Misbehave(tsptest.Faults{})
+	other.Misbehave(tsptest.Faults{})
+	before := other.Requests()
+	if _, err := stampOnce(client); err != nil || other.Requests() != before {
+		t.Errorf("%v, the second was asked", err)
+	}
+}
+
+// A server closes an idle connection at the moment of the next request: that is nobody's failure.
+func TestStaleConnection(t *testing.T) {
+	s := serve(t, tsptest.Options{})
+	var n atomic.Int64
+	stale := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, sent := r.Header["Idempotency-Key"]; sent {
+			t.Error("a mark for net/http was sent")
+		}
+		if n.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		s.Handler().ServeHTTP(w, r)
+	}))
+	defer stale.Close()
+	s.url = stale.URL
+	client := newClient(t, tsp.Config{Authorities: []tsp.Authority{s.authority("stale")}})
+	for range 2 {
+		if _, err := stampOnce(client); err != nil {
+			t.Error(err)
+		}
+	}
+	if n.Load() != 3 {
+		t.Errorf("%d requests", n.Load())
 	}
 }
 
