@@ -126,14 +126,14 @@ func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
 	if ev.issuer(s.certificate) == nil {
 		return LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", ErrEvidence)
 	}
-	if err := ev.complete(s.certificate, false); err != nil {
+	if err := ev.complete(s.certificate, stamped.Time, false); err != nil {
 		return LevelBT, fmt.Errorf("signer: %w", err)
 	}
 	for _, t := range r.TimeStamps {
 		if t.Invalid != nil {
 			continue
 		}
-		if err := ev.complete(t.Signer, false); err != nil {
+		if err := ev.complete(t.Signer, t.Time, false); err != nil {
 			return LevelBT, fmt.Errorf("signature-time-stamp: %w", err)
 		}
 	}
