@@ -3,6 +3,7 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -86,6 +87,7 @@ func (s *Service) Upload(ctx context.Context, caller Caller, requestID, name str
 		_ = s.Spool.Remove(id)
 	} else {
 		s.quota.keep(caller.Name, id, n, d.Created)
+		s.hashed.keep(id, h)
 	}
 	return d, err
 }
@@ -299,9 +301,11 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	p, err := pades.Prepare(ctx, f, f.Size(), pades.Options{
-		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm,
-	})
+	o := pades.Options{SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm}
+	if algorithm.Hash() == crypto.SHA256 {
+		o.Hashed = s.hashed.of(d.ID)
+	}
+	p, err := pades.Prepare(ctx, f, f.Size(), o)
 	if err != nil {
 		return err
 	}

@@ -160,6 +160,7 @@ func (s *Service) Complete(ctx context.Context, caller Caller, requestID string,
 			return View{}, fmt.Errorf("deleting the document: %w", err)
 		}
 		s.quota.gone(it.Document)
+		s.hashed.gone(it.Document)
 	}
 	_ = requestID // acknowledging twice has no second effect
 	return v, nil

@@ -43,6 +43,7 @@ type attributes struct {
 	mimeType      string
 	certHash      []byte
 	certHashWith  crypto.Hash
+	wrongHints    bool // content-hints are there and malformed
 }
 
 // Parse reads a detached CMS signature strictly: DER only, one SignerInfo with signed attributes, the signer's
@@ -160,32 +161,8 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) (version int64, err er
 	if want := map[cbasn1.Tag]int64{cbasn1.SEQUENCE: 1, cbasn1.Tag(0).ContextSpecific(): 3}[tag]; version != want {
 		return 0, fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
 	}
-	return version, s.findSigner(sid, tag)
-}
-
-// findSigner picks the certificate that the SignerIdentifier names.
-func (s *Signature) findSigner(sid cryptobyte.String, tag cbasn1.Tag) error {
-	for _, der := range s.Certificates {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			continue // a certificate of the chain that we cannot read does not matter; the signer's own must be found
-		}
-		var id cryptobyte.Builder
-		switch tag {
-		case cbasn1.SEQUENCE:
-			id.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddBytes(c.RawIssuer)
-				b.AddASN1BigInt(c.SerialNumber)
-			})
-		case cbasn1.Tag(0).ContextSpecific():
-			id.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(c.SubjectKeyId) })
-		}
-		if der, err := id.Bytes(); err == nil && bytes.Equal(der, sid) {
-			s.Certificate = c
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: the signer's certificate is not embedded or not readable", ErrUnsupported)
+	s.Certificate, err = findCertificate(sid, tag, s.Certificates, s.attributes.namesCertificate)
+	return version, err
 }
 
 func (s *Signature) readUnsigned(in cryptobyte.String) error {
@@ -272,6 +249,10 @@ func (a *attributes) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
 		return ok
 	case oid.Equal(oidSigningCertificateV2):
 		return a.readSigningCertificate(v)
+	case oid.Equal(oidContentHints): // RFC 2634 section 2.9
+		var hints cryptobyte.String
+		a.wrongHints = !v.ReadASN1(&hints, cbasn1.SEQUENCE) || !v.Empty() || !hints.SkipOptionalASN1(cbasn1.UTF8String) ||
+			!hints.SkipASN1(cbasn1.OBJECT_IDENTIFIER) || !hints.Empty()
 	}
 	return true
 }
@@ -327,6 +308,8 @@ func (s *Signature) Conforms(p Profile) error {
 		return fmt.Errorf("%w: content-type is %v, not id-data", ErrProfile, s.attributes.contentType)
 	case !s.attributes.namesCertificate(s.Certificate.Raw):
 		return fmt.Errorf("%w: signing-certificate-v2 is missing or names another certificate", ErrProfile)
+	case s.attributes.wrongHints:
+		return fmt.Errorf("%w: content-hints are malformed", ErrProfile)
 	case p == PAdES && !s.SigningTime.IsZero():
 		return fmt.Errorf("%w: PAdES forbids signing-time", ErrProfile)
 	case p == CAdES && s.SigningTime.IsZero():

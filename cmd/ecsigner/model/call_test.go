@@ -133,7 +133,20 @@ func (w *world) committed(t *task, u *unit) {
 	if wrong := w.apply(t, u, events); wrong != "" {
 		w.fail("#%d %s: commit %q: %s; foreseen was %v", t.number, t.call, text, wrong, labels(t.expected))
 	}
+	if t.phase == phaseOutdated {
+		w.sharedByIssuing(tooOld)
+	}
 	w.lookAll()
+}
+
+// sharedByIssuing notes what those meet who wait for an issuing that somebody else does: it happens once for all of them.
+// The caller holds w.mu.
+func (w *world) sharedByIssuing(what string) {
+	for _, t := range w.tasks {
+		if waits := t.kind == "resume" || t.kind == "accept"; waits && !t.ended {
+			t.faults[what] = true
+		}
+	}
 }
 
 func numberOf(t *task) int {

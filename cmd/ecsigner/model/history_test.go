@@ -138,7 +138,7 @@ func plots() []map[string]int {
 		"create": 6, "authorize": 12, "interrupt": 4, "late": 2, "race": 6, "resume": 6, "code": 2, "get": 1, "cancel": 1, "sweep": 1, "grant": 1, "withdraw": 1, "revoke": 1, "revokecode": 2, "demand": 2, "unlock": 1,
 	}
 	issuing := map[string]int{
-		"advance": 26, "overtake": 6, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
+		"advance": 26, "overtake": 6, "stall": 3, "misstep": 4, "redeem": 1, "complete": 1, "overdue": 1, "create": 2, "authorize": 2, "resume": 1, "revoke": 1,
 	}
 	plot := func(own map[string]int) map[string]int {
 		all := maps.Clone(common)
@@ -327,6 +327,26 @@ func actions() map[string]func(w *world, c command) {
 		},
 		"unlock": func(w *world, c command) {
 			w.call(c, w.unlock(w.credential(c.A), pick(append(clients(), ""), c.B), w.request()))
+		},
+		"stall": func(w *world, c command) { // the device goes away behind the acceptance, perhaps for longer than a proof lasts
+			id := w.enrolment(c.A)
+			e := w.model.enrolments[id]
+			if e.state != enrol.StateProven || !e.shown || e.challenge == "" {
+				w.advance(c, true)
+				return
+			}
+			t := w.begin(w.accept(e.caller, id, w.request(), e.agreement, w.code(id, e.challenge, 0)))
+			for t.where != "" && t.phase == "" {
+				w.step(t, proceed)
+			}
+			for range c.C {
+				w.step(t, proceed)
+			}
+			w.device.leave()
+			w.finish(t)
+			w.pass(pick([]time.Duration{time.Minute, 11 * 24 * time.Hour, 24 * time.Hour, 11 * 24 * time.Hour}, c.How))
+			w.device.back()
+			w.call(c, w.resume())
 		},
 		"overtake": func(w *world, c command) { // a step stops on the way, and another is quicker
 			first := c

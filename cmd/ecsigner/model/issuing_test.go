@@ -29,6 +29,8 @@ func (w *world) accept(caller, id, requestID, agreement string, given code) call
 			return tooOld
 		case e.challenge == "":
 			return outOfOrder
+		case agreement == "": // of the present one, then, and without consents
+			return noConsent
 		case agreement != e.agreement:
 			return otherAgreement
 		case !e.shown:
@@ -123,6 +125,9 @@ func (s *state) issuing(t *task, u *unit, events []audit.Event) string {
 	case audit.KeyGenerated:
 		e := s.enrolments[first.Enrolment]
 		intended, is := events[1].(audit.CertificateIntended)
+		if old := !t.some(func(now time.Time) bool { return now.Sub(e.proof) <= proofAge }); old {
+			return "a key was made on a proof that is too old"
+		}
 		if !e.mayIssue() || !e.sealed || e.key || len(events) != 3 || !is || intended.Enrolment != first.Enrolment || first.Credential != e.credential {
 			return "no key was to be recorded"
 		}

@@ -361,11 +361,7 @@ func (w *world) faulty(ctx context.Context, what string) {
 	w.disturbed = true
 	if t := taskOf(ctx); t != nil {
 		t.faults[what] = true
-		for _, other := range w.tasks { // issuing happens once for all who wait for it
-			if waits := other.kind == "resume" || other.kind == "accept"; waits && !other.ended {
-				other.faults[what] = true
-			}
-		}
+		w.sharedByIssuing(what)
 	}
 }
 
