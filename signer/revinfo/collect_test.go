@@ -108,7 +108,7 @@ func (w *world) networkConfig() revinfo.Config {
 	return revinfo.Config{
 		Now: w.clock.Now,
 		Network: revinfo.Network{
-			Hosts: []string{"pki.test"}, Timeout: 5 * time.Second,
+			Hosts: []string{"pki.test"}, Timeout: 30 * time.Second,
 			Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
 				if host != "pki.test" {
 					return nil, errors.New("no such name")

@@ -48,7 +48,9 @@ func TestLoopback(t *testing.T) {
 	}
 
 	w := newWorld(t, revtest.Options{Depth: 1})
-	server := httptest.NewTLSServer(w.PKI)
+	server := httptest.NewUnstartedServer(w.PKI)
+	server.Config = newServer(w.PKI)
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	if err != nil {
