@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ocsp"
-
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
 )
@@ -100,11 +98,7 @@ func TestOpenSSLJudgesAnswers(t *testing.T) {
 		"bytes behind":                            "it reads as far as it needs",
 	}
 	judged(t, ocspFaults(t, now), onlyOCSP, differ, func(w *world, leaf *revtest.Certificate, dir string) (string, bool) {
-		request, err := ocsp.CreateRequest(leaf.Certificate, w.Issuing().Certificate.Certificate, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		put(t, dir, "answer.der", "", must(t)(w.Issuing().OCSP(request)))
+		put(t, dir, "answer.der", "", must(t)(w.Issuing().OCSP(request(t, leaf, w.Issuing()))))
 		out := openssl(t, dir, "ocsp", "-respin", "answer.der", "-issuer", "ca.pem", "-cert", "leaf.pem", "-CAfile", "root.pem", "-verify_other", "ca.pem", "-no_nonce", "-validity_period", "300", "-status_age", "86400")
 		return out, strings.Contains(out, "Response verify OK") && strings.Contains(out, "leaf.pem: good") && !strings.Contains(out, "WARNING")
 	})
