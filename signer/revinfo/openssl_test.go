@@ -104,7 +104,8 @@ func TestOpenSSLJudgesAnswers(t *testing.T) {
 	})
 }
 
-// TestOpenSSLJudgesLists has `openssl verify -crl_check_all` look at every list that we accept or refuse.
+// TestOpenSSLJudgesLists has `openssl verify -crl_check_all` and `openssl crl -verify` look at every list that we accept or
+// refuse.
 func TestOpenSSLJudgesLists(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	differ := map[string]string{
@@ -119,7 +120,9 @@ func TestOpenSSLJudgesLists(t *testing.T) {
 	judged(t, crlFaults(t, now), onlyCRL, differ, func(w *world, _ *revtest.Certificate, dir string) (string, bool) {
 		put(t, dir, "lists.pem", "X509 CRL", must(t)(w.Issuing().CRL()), must(t)(w.CA(0).CRL()))
 		out := openssl(t, dir, "verify", "-CAfile", "root.pem", "-untrusted", "ca.pem", "-CRLfile", "lists.pem", "-crl_check_all", "leaf.pem")
-		return out, strings.Contains(out, "leaf.pem: OK")
+		put(t, dir, "list.pem", "X509 CRL", must(t)(w.Issuing().CRL()))
+		signature := openssl(t, dir, "crl", "-in", "list.pem", "-noout", "-verify", "-CAfile", "ca.pem")
+		return out + signature, strings.Contains(out, "leaf.pem: OK") && strings.Contains(signature, "verify OK")
 	})
 }
 
