@@ -35,7 +35,9 @@ func (c *Collector) Collect(ctx context.Context, leaf []byte, known [][]byte, at
 			return false
 		}
 		var revoked *RevokedError
-		if final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0; final || failed == nil {
+		final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0
+		// Of several reasons the first is told, unless there is one that waiting helps against.
+		if final || failed == nil || errors.Is(err, ErrNotYet) && !errors.Is(failed, ErrNotYet) {
 			failed = err
 			if final {
 				return false
