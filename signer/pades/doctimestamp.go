@@ -63,6 +63,7 @@ func TimeStampWith(ctx context.Context, r io.ReaderAt, size int64, s cades.Servi
 
 // docTimeStamp is a revision with a document time-stamp whose token is not there yet.
 type docTimeStamp struct {
+	name       string // of the field
 	head, foot []byte // around the value of /Contents
 	room       int    // bytes for the token
 	token      *tsp.Token
@@ -78,7 +79,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	if form.XFA {
 		return nil, pdf.ErrXFA
 	}
-	t := &docTimeStamp{room: defaultRoom}
+	t := &docTimeStamp{name: freeName(form, "TimeStamp"), room: defaultRoom}
 	if sized, ok := s.Stamper.(sizer); ok {
 		if t.room, err = sized.MaxSize(ctx, s.Hash); err != nil {
 			return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
@@ -95,7 +96,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	body, rangeAt, holeAt := timeStampDict(t.room)
 	start := u.Put(stamp, body)
 	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /F 132 >>",
-		pdf.TextString(freeName(form, "TimeStamp")), stamp))
+		pdf.TextString(t.name), stamp))
 	addField(u, doc, form, field)
 	tail, err := u.Finish()
 	if err != nil {

@@ -3,6 +3,7 @@ package pades
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 
 const (
 	maxPath   = 16             // certificates of a path
-	maxChecks = 1000           // signatures that one file makes us verify
+	maxChecks = 4096           // different signatures that one file makes us verify
 	maxAge    = 24 * time.Hour // how long before the time in question data on an end entity may have been issued
 )
 
@@ -28,18 +29,25 @@ type evidence struct {
 	certificates []*x509.Certificate
 	lists        []*crlHead
 	answers      [][]byte // OCSPResponse each
-	checks       int
+	verified     map[check]bool
+}
+
+// check is a signature and with which key it was verified.
+type check struct {
+	key, data [sha256.Size]byte
+	signature string
 }
 
 // crlHead is a revocation list without its entries, which may be very many.
 type crlHead struct {
 	*x509.RevocationList
 	raw, tbs []byte
+	sum      [sha256.Size]byte // of tbs
 }
 
 // newEvidence reads what can be read; the rest proves nothing.
 func newEvidence(held revinfo.Evidence) *evidence {
-	e := &evidence{answers: held.OCSPs}
+	e := &evidence{answers: held.OCSPs, verified: map[check]bool{}}
 	e.certificates = parseCertificates(held.Certificates)
 	for _, raw := range held.CRLs {
 		if l := parseList(raw); l != nil {
@@ -47,6 +55,13 @@ func newEvidence(held revinfo.Evidence) *evidence {
 		}
 	}
 	return e
+}
+
+// renewed reads anew, and remembers what was verified.
+func (e *evidence) renewed(held revinfo.Evidence) *evidence {
+	n := newEvidence(held)
+	n.verified = e.verified
+	return n
 }
 
 func parseCertificates(ders [][]byte) (out []*x509.Certificate) {
@@ -94,15 +109,16 @@ func parseList(raw []byte) *crlHead {
 	if err != nil {
 		return nil
 	}
-	return &crlHead{l, raw, tbs}
+	return &crlHead{l, raw, tbs, sha256.Sum256(tbs)}
 }
 
 // skipTimes reads thisUpdate and nextUpdate.
 func skipTimes(in *cryptobyte.String) bool {
 	n := 0
 	for in.PeekASN1Tag(cbasn1.UTCTime) || in.PeekASN1Tag(cbasn1.GeneralizedTime) {
+		var value cryptobyte.String
 		var tag cbasn1.Tag
-		if n++; !in.ReadAnyASN1(nil, &tag) {
+		if n++; !in.ReadAnyASN1(&value, &tag) {
 			return false
 		}
 	}
@@ -132,7 +148,7 @@ func (v *view) prove(c *x509.Certificate, q question) (used revinfo.Evidence, er
 	used.Certificates = [][]byte{c.Raw}
 	first := true
 	for range maxPath {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && v.signed(c, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && v.issued(c, c) {
 			return used, nil
 		}
 		issuer := v.issuer(c)
@@ -160,7 +176,7 @@ func (v *view) prove(c *x509.Certificate, q question) (used revinfo.Evidence, er
 func (v *view) issuer(c *x509.Certificate) *x509.Certificate {
 	for _, group := range [][]*x509.Certificate{v.own, v.certificates} {
 		for _, i := range group {
-			if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && v.signed(i, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
+			if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && v.issued(i, c) {
 				return i
 			}
 		}
@@ -171,8 +187,8 @@ func (v *view) issuer(c *x509.Certificate) *x509.Certificate {
 // covers looks for a list or an OCSP answer.
 func (e *evidence) covers(c, issuer *x509.Certificate, since time.Time) (revinfo.Evidence, bool) {
 	for _, answer := range e.answers {
-		if e.checks++; e.checks > maxChecks {
-			return revinfo.Evidence{}, false
+		if !bytes.Contains(answer, c.SerialNumber.Bytes()) {
+			continue
 		}
 		// A responder that brings its certificate may be one whom the issuer did not appoint, but the validator trusts.
 		r, err := ocsp.ParseResponseForCert(answer, c, nil)
@@ -184,17 +200,26 @@ func (e *evidence) covers(c, issuer *x509.Certificate, since time.Time) (revinfo
 		}
 	}
 	for _, l := range e.lists {
-		if bytes.Equal(l.RawIssuer, issuer.RawSubject) && !l.ThisUpdate.Before(since) && e.signed(issuer, l.SignatureAlgorithm, l.tbs, l.Signature) {
+		if bytes.Equal(l.RawIssuer, issuer.RawSubject) && !l.ThisUpdate.Before(since) && e.signed(issuer, l.SignatureAlgorithm, l.tbs, l.Signature, l.sum) {
 			return revinfo.Evidence{CRLs: [][]byte{l.raw}}, true
 		}
 	}
 	return revinfo.Evidence{}, false
 }
 
-// signed reports whether by signed data, as long as not too much was verified already.
-func (e *evidence) signed(by *x509.Certificate, alg x509.SignatureAlgorithm, data, signature []byte) bool {
-	e.checks++
-	return e.checks <= maxChecks && by.CheckSignature(alg, data, signature) == nil
+func (e *evidence) issued(by, c *x509.Certificate) bool {
+	return e.signed(by, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature, sha256.Sum256(c.RawTBSCertificate))
+}
+
+// signed reports whether by signed data, as long as not too much was verified already. sum is the SHA-256 of data.
+func (e *evidence) signed(by *x509.Certificate, alg x509.SignatureAlgorithm, data, signature []byte, sum [sha256.Size]byte) bool {
+	c := check{sha256.Sum256(by.RawSubjectPublicKeyInfo), sum, string(signature)}
+	good, known := e.verified[c]
+	if !known && len(e.verified) < maxChecks {
+		good = by.CheckSignature(alg, data, signature) == nil
+		e.verified[c] = good
+	}
+	return good
 }
 
 // keyHash is issuerKeyHash (RFC 6960 section 4.1.1): of the bits of the key, without tag, length and number of unused bits.
