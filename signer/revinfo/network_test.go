@@ -192,7 +192,7 @@ func TestTrustRebinding(t *testing.T) {
 		}
 		return dial(ctx, a)
 	}
-	cfg.Network.Wrap = func(next revinfo.RoundTripper) revinfo.RoundTripper {
+	cfg.Network.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			r.Close = true // so that every request connects anew
 			return next.RoundTrip(r)

@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
