@@ -124,7 +124,7 @@ func (a *augmentation) run() error {
 		}
 	}
 	if a.to >= cades.LevelBLT {
-		if err := a.addEvidence(a.good); err != nil {
+		if err := a.addEvidence(slices.Clone(a.good)); err != nil { // leave takes from the original
 			return err
 		}
 	}
@@ -249,7 +249,7 @@ func (a *augmentation) collectAll(of []*found, held revinfo.Evidence) (proofs []
 	newest := a.newestStamp()
 	raised := !slices.ContainsFunc(of, func(s *found) bool { return !s.DocTimeStamp })
 	for _, stamps := range []bool{false, true} {
-		for _, s := range slices.Clone(of) {
+		for _, s := range of {
 			if s.DocTimeStamp != stamps {
 				continue
 			}
