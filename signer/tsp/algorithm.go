@@ -17,7 +17,6 @@ import (
 )
 
 var (
-	oidSignedData           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 	oidTSTInfo              = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
 	oidContentType          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
 	oidMessageDigest        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
@@ -82,7 +81,7 @@ func verify(pub crypto.PublicKey, hash crypto.Hash, algorithm cryptobyte.String,
 		return fmt.Errorf("%w: signature algorithm", ErrMalformed)
 	}
 	digest := sum(hash, attributes)
-	valid := false
+	var valid bool
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		if !named(oid, hash, false) || !isNull(params) || k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {

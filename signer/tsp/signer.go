@@ -11,16 +11,15 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
 // signerInfo is the one SignerInfo of a token (RFC 5652 section 5.3).
 type signerInfo struct {
-	sid        cryptobyte.String
-	sidTag     cbasn1.Tag
+	*cms.SignerInfo
 	hash       crypto.Hash
 	attributes []byte // DER SET OF, as signed
-	algorithm  cryptobyte.String
-	value      []byte
 
 	contentType   asn1.ObjectIdentifier
 	messageDigest []byte
@@ -34,71 +33,60 @@ type certificateID struct {
 	serial *big.Int // of issuerSerial, nil when absent
 }
 
-func (s *signerInfo) read(signers *cryptobyte.String) error {
-	var si, attrs, unsigned cryptobyte.String
-	var version int
-	if !signers.ReadASN1(&si, cbasn1.SEQUENCE) || !si.ReadASN1Integer(&version) || !si.ReadAnyASN1Element(&s.sid, &s.sidTag) {
-		return fmt.Errorf("%w: SignerInfo", ErrMalformed)
+func readSigner(si *cms.SignerInfo) (*signerInfo, error) {
+	s := &signerInfo{SignerInfo: si}
+	digest, err := cms.DER(si.DigestAlgorithm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	var err error
-	if s.hash, err = readHash(&si); err != nil {
-		return fmt.Errorf("SignerInfo: %w", err)
+	in := cryptobyte.String(digest)
+	if s.hash, err = readHash(&in); err != nil {
+		return nil, fmt.Errorf("SignerInfo: %w", err)
 	}
 	if s.hash == crypto.SHA1 {
-		return fmt.Errorf("%w: signed with SHA-1", ErrUnsupported)
+		return nil, fmt.Errorf("%w: signed with SHA-1", ErrUnsupported)
 	}
-	if !si.ReadASN1Element(&attrs, explicit(0)) {
-		return fmt.Errorf("%w: SignerInfo has no signed attributes", ErrMalformed)
-	}
-	if !si.ReadASN1Element(&s.algorithm, cbasn1.SEQUENCE) || !si.ReadASN1Bytes(&s.value, cbasn1.OCTET_STRING) ||
-		!si.ReadOptionalASN1(&unsigned, nil, explicit(1)) || !si.Empty() {
-		return fmt.Errorf("%w: SignerInfo behind the signed attributes", ErrMalformed)
-	}
-	s.attributes = slices.Clone(attrs)
-	s.attributes[0] = byte(cbasn1.SET) // RFC 5652 section 5.4: the tag of a SET OF is signed, not [0]
-	return s.readAttributes()
-}
-
-func (s *signerInfo) readAttributes() error {
-	in := cryptobyte.String(s.attributes)
-	var set cryptobyte.String
-	if !in.ReadASN1(&set, cbasn1.SET) || !in.Empty() {
-		return fmt.Errorf("%w: signed attributes", ErrMalformed)
+	if s.attributes, err = si.SignedAttrsDER(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	seen := map[string]bool{}
-	for !set.Empty() {
-		var a, values cryptobyte.String
-		var oid asn1.ObjectIdentifier
-		if !set.ReadASN1(&a, cbasn1.SEQUENCE) || !a.ReadASN1ObjectIdentifier(&oid) || !a.ReadASN1(&values, cbasn1.SET) || !a.Empty() {
-			return fmt.Errorf("%w: signed attributes", ErrMalformed)
+	for _, a := range si.Signed {
+		if seen[a.Type.String()] {
+			return nil, fmt.Errorf("%w: signed attribute %v stands twice", ErrMalformed, a.Type)
 		}
-		if seen[oid.String()] {
-			return fmt.Errorf("%w: signed attribute %v stands twice", ErrMalformed, oid)
-		}
-		seen[oid.String()] = true
-		if err := s.readAttribute(oid, values); err != nil {
-			return err
+		seen[a.Type.String()] = true
+		if err := s.readAttribute(a); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return s, nil
 }
 
 // readAttribute takes over the attributes that matter, which have one value each.
-func (s *signerInfo) readAttribute(oid asn1.ObjectIdentifier, v cryptobyte.String) error {
-	ok := true
-	switch {
-	case oid.Equal(oidContentType):
-		ok = v.ReadASN1ObjectIdentifier(&s.contentType) && v.Empty()
-	case oid.Equal(oidMessageDigest):
-		ok = v.ReadASN1Bytes(&s.messageDigest, cbasn1.OCTET_STRING) && v.Empty()
-	case oid.Equal(oidSigningCertificate), oid.Equal(oidSigningCertificateV2):
-		var id certificateID
-		if id, ok = readCertificateID(v, oid.Equal(oidSigningCertificateV2)); ok {
+func (s *signerInfo) readAttribute(a cms.Attribute) error {
+	old, v2 := a.Type.Equal(oidSigningCertificate), a.Type.Equal(oidSigningCertificateV2)
+	if !old && !v2 && !a.Type.Equal(oidContentType) && !a.Type.Equal(oidMessageDigest) {
+		return nil
+	}
+	ok := len(a.Values) == 1
+	if ok {
+		der, err := cms.DER(a.Values[0])
+		v := cryptobyte.String(der)
+		switch {
+		case err != nil:
+			ok = false
+		case a.Type.Equal(oidContentType):
+			ok = v.ReadASN1ObjectIdentifier(&s.contentType) && v.Empty()
+		case a.Type.Equal(oidMessageDigest):
+			ok = v.ReadASN1Bytes(&s.messageDigest, cbasn1.OCTET_STRING) && v.Empty()
+		default:
+			var id certificateID
+			id, ok = readCertificateID(v, v2)
 			s.names = append(s.names, id)
 		}
 	}
 	if !ok {
-		return fmt.Errorf("%w: signed attribute %v", ErrMalformed, oid)
+		return fmt.Errorf("%w: signed attribute %v", ErrMalformed, a.Type)
 	}
 	return nil
 }
@@ -146,7 +134,7 @@ func (s *signerInfo) check(content []byte, embedded, known [][]byte) (*x509.Cert
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(c.PublicKey, s.hash, s.algorithm, s.attributes, s.value); err != nil {
+	if err := verify(c.PublicKey, s.hash, s.SignatureAlgorithm, s.attributes, s.Value); err != nil {
 		return nil, err
 	}
 	return c, stampsOnly(c)
@@ -173,10 +161,10 @@ func (s *signerInfo) find(embedded, known [][]byte) (*x509.Certificate, error) {
 
 // identifies compares with the SignerIdentifier: issuer and serial number, or key identifier.
 func (s *signerInfo) identifies(c *x509.Certificate) bool {
-	sid := s.sid
+	sid := cryptobyte.String(s.SID)
 	var inner, issuer cryptobyte.String
 	serial := new(big.Int)
-	if s.sidTag == cbasn1.SEQUENCE {
+	if sid.PeekASN1Tag(cbasn1.SEQUENCE) {
 		return sid.ReadASN1(&inner, cbasn1.SEQUENCE) && inner.ReadASN1Element(&issuer, cbasn1.SEQUENCE) && inner.ReadASN1Integer(serial) &&
 			inner.Empty() && bytes.Equal(issuer, c.RawIssuer) && serial.Cmp(c.SerialNumber) == 0
 	}

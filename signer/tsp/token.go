@@ -6,12 +6,15 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
 // maxToken bounds a token in bytes. Those of authorities have 2 to 20 kB; one with evidence for long-term validation has more.
@@ -46,22 +49,60 @@ func ParseWith(raw []byte, known [][]byte) (*Token, error) {
 	if len(raw) > maxToken {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrMalformed, len(raw), maxToken)
 	}
-	der, err := normalise(raw)
+	sd, err := cms.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	info, err := content(sd)
 	if err != nil {
 		return nil, err
 	}
-	sd, err := readSignedData(der)
+	t := &Token{Raw: raw}
+	for _, c := range sd.Certificates {
+		if c[0] == byte(cbasn1.SEQUENCE) { // X.509; other kinds of CertificateChoices are no use here
+			t.Certificates = append(t.Certificates, c)
+		}
+	}
+	if len(t.Certificates) > maxCertificates {
+		return nil, fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
+	}
+	if err := t.readInfo(info); err != nil {
+		return nil, err
+	}
+	signer, err := readSigner(sd.Signers[0])
 	if err != nil {
 		return nil, err
 	}
-	t := &Token{Raw: raw, Certificates: sd.certificates}
-	if err := t.readInfo(sd.content); err != nil {
-		return nil, err
-	}
-	if t.Signer, err = sd.signer.check(sd.content, sd.certificates, known); err != nil {
+	if t.Signer, err = signer.check(info, t.Certificates, known); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// content returns the DER of TSTInfo and sees to it that there is one signature.
+func content(sd *cms.SignedData) ([]byte, error) {
+	if !sd.ContentType.Equal(oidTSTInfo) {
+		return nil, fmt.Errorf("%w: content %v is not TSTInfo", ErrMalformed, sd.ContentType)
+	}
+	if !sd.Attached() || len(sd.Signers) != 1 { // RFC 3161 section 2.4.2: no signatures but the authority's
+		return nil, fmt.Errorf("%w: %d signatures over %d bytes of content, not one", ErrMalformed, len(sd.Signers), sd.ContentSize())
+	}
+	info, err := io.ReadAll(sd.Content())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return info, nil
+}
+
+// DER returns the token with definite lengths and its content in one piece, as PDF and ats-hash-index need it: a copy of Raw,
+// if that is so already; else what frames the signed parts is encoded anew, and what is signed keeps its bytes. ErrMalformed:
+// something that Parse does not look into, such as a certificate of the chain, is no BER inside.
+func (t *Token) DER() ([]byte, error) {
+	der, err := cms.Definite(t.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return der, nil
 }
 
 // Covers returns nil when the token stamps this digest, made with h, else ErrImprint.
@@ -71,75 +112,6 @@ func (t *Token) Covers(h crypto.Hash, imprint []byte) error {
 	}
 	if !bytes.Equal(imprint, t.Imprint) {
 		return ErrImprint
-	}
-	return nil
-}
-
-// signedData is what a token needs of SignedData (RFC 5652 section 5.1).
-type signedData struct {
-	content      []byte // DER of TSTInfo
-	certificates [][]byte
-	signer       signerInfo
-}
-
-func readSignedData(der []byte) (*signedData, error) {
-	in := cryptobyte.String(der)
-	var info, wrapped, body, digests, encap, econtent, crls, signers cryptobyte.String
-	var oid asn1.ObjectIdentifier
-	var version int
-	if !in.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1ObjectIdentifier(&oid) {
-		return nil, fmt.Errorf("%w: no ContentInfo", ErrMalformed)
-	}
-	if !oid.Equal(oidSignedData) {
-		return nil, fmt.Errorf("%w: content type %v is not SignedData", ErrMalformed, oid)
-	}
-	if !info.ReadASN1(&wrapped, explicit(0)) || !info.Empty() || !wrapped.ReadASN1(&body, cbasn1.SEQUENCE) || !wrapped.Empty() ||
-		!body.ReadASN1Integer(&version) || !body.ReadASN1(&digests, cbasn1.SET) {
-		return nil, fmt.Errorf("%w: SignedData", ErrMalformed)
-	}
-	if !body.ReadASN1(&encap, cbasn1.SEQUENCE) || !encap.ReadASN1ObjectIdentifier(&oid) {
-		return nil, fmt.Errorf("%w: encapContentInfo", ErrMalformed)
-	}
-	if !oid.Equal(oidTSTInfo) {
-		return nil, fmt.Errorf("%w: content %v is not TSTInfo", ErrMalformed, oid)
-	}
-	sd := &signedData{}
-	if !encap.ReadASN1(&econtent, explicit(0)) || !encap.Empty() || !econtent.ReadASN1Bytes(&sd.content, cbasn1.OCTET_STRING) || !econtent.Empty() {
-		return nil, fmt.Errorf("%w: eContent", ErrMalformed)
-	}
-	if err := sd.readCertificates(&body); err != nil {
-		return nil, err
-	}
-	if !body.ReadOptionalASN1(&crls, nil, explicit(1)) || !body.ReadASN1(&signers, cbasn1.SET) || !body.Empty() {
-		return nil, fmt.Errorf("%w: SignedData behind the certificates", ErrMalformed)
-	}
-	if err := sd.signer.read(&signers); err != nil {
-		return nil, err
-	}
-	if !signers.Empty() { // RFC 3161 section 2.4.2: no signatures but the authority's
-		return nil, fmt.Errorf("%w: more than one signature", ErrMalformed)
-	}
-	return sd, nil
-}
-
-// readCertificates keeps the X.509 certificates; other kinds of CertificateChoices are no use here.
-func (sd *signedData) readCertificates(body *cryptobyte.String) error {
-	var set cryptobyte.String
-	if !body.ReadOptionalASN1(&set, nil, explicit(0)) {
-		return fmt.Errorf("%w: certificates", ErrMalformed)
-	}
-	for !set.Empty() {
-		var c cryptobyte.String
-		var tag cbasn1.Tag
-		if !set.ReadAnyASN1Element(&c, &tag) {
-			return fmt.Errorf("%w: certificates", ErrMalformed)
-		}
-		if len(sd.certificates) >= maxCertificates {
-			return fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
-		}
-		if tag == cbasn1.SEQUENCE {
-			sd.certificates = append(sd.certificates, c)
-		}
 	}
 	return nil
 }

@@ -11,6 +11,21 @@ import (
 	"fmt"
 )
 
+// What went wrong at one authority. A failed call wraps those of all authorities that were asked; another attempt later may
+// succeed.
+var (
+	ErrUnavailable = errors.New("authority not available")                        // not reached, no answer in time, or an HTTP status that is not 200
+	ErrAnswer      = errors.New("authority answered with no time-stamp response") // content type, size, encoding, redirection
+	ErrRejected    = errors.New("authority rejected the request")                 // the text names status and failure (RFC 3161 section 2.4.2)
+)
+
+// What will go wrong again.
+var (
+	ErrConfig = errors.New("tsp: configuration is wrong")
+	ErrInput  = errors.New("tsp: no digest that can be stamped") // its length, or a hash other than SHA-2 or SHA-3 from 256 bits
+	ErrRandom = errors.New("tsp: randomness failed")
+)
+
 // What is wrong with a token; each wraps ErrToken.
 var (
 	ErrToken       = errors.New("time-stamp token refused")
