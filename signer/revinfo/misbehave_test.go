@@ -82,6 +82,10 @@ func ocspFaults(t *testing.T, now time.Time) []fault {
 		{"delegate by key", delegate(revtest.Template{Delegate: true}, revtest.OCSP{ByKey: true}), nil, ""},
 		{"delegate with RSA-PSS", delegate(revtest.Template{Delegate: true, Kind: revtest.RSAPSS}, revtest.OCSP{}), nil, ""},
 		{"delegate with a list of its own", delegate(revtest.Template{Delegate: true, Check: true}, revtest.OCSP{}), nil, ""},
+		{"delegate with critical statements and no check", delegate(revtest.Template{Delegate: true, Change: func(c *x509.Certificate) {
+			c.ExtraExtensions[0].Critical = true // id-pkix-ocsp-nocheck
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Critical: true, Value: []byte{0x30, 0}})
+		}}, revtest.OCSP{}), nil, ""},
 		{"among others", set(revtest.OCSP{More: 20}), nil, ""},
 		{"no nextUpdate", set(revtest.OCSP{NoNextUpdate: true}), nil, ""},
 		{"further extensions", set(revtest.OCSP{Single: []pkix.Extension{private(1, false)}, Extensions: []pkix.Extension{private(1, false)}}), nil, ""},

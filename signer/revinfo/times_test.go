@@ -270,6 +270,22 @@ func TestLocal(t *testing.T) {
 	if asked := strings.Join(w.Requests(), ""); strings.Contains(asked, "/1/") {
 		t.Errorf("requests: %s", asked)
 	}
+	cfg.AfterSignature, cfg.Network = true, revinfo.Network{}
+	for age, wait := range map[time.Duration]time.Duration{30 * time.Second: 35 * time.Second, time.Hour: 15 * time.Minute} {
+		make(revtest.CRL{ThisUpdate: -age})
+		root := must(t)(w.CA(0).CRL())
+		own := cfg
+		own.Local = func(issuer *x509.Certificate) ([]byte, bool) {
+			if bytes.Equal(issuer.Raw, w.CA(0).Raw) {
+				return root, true
+			}
+			return list, true
+		}
+		var late *revinfo.NotYetError
+		if _, err := collector(t, own).Collect(t.Context(), leaf.Raw, nil, start); !errors.As(err, &late) || late.Retry.Sub(start) != wait {
+			t.Errorf("a list of %s before: %v", age, err)
+		}
+	}
 	make(revtest.CRL{ThisUpdate: -3 * day, NextUpdate: -2 * day})
 	if e, err := c.Collect(t.Context(), leaf.Raw, nil, start); err != nil || len(e.OCSPs) != 2 {
 		t.Errorf("instead of an old local list: %d answers, %v", len(e.OCSPs), err)
