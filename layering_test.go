@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"signer/revinfo/revtest": {}, "signer/revinfo/status": {}, "signer/revinfo/web": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
-	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
+	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/appearance/font", "signer/pdf"},
 	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status"},
 	"signer/cms":         {},
