@@ -141,9 +141,10 @@ func (a *augmentation) run() error {
 	return a.outlive(newest)
 }
 
-// any refuses to go on for nothing.
+// any refuses to go on for nothing: with signatures in the document, one of them must be left.
 func (a *augmentation) any() error {
-	if len(a.good) == 0 {
+	signature := func(s *found) bool { return !s.DocTimeStamp }
+	if len(a.good) == 0 || slices.ContainsFunc(a.found, signature) && !slices.ContainsFunc(a.good, signature) {
 		return fmt.Errorf("no signature can be raised: %w", a.left[0].Err)
 	}
 	return nil

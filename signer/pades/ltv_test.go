@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"slices"
 	"sync"
@@ -120,6 +121,14 @@ func summary(infos []pades.SignatureInfo) string {
 			what += "!"
 		}
 		out += s.Field + "=" + what + " "
+	}
+	return out
+}
+
+// pemOf encodes certificates.
+func pemOf(ders ...[]byte) (out []byte) {
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	return out
 }

@@ -36,7 +36,6 @@ type file struct {
 type found struct {
 	SignatureInfo
 	contents []byte // the value of /Contents, with what fills it up
-	encoded  []byte // the CMS or token in it
 	cms      *cms.SignedData
 	report   cades.Report
 	dict     pdf.Value
@@ -182,7 +181,7 @@ func (s *found) read(doc *pdf.Document) error {
 	}
 	s.LaterRevisions = doc.Revisions(s.end())
 	s.contents = []byte(contents.Text)
-	s.encoded, err = cutFilling(s.contents)
+	s.Raw, err = cutFilling(s.contents)
 	return err
 }
 
@@ -225,7 +224,7 @@ func (s *found) parse(stored func() [][]byte) error {
 		return fmt.Errorf("%w: /SubFilter %q is not judged here", ErrSignatureDict, s.SubFilter)
 	}
 	var err error
-	if s.cms, err = cms.Parse(s.encoded); err != nil {
+	if s.cms, err = cms.Parse(s.Raw); err != nil {
 		return foreignError(err)
 	}
 	switch {
@@ -254,9 +253,9 @@ func (f *file) storedCertificates() [][]byte {
 
 // parseToken reads a token; if it lacks its signer's certificate, that may be known.
 func (s *found) parseToken(stored func() [][]byte) error {
-	t, err := tsp.Parse(s.encoded)
+	t, err := tsp.Parse(s.Raw)
 	if errors.Is(err, tsp.ErrSigner) {
-		t, err = tsp.ParseWith(s.encoded, stored())
+		t, err = tsp.ParseWith(s.Raw, stored())
 	}
 	if err != nil {
 		return err
@@ -284,7 +283,7 @@ func (s *found) checkSignature(sum []byte) {
 		return sum, nil
 	})[0]
 	s.Certificate, s.Algorithm, s.TimeStamps, s.Err = s.report.Signer, s.report.Algorithm, s.report.TimeStamps, s.report.Invalid
-	if strict, err := cades.Parse(s.encoded); err == nil {
+	if strict, err := cades.Parse(s.Raw); err == nil {
 		s.CMS = strict
 	}
 }
@@ -297,7 +296,7 @@ func (s *found) baseline() error {
 	if err := s.report.Conforms(cades.PAdES); err != nil {
 		return err
 	}
-	definite, err := cms.Definite(s.encoded)
+	definite, err := cms.Definite(s.Raw)
 	switch {
 	case s.SubFilter != "ETSI.CAdES.detached":
 		return fmt.Errorf("%w: /SubFilter %s", cades.ErrProfile, s.SubFilter)
@@ -309,7 +308,7 @@ func (s *found) baseline() error {
 		return fmt.Errorf("%w: digestAlgorithms lack the signer's", cades.ErrProfile)
 	case !s.versions():
 		return fmt.Errorf("%w: version numbers of the CMS", cades.ErrProfile)
-	case err != nil || !bytes.Equal(definite, s.encoded):
+	case err != nil || !bytes.Equal(definite, s.Raw):
 		return fmt.Errorf("%w: the CMS is not DER", cades.ErrProfile)
 	}
 	return nil

@@ -31,6 +31,7 @@ type SignatureInfo struct {
 	LaterRevisions int   // cross-reference sections in them
 	Covered        bool  // a valid later signature or document time-stamp covers this one
 
+	Raw          []byte            // the CMS or the token, as in the file
 	CMS          *cades.Signature  // nil for a document time-stamp, and for CMS that is not the strict DER that cades.Parse reads
 	Algorithm    cades.Algorithm   // of the signature; 0 when it is another than the named ones
 	Certificate  *x509.Certificate // of the signer or the time-stamp unit; nil when the CMS could not be read
