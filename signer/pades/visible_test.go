@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -164,6 +165,16 @@ func TestVisibleSignatureOnEachPage(t *testing.T) {
 	}
 }
 
+// Without the required /MediaBox all readers take the American letter.
+func TestVisibleSignatureOnAPageWithoutSize(t *testing.T) {
+	out := signPDF(t, onPage(""), ecIdentity(), shown(appearance.Appearance{}))
+	a, b := poppler(t, out, dpi), mupdf(t, out, dpi)
+	alike(t, "pdftoppm", a, "mutool", b)
+	if got, want := inked(b), pixels(612-36-216, 792-36-72, 612-36, 792-36); !near(got, want) {
+		t.Errorf("ink at %v, not %v", got, want)
+	}
+}
+
 func TestVisibleSignatureThatHasNoPlace(t *testing.T) {
 	in := onPage("/MediaBox [0 0 400 300] /CropBox [60 40 340 215]")
 	for want, look := range map[string]appearance.Appearance{
@@ -201,7 +212,7 @@ func TestPagesThatContradictThemselves(t *testing.T) {
 		deep = append(deep, fmt.Sprintf("<< /Type /Pages /Kids [%d 0 R] /Count 1 >>", i+3))
 	}
 	for want, in := range map[string][]byte{
-		"/MediaBox of page object 3 0 R: " + pdf.ErrDamaged.Error(): pages(one, "<< /Type /Page >>"),
+		"/MediaBox of page object 3 0 R: " + pdf.ErrDamaged.Error(): pages(one, "<< /Type /Page /MediaBox 7 >>"),
 		"/CropBox of page object 3 0 R":                             pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /CropBox [0 0 /x 1] >>"),
 		"has no visible area":                                       pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /CropBox [10 10 20 20] >>"),
 		"/Rotate of page object 3 0 R":                              pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /Rotate 45 >>"),
@@ -360,4 +371,46 @@ func closeTo(a, b color.NRGBA) bool {
 		}
 	}
 	return true
+}
+
+// A font of the caller's, with composite glyphs: what Debian's fonts-dejavu-core holds.
+func TestVisibleSignatureInAnotherFont(t *testing.T) {
+	in := onPage("/MediaBox [0 0 300 200]")
+	for name, ps := range map[string]string{"DejaVuSans": "DejaVuSans", "DejaVuSerif-Bold": "DejaVuSerif-Bold"} {
+		data, err := os.ReadFile("/usr/share/fonts/truetype/dejavu/" + name + ".ttf")
+		if err != nil {
+			t.Fatalf("package fonts-dejavu-core is needed: %v", err)
+		}
+		const line = "Zażółć gęślą jaźń ЩҐЄЇІ é ǖ ḗ Å ½"
+		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Font: data, Lines: []string{line}}))
+		judge(t, in, out, 1)
+		alike(t, "pdftoppm", poppler(t, out, dpi), "mutool", mupdf(t, out, dpi))
+		if said := extracted(t, out, "-layout"); !strings.Contains(said, line) {
+			t.Errorf("%s: %q", name, said)
+		}
+		said, _ := run(t, "pdffonts", writeFile(t, "in.pdf", out))
+		if !regexp.MustCompile(`(?m)^[A-Z]{6}\+`+ps+` +CID TrueType +Identity-H +yes yes yes `).MatchString(said) || strings.Count(said, "\n") != 3 {
+			t.Errorf("pdffonts: %s", said)
+		}
+	}
+}
+
+// Each shape of file is signed visibly twice, where annotations allow a second.
+func TestVisibleSignatureOnEveryShape(t *testing.T) {
+	for _, s := range pdftest.Signable() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			o := shown(appearance.Appearance{Width: 150, Height: 40, Margin: 10})
+			once := signPDF(t, s.Data, ecIdentity(), o)
+			judge(t, s.Data, once, 1)
+			o.Appearance.Corner = appearance.TopRight
+			if s.Name == "annots-direct" {
+				if _, err := prepare(once, o); !errors.Is(err, appearance.ErrAnnotations) {
+					t.Errorf("a second signature beside direct annotations: %v", err)
+				}
+				return
+			}
+			judge(t, once, signPDF(t, once, ecIdentity(), o), 2)
+		})
+	}
 }
