@@ -90,7 +90,7 @@ func newName(form *pdf.Form, wanted string) (string, error) {
 // put writes the field with the signature as its value: ref is that of a new field, with its widget in one dictionary.
 func (t target) put(u *pdf.Update, doc *pdf.Document, form *pdf.Form, ref, sig pdf.Ref, o Options) error {
 	if t.old != nil {
-		return t.fill(u, doc, sig, o)
+		return t.fill(u, doc, form, sig, o)
 	}
 	widget, err := o.widget(u, doc, form, ref)
 	if err != nil {
@@ -101,8 +101,9 @@ func (t target) put(u *pdf.Update, doc *pdf.Document, form *pdf.Form, ref, sig p
 }
 
 // fill sets the value of an existing field, and the appearance of its widget if one is wanted. Everything else in the
-// field stays, and no page is touched.
-func (t target) fill(u *pdf.Update, doc *pdf.Document, sig pdf.Ref, o Options) error {
+// field stays, and no page is touched. A widget that is an object of its own gets the value as well: it inherits it by
+// the standard, but poppler and MuPDF look for it there.
+func (t target) fill(u *pdf.Update, doc *pdf.Document, form *pdf.Form, sig pdf.Ref, o Options) error {
 	widget, err := t.widget(doc)
 	if err != nil {
 		return err
@@ -111,14 +112,18 @@ func (t target) fill(u *pdf.Update, doc *pdf.Document, sig pdf.Ref, o Options) e
 	if err != nil {
 		return err
 	}
-	dict := t.old.Object.Value.With("V", []byte(sig.String()))
-	if drawn != nil && widget.Ref == t.old.Object.Ref {
-		dict, drawn = dict.With("AP", drawn), nil
+	value := []byte(sig.String())
+	if widget.Ref != t.old.Object.Ref {
+		if signed(form) {
+			return fmt.Errorf("%w: %q has its widget in an object of its own, and readers disagree on whether an earlier signature allows to change that", ErrField, t.name)
+		}
+		u.Put(t.old.Object.Ref, t.old.Object.Value.With("V", value).Raw)
 	}
-	u.Put(t.old.Object.Ref, dict.Raw)
+	dict := widget.Value.With("V", value)
 	if drawn != nil {
-		u.Put(widget.Ref, widget.Value.With("AP", drawn).Raw)
+		dict = dict.With("AP", drawn)
 	}
+	u.Put(widget.Ref, dict.Raw)
 	return nil
 }
 
@@ -131,7 +136,15 @@ func (t target) widget(doc *pdf.Document) (pdf.Object, error) {
 	if len(kids.Elems) > 1 || kids.Elems[0].Kind != pdf.Reference {
 		return pdf.Object{}, fmt.Errorf("%w: %q has not one widget", ErrField, t.name)
 	}
-	return doc.Load(kids.Elems[0].Ref)
+	kid, err := doc.Load(kids.Elems[0].Ref)
+	if err != nil {
+		return kid, err
+	}
+	// A kid with a name is a field: then this one is a group of fields.
+	if kid.Value.Kind != pdf.Dict || kid.Stream || kid.Value.Get("T").Kind != pdf.Null {
+		return kid, fmt.Errorf("%w: %q has not one widget", ErrField, t.name)
+	}
+	return kid, nil
 }
 
 // addField enters a new field into the form and rewrites as few objects as possible.
