@@ -267,3 +267,32 @@ func updateOf(t testing.TB) *pdf.Update {
 	}
 	return u
 }
+
+// A field that is marked NoRotate is shown upright by the reader, so its appearance is not turned.
+func TestExistingFieldThatDoesNotTurn(t *testing.T) {
+	in := pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R] /Count 1 /Rotate 90 /MediaBox [0 0 300 200] >>"},
+		{Number: 3, Body: "<< /Type /Page /Parent 2 0 R >>"},
+		{Number: 4, Body: "<< /Rect [10 10 110 60] /F 20 >>"},
+		{Number: 5, Body: "<< /Rect [10 10 110 60] /F 4 >>"},
+	}}.Classic()
+	doc, err := pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := doc.Page(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for number, want := range map[int]string{4: "1 0 0 1 0 0", 5: "0 1 -1 0 100 0"} {
+		widget, err := doc.Load(pdf.Ref{Number: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := (&Appearance{}).Existing(doc, widget.Value, page)
+		if err != nil || numbers(p.matrix()...) != want {
+			t.Errorf("object %d: matrix %v, %v", number, p.matrix(), err)
+		}
+	}
+}
