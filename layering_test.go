@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
+	"signer/revinfo/revtest": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},

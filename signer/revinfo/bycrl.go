@@ -1,0 +1,137 @@
+package revinfo
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// byLocal uses the caller's own list.
+func (c *Collector) byLocal(_ context.Context, q question) (proof, []error) {
+	if c.cfg.Local == nil {
+		return proof{}, []error{fmt.Errorf("local list: %w", errAbsent)}
+	}
+	der, ok := c.cfg.Local(q.issuer)
+	if !ok {
+		return proof{}, []error{fmt.Errorf("local list: %w", errAbsent)}
+	}
+	l, err := parseCRL(der)
+	if err == nil {
+		err = l.authentic(q.issuer)
+	}
+	if err != nil {
+		return proof{}, []error{fmt.Errorf("local list: %w", err)}
+	}
+	return one(c.judgeCRL(l, q))
+}
+
+func one(p proof, err error) (proof, []error) {
+	if err != nil {
+		return proof{}, []error{err}
+	}
+	return p, nil
+}
+
+// byCRL tries the distribution points of the certificate.
+func (c *Collector) byCRL(ctx context.Context, q question) (proof, []error) {
+	addresses, failed := urls(q.cert)
+	for _, u := range web(addresses) {
+		l, err := c.list(ctx, u, q)
+		if err == nil {
+			var found proof
+			if found, err = c.judgeCRL(l, q); err == nil {
+				return found, nil
+			}
+		}
+		failed = append(failed, err)
+	}
+	if len(failed) == 0 {
+		failed = []error{fmt.Errorf("revocation list over http: %w", errAbsent)}
+	}
+	return proof{}, failed
+}
+
+// web leaves the addresses that can be fetched, as many as are tried.
+func web(addresses []string) (list []string) {
+	for _, u := range addresses {
+		low := strings.ToLower(u)
+		if (strings.HasPrefix(low, "http://") || strings.HasPrefix(low, "https://")) && !slices.Contains(list, u) && len(list) < maxURLs {
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+// identity names a key and a name in keys of the cache.
+func identity(c *x509.Certificate) string {
+	h := sha256.New()
+	h.Write(c.RawSubject)
+	h.Write(c.RawSubjectPublicKeyInfo)
+	return string(h.Sum(nil))
+}
+
+// list returns what is kept or fetches it. Nothing is kept that the issuer did not sign.
+func (c *Collector) list(ctx context.Context, address string, q question) (*crl, error) {
+	now := c.cfg.Now()
+	enough := func(i *item) bool {
+		l := i.read.(*crl)
+		return now.Sub(i.fetched) < refetch || !c.tooOld(l.thisUpdate, l.nextUpdate, q)
+	}
+	i, err := c.cache.get(ctx, "list "+identity(q.issuer)+address, now, enough, func(ctx context.Context) (*item, error) {
+		der, err := c.fetch.do(ctx, address, nil, "", "application/pkix-crl", c.cfg.MaxCRL)
+		if err != nil {
+			return nil, err
+		}
+		l, err := parseCRL(der)
+		if err == nil {
+			err = l.authentic(q.issuer)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &item{size: int64(len(der)), fetched: now, until: earlier(now.Add(c.cfg.Keep), l.nextUpdate), read: l}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("revocation list: %w", err)
+	}
+	return i.read.(*crl), nil
+}
+
+func earlier(t, end time.Time) time.Time {
+	if !end.IsZero() && end.Before(t) {
+		return end
+	}
+	return t
+}
+
+// judgeCRL decides by a list that is authentic.
+func (c *Collector) judgeCRL(l *crl, q question) (proof, error) {
+	if err := l.covers(q.cert); err != nil {
+		return proof{}, err
+	}
+	found, err := l.lookup(octets(q.cert.SerialNumber))
+	if err != nil {
+		return proof{}, err
+	}
+	p := proof{evidence: Evidence{CRLs: [][]byte{l.raw}}}
+	if found != nil {
+		if !found.time.After(q.at) {
+			return proof{}, &RevokedError{Serial: q.cert.SerialNumber, Time: found.time, Reason: found.reason}
+		}
+		p.revoked = found.time
+	}
+	if l.nextUpdate.IsZero() {
+		return proof{}, fmt.Errorf("%w: a revocation list without nextUpdate", ErrUnsupported) // RFC 5280 section 5.1.2.5
+	}
+	if err := c.current(l.thisUpdate, l.nextUpdate, q, l.nextUpdate); err != nil {
+		return proof{}, err
+	}
+	if found == nil {
+		err = ended(l.thisUpdate, l.expired, q.cert)
+	}
+	return p, err
+}

@@ -1,0 +1,346 @@
+package revinfo
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha1" // identifiers of issuers (RFC 6960 section 4.1.1, RFC 5019 section 2.1.1), not signatures
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+var (
+	oidBasic         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
+	oidNonce         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
+	oidNoCheck       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
+	oidArchiveCutoff = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 6}
+)
+
+// answer is an OCSPResponse with a BasicOCSPResponse in it (RFC 6960 section 4.2.1). It is not changed after it was read.
+// golang.org/x/crypto/ocsp is not enough here: it reads the first certificate only, no RSASSA-PSS, and neither compares the
+// issuer's hashes nor sees extensions of the whole answer. It is the second reader in the tests.
+type answer struct {
+	raw, tbs, signature []byte
+	algo                x509.SignatureAlgorithm
+	responderName       []byte // Name; or
+	responderKey        []byte // SHA-1 of the key
+	producedAt          time.Time
+	singles             []single
+	extensions          []pkix.Extension
+	certificates        [][]byte
+}
+
+// status of a certificate.
+type status uint8
+
+const (
+	statusGood status = iota
+	statusRevoked
+	statusUnknown
+)
+
+// single is a SingleResponse.
+type single struct {
+	hash                      crypto.Hash // 0: not known
+	nameHash, keyHash, serial []byte
+	status                    status
+	revoked                   entry
+	thisUpdate, nextUpdate    time.Time
+	extensions                []pkix.Extension
+}
+
+// parseAnswer reads an answer. One without success has no body and is an error.
+func parseAnswer(der []byte) (*answer, error) {
+	var outer, wrapped, body, octets cryptobyte.String
+	var kind asn1.ObjectIdentifier
+	var code int
+	s := cryptobyte.String(der)
+	if !s.ReadASN1(&outer, cbasn1.SEQUENCE) || !s.Empty() || !outer.ReadASN1Enum(&code) {
+		return nil, malformed("OCSP answer: responseStatus")
+	}
+	if code != 0 {
+		names := map[int]string{1: "malformed request", 2: "internal error", 3: "try later", 5: "signature required", 6: "unauthorized"}
+		return nil, fmt.Errorf("OCSP responder: %q, status %d", names[code], code)
+	}
+	if !outer.ReadASN1(&wrapped, explicit(0)) || !outer.Empty() || !wrapped.ReadASN1(&body, cbasn1.SEQUENCE) || !wrapped.Empty() ||
+		!body.ReadASN1ObjectIdentifier(&kind) || !body.ReadASN1(&octets, cbasn1.OCTET_STRING) || !body.Empty() {
+		return nil, malformed("OCSP answer: responseBytes")
+	}
+	if !kind.Equal(oidBasic) {
+		return nil, fmt.Errorf("%w: OCSP answer of type %s", ErrUnsupported, kind)
+	}
+	a := &answer{raw: der}
+	return a, a.basic(octets)
+}
+
+func (a *answer) basic(s cryptobyte.String) error {
+	var outer, tbs, ai cryptobyte.String
+	var signature asn1.BitString
+	switch {
+	case !s.ReadASN1(&outer, cbasn1.SEQUENCE) || !s.Empty():
+		return malformed("BasicOCSPResponse")
+	case !outer.ReadASN1Element(&tbs, cbasn1.SEQUENCE):
+		return malformed("BasicOCSPResponse: tbsResponseData")
+	case !outer.ReadASN1(&ai, cbasn1.SEQUENCE):
+		return malformed("BasicOCSPResponse: signatureAlgorithm")
+	case !outer.ReadASN1BitString(&signature) || signature.BitLength%8 != 0:
+		return malformed("BasicOCSPResponse: signature")
+	}
+	a.tbs, a.signature, a.algo = tbs, signature.Bytes, algorithm(ai)
+	var wrapped, list cryptobyte.String
+	var present bool
+	if !outer.ReadOptionalASN1(&wrapped, &present, explicit(0)) || !outer.Empty() {
+		return malformed("BasicOCSPResponse: certs")
+	}
+	if present && (!wrapped.ReadASN1(&list, cbasn1.SEQUENCE) || !wrapped.Empty()) {
+		return malformed("BasicOCSPResponse: certs")
+	}
+	for !list.Empty() {
+		var one cryptobyte.String
+		if !list.ReadASN1Element(&one, cbasn1.SEQUENCE) {
+			return malformed("BasicOCSPResponse: certificate")
+		}
+		a.certificates = append(a.certificates, one)
+	}
+	return a.data(tbs)
+}
+
+// data reads ResponseData.
+func (a *answer) data(tbs cryptobyte.String) error {
+	var list, name cryptobyte.String
+	var ok bool
+	version := 0
+	if !tbs.ReadASN1(&tbs, cbasn1.SEQUENCE) || !tbs.ReadOptionalASN1Integer(&version, explicit(0), 0) || version != 0 {
+		return malformed("ResponseData: version")
+	}
+	switch {
+	case tbs.PeekASN1Tag(explicit(1)):
+		ok = tbs.ReadASN1(&name, explicit(1))
+		a.responderName = name
+	case tbs.PeekASN1Tag(explicit(2)):
+		var key cryptobyte.String
+		ok = tbs.ReadASN1(&name, explicit(2)) && name.ReadASN1(&key, cbasn1.OCTET_STRING) && name.Empty() && len(key) == sha1.Size
+		a.responderKey = key
+	}
+	if !ok {
+		return malformed("ResponseData: responderID")
+	}
+	if a.producedAt, ok = readGeneralized(&tbs); !ok {
+		return malformed("ResponseData: producedAt")
+	}
+	if !tbs.ReadASN1(&list, cbasn1.SEQUENCE) {
+		return malformed("ResponseData: responses")
+	}
+	for !list.Empty() {
+		one, err := readSingle(&list)
+		if err != nil {
+			return err
+		}
+		a.singles = append(a.singles, one)
+	}
+	if a.extensions, ok = optionalExtensions(&tbs); !ok || !tbs.Empty() {
+		return malformed("ResponseData: responseExtensions")
+	}
+	return nil
+}
+
+func optionalExtensions(s *cryptobyte.String) (list []pkix.Extension, ok bool) {
+	var wrapped cryptobyte.String
+	if !s.PeekASN1Tag(explicit(1)) {
+		return nil, true
+	}
+	if !s.ReadASN1(&wrapped, explicit(1)) {
+		return nil, false
+	}
+	list, ok = readExtensions(&wrapped)
+	return list, ok && wrapped.Empty()
+}
+
+func readSingle(list *cryptobyte.String) (r single, err error) {
+	var one, id, ai, name, key, wrapped cryptobyte.String
+	var hash asn1.ObjectIdentifier
+	var ok bool
+	if !list.ReadASN1(&one, cbasn1.SEQUENCE) || !one.ReadASN1(&id, cbasn1.SEQUENCE) || !id.ReadASN1(&ai, cbasn1.SEQUENCE) ||
+		!ai.ReadASN1ObjectIdentifier(&hash) || !id.ReadASN1(&name, cbasn1.OCTET_STRING) || !id.ReadASN1(&key, cbasn1.OCTET_STRING) {
+		return r, malformed("SingleResponse: certID")
+	}
+	if r.serial, ok = readInteger(&id); !ok || !id.Empty() {
+		return r, malformed("SingleResponse: serialNumber")
+	}
+	r.hash, r.nameHash, r.keyHash = hashOf(hash), name, key
+	if err := r.readStatus(&one); err != nil {
+		return r, err
+	}
+	if r.thisUpdate, ok = readGeneralized(&one); !ok {
+		return r, malformed("SingleResponse: thisUpdate")
+	}
+	if one.PeekASN1Tag(explicit(0)) {
+		if ok = one.ReadASN1(&wrapped, explicit(0)); ok {
+			r.nextUpdate, ok = readGeneralized(&wrapped)
+		}
+		if !ok || !wrapped.Empty() {
+			return r, malformed("SingleResponse: nextUpdate")
+		}
+	}
+	if r.extensions, ok = optionalExtensions(&one); !ok || !one.Empty() {
+		return r, malformed("SingleResponse: singleExtensions")
+	}
+	return r, nil
+}
+
+// readStatus reads CertStatus.
+func (r *single) readStatus(s *cryptobyte.String) error {
+	var body cryptobyte.String
+	var tag cbasn1.Tag
+	if !s.ReadAnyASN1(&body, &tag) {
+		return malformed("SingleResponse: certStatus")
+	}
+	switch {
+	case tag == implicit(0) && body.Empty():
+		r.status = statusGood
+	case tag == implicit(2) && body.Empty():
+		r.status = statusUnknown
+	case tag == explicit(1):
+		r.status = statusRevoked
+		var ok bool
+		if r.revoked.time, ok = readGeneralized(&body); !ok {
+			return malformed("SingleResponse: revocationTime")
+		}
+		if body.Empty() {
+			return nil
+		}
+		var reason cryptobyte.String
+		if !body.ReadASN1(&reason, explicit(0)) || !body.Empty() || !reason.ReadASN1Enum(&r.revoked.reason) || !reason.Empty() {
+			return malformed("SingleResponse: revocationReason")
+		}
+	default:
+		return malformed("SingleResponse: certStatus")
+	}
+	return nil
+}
+
+func hashOf(id asn1.ObjectIdentifier) crypto.Hash {
+	if id.Equal(asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}) {
+		return crypto.SHA1
+	}
+	for i, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		if id.Equal(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, i + 1}) {
+			return h
+		}
+	}
+	return 0
+}
+
+func sum(h crypto.Hash, b []byte) []byte {
+	d := h.New()
+	d.Write(b)
+	return d.Sum(nil)
+}
+
+// publicKey returns the bytes of subjectPublicKey, which key hashes are made of.
+func publicKey(c *x509.Certificate) []byte {
+	var seq cryptobyte.String
+	var key asn1.BitString
+	s := cryptobyte.String(c.RawSubjectPublicKeyInfo)
+	if !s.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.SkipASN1(cbasn1.SEQUENCE) || !seq.ReadASN1BitString(&key) {
+		return nil // cannot be: crypto/x509 read it
+	}
+	return key.RightAlign()
+}
+
+// about returns the part of the answer on a certificate of an issuer.
+func (a *answer) about(cert, issuer *x509.Certificate) (*single, error) {
+	serial := trim(octets(cert.SerialNumber))
+	for i := range a.singles {
+		r := &a.singles[i]
+		if r.hash == 0 || !bytes.Equal(trim(r.serial), serial) || !bytes.Equal(r.keyHash, sum(r.hash, publicKey(issuer))) {
+			continue
+		}
+		if bytes.Equal(r.nameHash, sum(r.hash, cert.RawIssuer)) {
+			return r, r.understood()
+		}
+	}
+	return nil, fmt.Errorf("the OCSP answer speaks of other certificates")
+}
+
+// understood refuses critical extensions (RFC 6960 section 4.4).
+func (r *single) understood() error {
+	for _, e := range r.extensions {
+		if e.Critical && !e.Id.Equal(oidArchiveCutoff) {
+			return fmt.Errorf("%w: critical extension %s of an OCSP answer", ErrUnsupported, e.Id)
+		}
+	}
+	return nil
+}
+
+// cutoff returns since when ended certificates are still known (RFC 6960 section 4.4.4), zero if nothing is said.
+func (r *single) cutoff() time.Time {
+	if e := find(r.extensions, oidArchiveCutoff); e != nil {
+		s := cryptobyte.String(e.Value)
+		if t, ok := readGeneralized(&s); ok && s.Empty() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// named reports whether the responder that the answer names is c.
+func (a *answer) named(c *x509.Certificate) bool {
+	if a.responderKey != nil {
+		h := sha1.Sum(publicKey(c))
+		return bytes.Equal(a.responderKey, h[:])
+	}
+	return sameName(a.responderName, c.RawSubject)
+}
+
+// authentic checks that the issuer, or a responder that the issuer appointed, signed the answer (RFC 6960 section 4.2.2.2),
+// and returns the responder's certificate; nil is the issuer itself.
+func (a *answer) authentic(issuer *x509.Certificate) (*x509.Certificate, error) {
+	for _, e := range a.extensions {
+		if e.Critical && !e.Id.Equal(oidNonce) {
+			return nil, fmt.Errorf("%w: critical extension %s of an OCSP answer", ErrUnsupported, e.Id)
+		}
+	}
+	if a.named(issuer) {
+		return nil, checkSignature("OCSP answer", issuer, a.algo, a.tbs, a.signature)
+	}
+	failed := fmt.Errorf("the OCSP answer is signed by neither the issuer nor a certificate in it")
+	for _, der := range a.certificates[:min(len(a.certificates), maxURLs)] {
+		c, err := parseCertificate(der)
+		if err != nil || !a.named(c) {
+			continue
+		}
+		if failed = a.delegated(c, issuer); failed == nil {
+			return c, nil
+		}
+	}
+	return nil, failed
+}
+
+// delegated checks that c may answer for issuer, and that it did.
+func (a *answer) delegated(c, issuer *x509.Certificate) error {
+	switch {
+	case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
+		return fmt.Errorf("OCSP responder %x: its certificate is not issued by the issuer of the certificate asked about", c.SerialNumber)
+	case !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
+		return fmt.Errorf("OCSP responder %x: its certificate is not for OCSP", c.SerialNumber)
+	case c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
+		return fmt.Errorf("OCSP responder %x: its key is not for signatures", c.SerialNumber)
+	case len(c.UnhandledCriticalExtensions) > 0:
+		return fmt.Errorf("%w: OCSP responder %x: critical extension %s", ErrUnsupported, c.SerialNumber, c.UnhandledCriticalExtensions[0])
+	case a.producedAt.Before(c.NotBefore) || a.producedAt.After(c.NotAfter):
+		return fmt.Errorf("OCSP responder %x: its certificate was not valid when it answered", c.SerialNumber)
+	}
+	if err := c.CheckSignatureFrom(issuer); err != nil {
+		return fmt.Errorf("OCSP responder %x: certificate: %w", c.SerialNumber, err)
+	}
+	return checkSignature("OCSP answer", c, a.algo, a.tbs, a.signature)
+}
