@@ -32,6 +32,12 @@ var (
 	ErrSignature = errors.New("cades: signature value does not verify")
 	// ErrProfile: the signature verifies, but its signed attributes break the baseline profile.
 	ErrProfile = errors.New("cades: signed attributes break the baseline profile")
+	// ErrContent: the signature is detached, and what was signed is not given.
+	ErrContent = errors.New("cades: the content of the detached signature is needed")
+	// ErrTimeStamp: a time-stamp is missing, does not verify or covers something else.
+	ErrTimeStamp = errors.New("cades: time-stamp")
+	// ErrEvidence: a certificate or revocation data are missing that long-term validation needs.
+	ErrEvidence = errors.New("cades: evidence for long-term validation")
 )
 
 // Profile says which baseline the signed attributes follow. The two differ in where the claimed signing time lives.

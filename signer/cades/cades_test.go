@@ -32,8 +32,9 @@ import (
 var signingTime = time.Now().In(time.FixedZone("", 2*3600))
 
 type identity struct {
-	key   crypto.Signer
-	chain [][]byte // leaf, CA, root
+	key    crypto.Signer
+	chain  [][]byte // leaf, CA, root
+	caKeys []crypto.Signer
 }
 
 func must[T any](v T, err error) T {
@@ -61,19 +62,20 @@ func newIdentity(key crypto.Signer) identity {
 			KeyUsage: x509.KeyUsageContentCommitment,
 		}
 		if name != "Signer" {
-			t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign
+			t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 		}
 		if parent == nil {
 			parent = t
 		}
 		return must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, t, parent, pub, by))))
 	}
-	root := certificate(big.NewInt(1), "Root", rootKey.Public(), nil, rootKey)
-	ca := certificate(big.NewInt(2), "CA", caKey.Public(), root, rootKey)
+	suffix := " " + rand.Text()[:8] // no two issuers of one name
+	root := certificate(big.NewInt(1), "Root"+suffix, rootKey.Public(), nil, rootKey)
+	ca := certificate(big.NewInt(2), "CA"+suffix, caKey.Public(), root, rootKey)
 	// A serial number of 20 bytes with its highest bit set exercises the sign byte of the INTEGER.
 	serial := new(big.Int).SetBytes(append([]byte{0xff}, make([]byte, 18)...))
 	leaf := certificate(serial, "Signer", key.Public(), ca, caKey)
-	return identity{key, [][]byte{leaf.Raw, ca.Raw, root.Raw}}
+	return identity{key, [][]byte{leaf.Raw, ca.Raw, root.Raw}, []crypto.Signer{caKey, rootKey}}
 }
 
 func hashOf(alg cades.Algorithm, data []byte) []byte {

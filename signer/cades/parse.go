@@ -160,32 +160,8 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) (version int64, err er
 	if want := map[cbasn1.Tag]int64{cbasn1.SEQUENCE: 1, cbasn1.Tag(0).ContextSpecific(): 3}[tag]; version != want {
 		return 0, fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
 	}
-	return version, s.findSigner(sid, tag)
-}
-
-// findSigner picks the certificate that the SignerIdentifier names.
-func (s *Signature) findSigner(sid cryptobyte.String, tag cbasn1.Tag) error {
-	for _, der := range s.Certificates {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			continue // a certificate of the chain that we cannot read does not matter; the signer's own must be found
-		}
-		var id cryptobyte.Builder
-		switch tag {
-		case cbasn1.SEQUENCE:
-			id.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddBytes(c.RawIssuer)
-				b.AddASN1BigInt(c.SerialNumber)
-			})
-		case cbasn1.Tag(0).ContextSpecific():
-			id.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(c.SubjectKeyId) })
-		}
-		if der, err := id.Bytes(); err == nil && bytes.Equal(der, sid) {
-			s.Certificate = c
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: the signer's certificate is not embedded or not readable", ErrUnsupported)
+	s.Certificate, err = findCertificate(sid, tag, s.Certificates, s.attributes.namesCertificate)
+	return version, err
 }
 
 func (s *Signature) readUnsigned(in cryptobyte.String) error {

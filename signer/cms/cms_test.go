@@ -384,6 +384,18 @@ func TestDER(t *testing.T) {
 			t.Errorf("%s: %x, %v", in, got, err)
 		}
 	}
+	for in, want := range map[string]string{
+		"3080 3082000102 0000":                     "",
+		"3080 0101 01 308103 020101 0000":          "3009 010101 308103020101",
+		"3180 020102 020101 2480 0401aa 0000 0000": "3109 020102 020101 0401aa",
+		"30 81 03 020101":                          "308103020101",
+		"30 81 05 2403 0401bb":                     "3003 0401bb",
+	} {
+		got, err := cms.Definite(must(hex.DecodeString(strings.ReplaceAll(in, " ", ""))))
+		if hex.EncodeToString(got) != strings.ReplaceAll(want, " ", "") || (err == nil) != (want != "") {
+			t.Errorf("%s: %x, %v", in, got, err)
+		}
+	}
 	for _, in := range []string{"", "30", "3080", "300", "2480 020101 0000", "3080 00 01 0000", "0000", "3000 00", strings.Repeat("3080", 100) + strings.Repeat("0000", 100)} {
 		raw, _ := hex.DecodeString(strings.ReplaceAll(in, " ", ""))
 		if got, err := cms.DER(raw); err == nil {
@@ -403,6 +415,9 @@ func exercise(t *testing.T, data []byte) bool {
 		t.Fatalf("in memory %v, read %v", err, errRead)
 	}
 	_, _ = cms.DER(data)
+	if same, err := cms.Definite(data); err == nil && !bytes.Contains(data, []byte{0x80}) && !bytes.Contains(data, []byte{0x24}) && !bytes.Equal(same, data) {
+		t.Fatal("definite already, and changed")
+	}
 	if err != nil {
 		return false
 	}

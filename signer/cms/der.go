@@ -8,8 +8,14 @@ import (
 
 // DER returns the distinguished encoding of one BER element (X.690 section 10): definite and shortest lengths, strings
 // in one piece, sets sorted, true as 0xff. Contents of context-specific and of other primitive types stay as they are.
-func DER(ber []byte) ([]byte, error) {
-	t := &transcoder{p: &parser{src: &source{mem: ber, size: int64(len(ber))}, limits: Limits{}.orDefault()}}
+func DER(ber []byte) ([]byte, error) { return transcode(ber, false) }
+
+// Definite returns one BER element with definite lengths and strings in one piece, and each element in it that has that
+// already as it stands, sorted or not: what is signed or hashed in there keeps its octets.
+func Definite(ber []byte) ([]byte, error) { return transcode(ber, true) }
+
+func transcode(ber []byte, keep bool) ([]byte, error) {
+	t := &transcoder{keep: keep, p: &parser{src: &source{mem: ber, size: int64(len(ber))}, limits: Limits{}.orDefault()}}
 	out := t.element(make([]byte, 0, len(ber)), int64(len(ber)), 0)
 	if t.p.err == nil && t.p.pos != int64(len(ber)) {
 		t.p.fail(ErrMalformed, t.p.pos, "element", "goes on behind its end")
@@ -20,7 +26,10 @@ func DER(ber []byte) ([]byte, error) {
 	return out, nil
 }
 
-type transcoder struct{ p *parser }
+type transcoder struct {
+	p    *parser
+	keep bool // as Definite says
+}
 
 // element appends what is at the position to out, encoded anew.
 func (t *transcoder) element(out []byte, limit int64, depth int) []byte {
@@ -47,6 +56,9 @@ func (t *transcoder) element(out []byte, limit int64, depth int) []byte {
 	case e.tag&constructed == 0:
 		value := p.src.mem[e.body():e.bodyEnd()]
 		p.pos = e.end()
+		if t.keep {
+			return append(out, p.src.mem[e.off:e.end()]...)
+		}
 		out = appendLength(append(out, tag...), e.length, 0)
 		if e.tag == 1 && len(value) == 1 && value[0] != 0 {
 			return append(out, 0xff)
@@ -65,7 +77,10 @@ func (t *transcoder) element(out []byte, limit int64, depth int) []byte {
 		parts = append(parts, part)
 	}
 	p.close(&e, what)
-	if e.tag == tagSet {
+	if t.keep && p.err == nil && !e.indefinite && bytes.Equal(slices.Concat(parts...), p.src.mem[e.body():e.bodyEnd()]) {
+		return append(out, p.src.mem[e.off:e.end()]...)
+	}
+	if e.tag == tagSet && !t.keep {
 		slices.SortFunc(parts, bytes.Compare)
 	}
 	out = appendLength(append(out, tag...), int64(size), 0)

@@ -1,0 +1,249 @@
+package cades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ocsp"
+
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
+	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
+)
+
+// authority is a TSA for all tests that misuse none.
+var authority = sync.OnceValue(func() *tsptest.TSA { return must(tsptest.New(tsptest.Options{})) })
+
+// prover proves for the test's signatories and time-stamp units, and accuses when it is asked about anybody else.
+type prover struct {
+	ids   []identity
+	tsas  []*tsptest.TSA
+	err   error
+	asked []string // "name at time"
+}
+
+func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
+	c := must(x509.ParseCertificate(leaf))
+	p.asked = append(p.asked, c.Subject.CommonName+" at "+at.UTC().Format(time.RFC3339))
+	if p.err != nil {
+		return revinfo.Evidence{}, p.err
+	}
+	if !slices.ContainsFunc(known, func(k []byte) bool { return bytes.Equal(k, leaf) }) && c.Subject.CommonName == "Signer" {
+		return revinfo.Evidence{}, errors.New("the embedded certificates are not known")
+	}
+	for _, id := range p.ids {
+		if !bytes.Equal(id.chain[0], leaf) {
+			continue
+		}
+		ca, root := must(x509.ParseCertificate(id.chain[1])), must(x509.ParseCertificate(id.chain[2]))
+		answer := must(ocsp.CreateResponse(ca, ca, ocsp.Response{Status: ocsp.Good, SerialNumber: c.SerialNumber, ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, id.caKeys[0]))
+		crl := must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, root, id.caKeys[1]))
+		return revinfo.Evidence{Certificates: id.chain, CRLs: [][]byte{crl}, OCSPs: [][]byte{answer}}, nil
+	}
+	for _, tsa := range p.tsas {
+		if !bytes.Equal(tsa.Certificate().Raw, leaf) {
+			continue
+		}
+		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{must(tsa.CRL()), must(tsa.RootCRL())}}
+		for _, ca := range tsa.CACertificates() {
+			e.Certificates = append(e.Certificates, ca.Raw)
+		}
+		return e, nil
+	}
+	return revinfo.Evidence{}, errors.New("nobody that is known here")
+}
+
+func services(stamper cades.Stamper, p *prover) cades.Services {
+	return cades.Services{Stamper: stamper, Prover: p, Now: time.Now}
+}
+
+func detached(content []byte) cades.Content {
+	return func(h crypto.Hash) ([]byte, error) {
+		w := h.New()
+		w.Write(content)
+		return w.Sum(nil), nil
+	}
+}
+
+// raise raises a signature and holds the result to what must be true of every result.
+func raise(t *testing.T, data []byte, content cades.Content, to cades.Level, s cades.Services) []byte {
+	t.Helper()
+	out, err := cades.Augment(t.Context(), data, content, to, s)
+	if err != nil {
+		t.Fatalf("to %v: %v", to, err)
+	}
+	hold(t, data, out, content, to)
+	return out
+}
+
+// hold checks that out is of the level, that all its time-stamps are right, and that nothing signed changed.
+func hold(t *testing.T, data, out []byte, content cades.Content, to cades.Level) {
+	t.Helper()
+	for i, r := range must(cades.Inspect(out, content)) {
+		if r.Invalid != nil || r.Level != to {
+			t.Errorf("signer %d: %v, level %v, missing: %v", i, r.Invalid, r.Level, r.Missing)
+		}
+		for _, s := range slices.Concat(r.TimeStamps, r.ArchiveTimeStamps) {
+			if s.Invalid != nil || s.Signer == nil || s.Time.IsZero() {
+				t.Errorf("signer %d: time-stamp of %v: %v", i, s.Time, s.Invalid)
+			}
+		}
+	}
+	old, raised := must(cms.Parse(data)), must(cms.Parse(out))
+	for i, si := range old.Signers {
+		n := raised.Signers[i]
+		if !bytes.Equal(si.SignedAttrs, n.SignedAttrs) || !bytes.Equal(si.Signature, n.Signature) || !bytes.Equal(si.SID, n.SID) {
+			t.Errorf("signer %d changed", i)
+		}
+		for _, u := range si.Unsigned {
+			if !slices.ContainsFunc(n.Unsigned, func(x cms.Attribute) bool { return bytes.Equal(x.Raw, u.Raw) }) {
+				t.Errorf("signer %d lost %v", i, u.Type)
+			}
+		}
+	}
+	for _, c := range old.Certificates {
+		if !slices.ContainsFunc(raised.Certificates, func(x []byte) bool { return bytes.Equal(x, c) }) {
+			t.Error("a certificate is gone")
+		}
+	}
+	checkIndependently(t, out, content)
+}
+
+// TestLevels goes from B-B over every level to the second archive time-stamp, with every algorithm.
+func TestLevels(t *testing.T) {
+	content := []byte("Договір № 5\r\n")
+	for _, a := range algorithms {
+		t.Run(fmt.Sprint(a.alg), func(t *testing.T) {
+			id := a.id()
+			p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
+			s := services(authority(), p)
+			data := assemble(t, cades.CAdES, id, a.alg, content)
+			for _, to := range []cades.Level{cades.LevelBB, cades.LevelBT, cades.LevelBLT, cades.LevelBLTA} {
+				data = raise(t, data, detached(content), to, s)
+				if said := openssl(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
+					t.Errorf("%v: openssl: %s", to, said)
+				}
+				// Raising to what is reached already changes nothing, except that an archive time-stamp renews.
+				if to < cades.LevelBLTA && !bytes.Equal(raise(t, data, detached(content), to, s), data) {
+					t.Errorf("%v: raised again it is another file", to)
+				}
+			}
+			requests := authority().Requests()
+			again := raise(t, data, detached(content), cades.LevelBLTA, s)
+			if r := must(cades.Inspect(again, detached(content)))[0]; len(r.ArchiveTimeStamps) != 2 || len(r.TimeStamps) != 1 || authority().Requests() != requests+1 {
+				t.Errorf("renewed: %d archive time-stamps", len(r.ArchiveTimeStamps))
+			}
+			if at := raise(t, assemble(t, cades.CAdES, id, a.alg, content), detached(content), cades.LevelBLTA, s); len(at) < len(data)-100 {
+				t.Errorf("at once: %d bytes, step by step %d", len(at), len(data))
+			}
+		})
+	}
+}
+
+// TestEvidence: the signer is proven at the time of the time-stamp, and so are the authorities, each of the renewal too.
+func TestEvidence(t *testing.T) {
+	id := p256()
+	content := []byte("x")
+	second := must(tsptest.New(tsptest.Options{Name: "Second TSA"}))
+	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority(), second}}
+	data := raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBT, services(authority(), p))
+	stamped := must(cades.Inspect(data, detached(content)))[0].TimeStamps[0].Time
+	if len(p.asked) > 0 {
+		t.Errorf("B-T asked for %v", p.asked)
+	}
+	now := stamped.Add(48 * time.Hour)
+	s := services(second, p)
+	s.Now = func() time.Time { return now }
+	data = raise(t, data, detached(content), cades.LevelBLT, s)
+	tsu := authority().Certificate().Subject.CommonName
+	want := []string{"Signer at " + stamped.UTC().Format(time.RFC3339), tsu + " at " + now.UTC().Format(time.RFC3339)}
+	if !slices.Equal(p.asked, want) {
+		t.Errorf("B-LT asked %q, want %q", p.asked, want)
+	}
+	p.asked = nil
+	data = raise(t, data, detached(content), cades.LevelBLTA, s)
+	if len(p.asked) > 0 {
+		t.Errorf("B-LTA asked for %v, although all is there", p.asked)
+	}
+	before := must(cms.Parse(data))
+	data = raise(t, data, detached(content), cades.LevelBLTA, s)
+	if want := []string{second.Certificate().Subject.CommonName + " at " + now.UTC().Format(time.RFC3339)}; !slices.Equal(p.asked, want) {
+		t.Errorf("renewal asked %q, want %q", p.asked, want)
+	}
+	after := must(cms.Parse(data))
+	if after.Version != 5 || len(after.Certificates) < len(before.Certificates)+2 || len(after.RevocationInfos) != len(before.RevocationInfos)+2 {
+		t.Errorf("renewal: version %d, %d certificates after %d, %d revocation infos after %d", after.Version, len(after.Certificates), len(before.Certificates), len(after.RevocationInfos), len(before.RevocationInfos))
+	}
+}
+
+// foreignVectors are signatures that OpenSSL makes, in BER where it streams.
+func foreignVectors(t *testing.T, content []byte) (map[string][]byte, []identity) {
+	t.Helper()
+	dir := t.TempDir()
+	ids := []identity{p256(), rsa3072()}
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, id := range ids {
+		write(fmt.Sprintf("cert%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.chain[0]}))
+		write(fmt.Sprintf("key%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(id.key))}))
+	}
+	write("content", content)
+	vectors := map[string][]byte{}
+	for name, args := range map[string][]string{
+		"detached":           {"-signer", "cert0.pem", "-inkey", "key0.pem"},
+		"attached":           {"-signer", "cert0.pem", "-inkey", "key0.pem", "-nodetach"},
+		"BER":                {"-signer", "cert0.pem", "-inkey", "key0.pem", "-nodetach", "-stream", "-indef"},
+		"PSS":                {"-signer", "cert1.pem", "-inkey", "key1.pem", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:digest", "-nodetach"}, // OpenSSL 3.0 cannot stream it,
+		"RSA":                {"-signer", "cert1.pem", "-inkey", "key1.pem", "-nodetach", "-stream", "-indef"},
+		"two signers":        {"-signer", "cert0.pem", "-inkey", "key0.pem", "-signer", "cert1.pem", "-inkey", "key1.pem", "-nodetach", "-stream", "-indef"},
+		"two signers in DER": {"-signer", "cert0.pem", "-inkey", "key0.pem", "-signer", "cert1.pem", "-inkey", "key1.pem"},
+	} {
+		out := filepath.Join(dir, "out")
+		cmd := exec.Command("openssl", append([]string{"cms", "-sign", "-cades", "-binary", "-md", "sha256", "-in", "content", "-outform", "DER", "-out", out}, args...)...)
+		cmd.Dir = dir
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s", name, said)
+		}
+		vectors[name] = must(os.ReadFile(out))
+	}
+	return vectors, ids
+}
+
+// TestForeign raises what OpenSSL made, to B-LTA and once more.
+func TestForeign(t *testing.T) {
+	content := bytes.Repeat([]byte("made elsewhere\n"), 3000)
+	vectors, ids := foreignVectors(t, content)
+	for name, data := range vectors {
+		t.Run(name, func(t *testing.T) {
+			var digests cades.Content
+			if !must(cms.Parse(data)).Attached() {
+				digests = detached(content)
+			}
+			p := &prover{ids: ids, tsas: []*tsptest.TSA{authority()}}
+			s := services(authority(), p)
+			s.Hash = crypto.SHA384
+			for range 2 {
+				data = raise(t, data, digests, cades.LevelBLTA, s)
+			}
+		})
+	}
+}

@@ -1,0 +1,204 @@
+package cades
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"time"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/tsp"
+)
+
+// Report says what one signature of a CMS is.
+type Report struct {
+	Signer      *x509.Certificate // nil when it is not embedded or not readable
+	Algorithm   Algorithm         // 0 when it is another than the named ones
+	SigningTime time.Time         // signed attribute, a claim; zero when absent
+	// Invalid is nil when the signature value and the digest of the content verify with Signer. Its chain, its validity and
+	// revocation are not judged. ErrContent: the signature is detached and no content was given.
+	Invalid error
+	// Level is the highest baseline level (EN 319 122-1 clause 6) whose parts are all there; 0: not even B-B. Time-stamps
+	// count when they verify and cover what they must.
+	Level Level
+	// Missing says why it is not the next level; nil at B-LTA. It wraps ErrProfile, ErrTimeStamp, ErrEvidence, or what made
+	// the signature unreadable.
+	Missing           error
+	TimeStamps        []TimeStamp // of the signature: signature-time-stamp
+	ArchiveTimeStamps []TimeStamp // archive-time-stamp-v3
+	Countersignatures int
+}
+
+// TimeStamp is one token of a signature.
+type TimeStamp struct {
+	Time    time.Time
+	Signer  *x509.Certificate
+	Invalid error // nil: the token verifies and covers the signature
+	token   *tsp.Token
+}
+
+var (
+	oidContentTimeStamp = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 20}
+	oidCountersignature = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 6}
+)
+
+// foreign are unsigned attributes that the baseline levels from B-LT on forbid (EN 319 122-1 clause 6.3), and whether they
+// cover certificates and revocation data as a whole, so that nothing can be added any more.
+var foreign = []struct {
+	oid   asn1.ObjectIdentifier
+	name  string
+	cover bool
+}{
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 27}, "archive-time-stamp", true},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 48}, "archive-time-stamp-v2", true},
+	{asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 2}, "long-term-validation", true},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 49}, "internal-evidence-records", true},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 50}, "external-evidence-records", true},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 21}, "complete-certificate-references", false},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 22}, "complete-revocation-references", false},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 23}, "certificate-values", false},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 24}, "revocation-values", false},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 26}, "time-stamped-certs-crls-references", false},
+}
+
+// Inspect tells of every signature of a CMS, by whomever it was made, in BER or DER, attached or detached. content is
+// only asked for the latter, and may be nil. Errors wrap ErrMalformed or ErrUnsupported; what is wrong with a signature
+// is said in its Report.
+func Inspect(data []byte, content Content) ([]Report, error) {
+	sd, err := readCMS(data)
+	if err != nil {
+		return nil, err
+	}
+	return InspectSignedData(sd, content), nil
+}
+
+// InspectSignedData is Inspect for a CMS that was read already, such as one whose content is too large for memory.
+func InspectSignedData(sd *cms.SignedData, content Content) []Report {
+	contents := newDigests(sd, content)
+	ev := readEvidence(sd.Certificates, sd.RevocationInfos)
+	reports := make([]Report, 0, len(sd.Signers))
+	for _, info := range sd.Signers {
+		r, _ := inspect(sd, info, contents, ev)
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *evidence) (Report, *signerOf) {
+	s, err := readSigner(info, sd.Certificates)
+	r := Report{Signer: s.certificate, Algorithm: s.algorithm, SigningTime: s.attributes.signingTime}
+	r.Countersignatures = len(cms.AllValues(info.Unsigned, oidCountersignature))
+	if err != nil {
+		r.Invalid, r.Missing = err, err
+		return r, s
+	}
+	r.Invalid = s.verify(sd, contents)
+	r.TimeStamps = timeStamps(cms.AllValues(info.Unsigned, oidSignatureTimeStamp), sd.Certificates, func(t *tsp.Token) error {
+		return coversSignature(t, info.Value)
+	})
+	r.ArchiveTimeStamps = timeStamps(cms.AllValues(info.Unsigned, oidArchiveTimeStampV3), sd.Certificates, func(t *tsp.Token) error {
+		return checkArchive(t, sd, info, contents)
+	})
+	r.Level, r.Missing = s.level(&r, ev)
+	return r, s
+}
+
+func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
+	if err := s.baseline(); err != nil {
+		return 0, err
+	}
+	stamped, err := anyValid(r.TimeStamps, "signature-time-stamp")
+	if err != nil {
+		return LevelBB, err
+	}
+	if stamped.Time.After(s.certificate.NotAfter) {
+		return LevelBB, fmt.Errorf("%w: the signer's certificate had ended before it", ErrTimeStamp)
+	}
+	if err := s.allowed(); err != nil {
+		return LevelBT, err
+	}
+	if err := ev.complete(s.certificate); err != nil {
+		return LevelBT, fmt.Errorf("signer: %w", err)
+	}
+	for _, t := range r.TimeStamps {
+		if t.Invalid != nil {
+			continue
+		}
+		if err := ev.complete(t.Signer); err != nil {
+			return LevelBT, fmt.Errorf("signature-time-stamp: %w", err)
+		}
+	}
+	if _, err := anyValid(r.ArchiveTimeStamps, "archive-time-stamp-v3"); err != nil {
+		return LevelBLT, err
+	}
+	return LevelBLTA, nil
+}
+
+// baseline checks the requirements of B-B (EN 319 122-1 clause 6.3).
+func (s *signerOf) baseline() error {
+	signature := Signature{Certificate: s.certificate, SigningTime: s.attributes.signingTime, attributes: s.attributes}
+	return signature.Conforms(CAdES)
+}
+
+// allowed checks that no unsigned attribute is there that B-LT forbids.
+func (s *signerOf) allowed() error {
+	for _, f := range foreign {
+		if len(cms.AllValues(s.info.Unsigned, f.oid)) > 0 {
+			return fmt.Errorf("%w: %s is there, which the baseline has not", ErrProfile, f.name)
+		}
+	}
+	return nil
+}
+
+// anyValid returns the earliest valid time-stamp.
+func anyValid(stamps []TimeStamp, what string) (first TimeStamp, err error) {
+	err = fmt.Errorf("%w: no %s", ErrTimeStamp, what)
+	for _, t := range stamps {
+		if t.Invalid == nil && (first.token == nil || t.Time.Before(first.Time)) {
+			first = t
+		} else if first.token == nil {
+			err = fmt.Errorf("%s: %w", what, t.Invalid)
+		}
+	}
+	if first.token != nil {
+		err = nil
+	}
+	return first, err
+}
+
+func timeStamps(tokens, certificates [][]byte, covers func(*tsp.Token) error) []TimeStamp {
+	var stamps []TimeStamp
+	for _, raw := range tokens {
+		t, err := tsp.ParseWith(raw, certificates)
+		if err != nil {
+			stamps = append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: %w", ErrTimeStamp, err)})
+			continue
+		}
+		stamps = append(stamps, TimeStamp{t.Time, t.Signer, covers(t), t})
+	}
+	return stamps
+}
+
+// coversSignature: a signature-time-stamp stamps the signature value (EN 319 122-1 clause 5.3).
+func coversSignature(t *tsp.Token, value []byte) error {
+	if t.Hash == crypto.SHA1 {
+		return fmt.Errorf("%w: of a SHA-1 digest", ErrTimeStamp)
+	}
+	if err := t.Covers(t.Hash, digest(t.Hash, value)); err != nil {
+		return fmt.Errorf("%w: %w", ErrTimeStamp, err)
+	}
+	return nil
+}
+
+// readCMS reads a CMS and says it in the errors of this package.
+func readCMS(data []byte) (*cms.SignedData, error) {
+	sd, err := cms.Parse(data)
+	if err != nil {
+		return nil, foreignError(err)
+	}
+	if len(sd.Signers) == 0 {
+		return nil, fmt.Errorf("%w: there is no signature in it", ErrUnsupported)
+	}
+	return sd, nil
+}
