@@ -32,6 +32,7 @@ type rules struct {
 	operations map[string]*operationStory // open ones
 	enrolments map[string]*enrolmentStory // open ones
 	ended      map[mark]end               // operations and enrolments
+	raised     map[mark]uint8             // items of operations: how many levels above B-B
 	vouchers   map[mark]bool              // by hash: redeemed
 	serials    map[string]*certificateStory
 	held       map[string]*credentialStory
@@ -85,6 +86,7 @@ func newRules(tries int) *rules {
 		operations: map[string]*operationStory{},
 		enrolments: map[string]*enrolmentStory{},
 		ended:      map[mark]end{},
+		raised:     map[mark]uint8{},
 		vouchers:   map[mark]bool{},
 		serials:    map[string]*certificateStory{},
 		held:       map[string]*credentialStory{},
