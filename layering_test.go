@@ -18,7 +18,8 @@ var allowed = map[string][]string{
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
 	"signer/revinfo/revtest": {},
 
-	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
+	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "augment", "signer/"},
+	"augment":            {"audit", "credential", "call", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/pdf"},
 	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
@@ -37,10 +38,10 @@ var allowed = map[string][]string{
 	"enrol/voucher":      {"audit", "credential", "call"},
 	"enrol/proofing":     {"enrol"},
 
-	"store":          {"signer", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
-	"store/":         {"store", "signer", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
+	"store":          {"signer", "augment", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
+	"store/":         {"store", "signer", "augment", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
 	"proto/":         {"proto/"},
-	"server":         {"enrol", "tenure", "signer", "audit", "ca", "credential", "sam", "proto/"},
+	"server":         {"enrol", "tenure", "signer", "augment", "signer/cades", "audit", "ca", "credential", "sam", "proto/"},
 	"server/pki":     {},
 	"server/webhook": {},
 
@@ -55,7 +56,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
 	"examples/go":          {"proto/"},
 	"cmd/ecsigner/bench":   {"proto/", "hsm", "cmd/ecsigner/client", "cmd/ecsigner/config"},
-	"cmd/ecsigner/tracing": {"signer", "enrol", "tenure", "ca", "sam", "credential", "audit"},
+	"cmd/ecsigner/tracing": {"signer", "augment", "enrol", "tenure", "ca", "sam", "credential", "audit"},
 	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 	"cmd/ecsigner/model":   {"*"},
 }
