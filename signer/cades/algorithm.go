@@ -113,6 +113,9 @@ func (a Algorithm) fits(pub crypto.PublicKey) error {
 			return nil
 		}
 	}
+	if k, ok := pub.(*rsa.PublicKey); ok && !isEC {
+		return fmt.Errorf("%w: an RSA key of %d bits, 2048 to 16384 are accepted", ErrInput, k.N.BitLen())
+	}
 	return fmt.Errorf("%w: a %T cannot make %v signatures", ErrInput, pub, a)
 }
 
@@ -215,7 +218,16 @@ func algorithmOf(digestID, signatureID []byte) (Algorithm, error) {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: digest algorithm %x with signature algorithm %x", ErrUnsupported, digestID, signatureID)
+	return 0, fmt.Errorf("%w: digest algorithm %v with signature algorithm %v", ErrUnsupported, oidOf(digestID), oidOf(signatureID))
+}
+
+// oidOf is for messages.
+func oidOf(identifier []byte) asn1.ObjectIdentifier {
+	in := cryptobyte.String(identifier)
+	var fields cryptobyte.String
+	var oid asn1.ObjectIdentifier
+	_ = in.ReadASN1(&fields, cbasn1.SEQUENCE) && fields.ReadASN1ObjectIdentifier(&oid)
+	return oid
 }
 
 func isDigestIdentifier(der []byte, oid asn1.ObjectIdentifier) bool {

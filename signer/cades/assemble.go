@@ -13,7 +13,7 @@ import (
 // maxChain bounds the certificates put into one signature: a chain from an EU or Ukrainian trusted list has 2 to 4.
 const maxChain = 16
 
-// Parts is everything a detached signature consists of.
+// Parts is everything a signature consists of but its content.
 type Parts struct {
 	SignedAttributes []byte    // from SignedAttributes, DER SET OF
 	Signature        []byte    // over the digest of SignedAttributes; ECDSA: DER SEQUENCE of r and s
@@ -101,10 +101,25 @@ func (p Parts) leaf() (*x509.Certificate, error) {
 	return leaf, nil
 }
 
-func (p Parts) encode(leaf *x509.Certificate) ([]byte, error) {
+// behindContent encodes what follows encapContentInfo: certificates and signerInfos.
+func (p Parts) behindContent(leaf *x509.Certificate) ([]byte, error) {
 	chain := slices.Clone(p.Chain)
 	slices.SortFunc(chain, bytes.Compare)
 	certificates, err := setOf(cbasn1.Tag(0).ContextSpecific().Constructed(), slices.CompactFunc(chain, bytes.Equal))
+	if err != nil {
+		return nil, err
+	}
+	b := cryptobyte.NewBuilder(certificates)
+	b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { p.addSignerInfo(b, leaf) })
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	return der, nil
+}
+
+func (p Parts) encode(leaf *x509.Certificate) ([]byte, error) {
+	tail, err := p.behindContent(leaf)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +131,7 @@ func (p Parts) encode(leaf *x509.Certificate) ([]byte, error) {
 				b.AddASN1Int64(1)
 				b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(p.Algorithm.digestIdentifier()) })
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) })
-				b.AddBytes(certificates)
-				b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { p.addSignerInfo(b, leaf) })
+				b.AddBytes(tail)
 			})
 		})
 	})

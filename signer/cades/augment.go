@@ -25,7 +25,7 @@ func AddTimeStamp(data, token []byte) ([]byte, error) {
 	if len(sd.Signers) != 1 {
 		return nil, fmt.Errorf("%w: %d signers", ErrUnsupported, len(sd.Signers))
 	}
-	t, err := tsp.ParseWith(token, sd.Certificates)
+	t, err := readToken(token, sd.Certificates)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
@@ -91,6 +91,7 @@ type augmentation struct {
 	to                       Level
 	contents                 *digests
 	certificates, revocation [][]byte
+	evidence                 *evidence // of these two
 	signers                  []*raised
 }
 
@@ -104,9 +105,9 @@ func (a *augmentation) run() error {
 	if err := a.contents.prepare(a.hashes()...); err != nil {
 		return err
 	}
-	ev := readEvidence(a.certificates, a.revocation)
+	a.evidence = readEvidence(a.certificates, a.revocation)
 	for i, info := range a.sd.Signers {
-		r, s := inspect(a.sd, info, a.contents, ev)
+		r, s := inspect(a.sd, info, a.contents, a.evidence)
 		if err := a.refuse(r, s); err != nil {
 			return fmt.Errorf("signer %d: %w", i, err)
 		}
@@ -198,7 +199,7 @@ func (a *augmentation) token(imprint []byte) ([]byte, *tsp.Token, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
-	t, err := tsp.ParseWith(raw, a.certificates)
+	t, err := readToken(raw, a.certificates)
 	if err == nil {
 		err = t.Covers(a.Hash, imprint)
 	}
@@ -223,18 +224,24 @@ func (a *augmentation) prove(s *raised) error {
 	if err != nil {
 		return err
 	}
-	if err := a.collect(s.certificate, nil, first.Time, "signer"); err != nil {
+	anchored := s.report.Level < LevelBLT // somebody else's B-LT may rely on an anchor that is not in the file
+	if err := a.collect(s.certificate, nil, first.Time, anchored, "signer"); err != nil {
 		return err
 	}
-	stamps := slices.Concat(s.report.TimeStamps, s.report.ArchiveTimeStamps)
+	stamps := s.report.TimeStamps
 	// A content-time-stamp is signed; if it is broken, that is no reason not to prove the rest.
 	for _, t := range timeStamps(cms.AllValues(s.info.Signed, oidContentTimeStamp), a.certificates, func(*tsp.Token) error { return nil }) {
 		if t.Invalid == nil {
-			stamps = append(stamps, t)
+			stamps = append(slices.Clip(stamps), t)
 		}
 	}
 	for _, t := range stamps {
-		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), "time-stamp"); err != nil {
+		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), anchored, "time-stamp"); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.report.ArchiveTimeStamps {
+		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), true, "archive time-stamp"); err != nil {
 			return err
 		}
 	}
@@ -242,9 +249,9 @@ func (a *augmentation) prove(s *raised) error {
 	return nil
 }
 
-// collect adds what proves that c was not revoked at a time, unless that is there already.
-func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, what string) error {
-	if readEvidence(a.certificates, a.revocation).complete(c) == nil {
+// collect adds what proves that c was not revoked at a time, unless that is there already, up to an anchor if so wanted.
+func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, anchored bool, what string) error {
+	if a.evidence.complete(c, anchored) == nil {
 		a.certificates = union(a.certificates, [][]byte{c.Raw})
 		return nil
 	}
@@ -263,6 +270,7 @@ func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time,
 	for _, response := range e.OCSPs {
 		a.revocation = union(a.revocation, [][]byte{cms.NewOCSP(response)})
 	}
+	a.evidence = readEvidence(a.certificates, a.revocation)
 	return nil
 }
 
@@ -275,7 +283,7 @@ func (a *augmentation) countersigners(s *raised, at time.Time) {
 			continue
 		}
 		if c, _ := readSigner(info, a.certificates); c.certificate != nil {
-			_ = a.collect(c.certificate, nil, at, "countersigner")
+			_ = a.collect(c.certificate, nil, at, true, "countersigner")
 		}
 	}
 }

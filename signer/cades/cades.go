@@ -58,6 +58,7 @@ var (
 	oidSigningTime          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
 	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
 	oidSignatureTimeStamp   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14}
+	oidContentHints         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 4}
 	oidMIMEType             = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 1}
 )
 
@@ -68,12 +69,19 @@ type Attributes struct {
 	ContentDigest []byte    // digest of the content with Algorithm.Hash
 	Algorithm     Algorithm // of the signature; its hash also identifies the certificate
 	SigningTime   time.Time // CAdES: required, written in UTC with whole seconds; PAdES: must be zero
-	MIMEType      string    // CAdES only, optional: the type of the detached content (mime-type, EN 319 122-1 clause 5.2.5)
+	MIMEType      string    // CAdES only, optional: the type of the content (mime-type, EN 319 122-1 clause 5.2.5)
+
+	// All of these are optional.
+	CommitmentType asn1.ObjectIdentifier // commitment-type-indication, such as ProofOfApproval; in PAdES not beside a reason
+	ClaimedRoles   []string              // signer-attributes-v2: what the signatory claims to be; nobody certifies it
+	Policy         *Policy               // signature-policy-identifier
+	// ContentDescription, in CAdES only, says in words what the content is (content-hints, EN 319 122-1 clause 5.2.4.3).
+	ContentDescription string
 }
 
 // SignedAttributes returns the DER encoding of the signed attributes as SET OF Attribute, the form whose digest is
 // signed (RFC 5652 section 5.4): content-type, message-digest, signing-certificate-v2 (RFC 5035, without
-// issuerSerial), and for CAdES signing-time and, when given, mime-type. Errors wrap ErrInput.
+// issuerSerial), for CAdES signing-time, and what a asks for. Errors wrap ErrInput.
 func SignedAttributes(p Profile, a Attributes) ([]byte, error) {
 	hash, err := a.check(p)
 	if err != nil {
@@ -88,13 +96,8 @@ func SignedAttributes(p Profile, a Attributes) ([]byte, error) {
 	}
 	if p == CAdES {
 		attrs = append(attrs, attribute(oidSigningTime, func(b *cryptobyte.Builder) { addTime(b, a.SigningTime) }))
-		if a.MIMEType != "" {
-			attrs = append(attrs, attribute(oidMIMEType, func(b *cryptobyte.Builder) {
-				b.AddASN1(cbasn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(a.MIMEType)) })
-			}))
-		}
 	}
-	return setOf(cbasn1.SET, attrs)
+	return setOf(cbasn1.SET, append(attrs, a.optional()...))
 }
 
 // check validates a for profile p and returns the digest of the certificate.
@@ -134,7 +137,7 @@ func (a Attributes) check(p Profile) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%w: unknown profile %d", ErrInput, p)
 	}
-	return digest(h, a.Certificate), nil
+	return digest(h, a.Certificate), a.checkOptions(p)
 }
 
 // attribute encodes Attribute ::= SEQUENCE { attrType, SET OF one value }.

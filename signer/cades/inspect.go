@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,6 +30,9 @@ type Report struct {
 	ArchiveTimeStamps []TimeStamp // archive-time-stamp-v3
 	Countersignatures int
 }
+
+// maxTimeStamps bounds the tokens of one kind that are read of a signature.
+const maxTimeStamps = 64
 
 // TimeStamp is one token of a signature.
 type TimeStamp struct {
@@ -118,14 +122,17 @@ func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
 	if err := s.allowed(); err != nil {
 		return LevelBT, err
 	}
-	if err := ev.complete(s.certificate); err != nil {
+	if ev.issuer(s.certificate) == nil {
+		return LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", ErrEvidence)
+	}
+	if err := ev.complete(s.certificate, false); err != nil {
 		return LevelBT, fmt.Errorf("signer: %w", err)
 	}
 	for _, t := range r.TimeStamps {
 		if t.Invalid != nil {
 			continue
 		}
-		if err := ev.complete(t.Signer); err != nil {
+		if err := ev.complete(t.Signer, false); err != nil {
 			return LevelBT, fmt.Errorf("signature-time-stamp: %w", err)
 		}
 	}
@@ -169,8 +176,11 @@ func anyValid(stamps []TimeStamp, what string) (first TimeStamp, err error) {
 
 func timeStamps(tokens, certificates [][]byte, covers func(*tsp.Token) error) []TimeStamp {
 	var stamps []TimeStamp
-	for _, raw := range tokens {
-		t, err := tsp.ParseWith(raw, certificates)
+	for i, raw := range tokens {
+		if i == maxTimeStamps {
+			return append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: more than %d", ErrTimeStamp, maxTimeStamps)})
+		}
+		t, err := readToken(raw, certificates)
 		if err != nil {
 			stamps = append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: %w", ErrTimeStamp, err)})
 			continue
@@ -178,6 +188,15 @@ func timeStamps(tokens, certificates [][]byte, covers func(*tsp.Token) error) []
 		stamps = append(stamps, TimeStamp{t.Time, t.Signer, covers(t), t})
 	}
 	return stamps
+}
+
+// readToken reads a token that may lack its signer's certificate, when that is in SignedData.
+func readToken(raw []byte, certificates [][]byte) (*tsp.Token, error) {
+	t, err := tsp.Parse(raw)
+	if errors.Is(err, tsp.ErrSigner) {
+		return tsp.ParseWith(raw, certificates)
+	}
+	return t, err
 }
 
 // coversSignature: a signature-time-stamp stamps the signature value (EN 319 122-1 clause 5.3).

@@ -43,6 +43,7 @@ type attributes struct {
 	mimeType      string
 	certHash      []byte
 	certHashWith  crypto.Hash
+	wrongHints    bool // content-hints are there and malformed
 }
 
 // Parse reads a detached CMS signature strictly: DER only, one SignerInfo with signed attributes, the signer's
@@ -248,6 +249,10 @@ func (a *attributes) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
 		return ok
 	case oid.Equal(oidSigningCertificateV2):
 		return a.readSigningCertificate(v)
+	case oid.Equal(oidContentHints): // RFC 2634 section 2.9
+		var hints cryptobyte.String
+		a.wrongHints = !v.ReadASN1(&hints, cbasn1.SEQUENCE) || !v.Empty() || !hints.SkipOptionalASN1(cbasn1.UTF8String) ||
+			!hints.SkipASN1(cbasn1.OBJECT_IDENTIFIER) || !hints.Empty()
 	}
 	return true
 }
@@ -303,6 +308,8 @@ func (s *Signature) Conforms(p Profile) error {
 		return fmt.Errorf("%w: content-type is %v, not id-data", ErrProfile, s.attributes.contentType)
 	case !s.attributes.namesCertificate(s.Certificate.Raw):
 		return fmt.Errorf("%w: signing-certificate-v2 is missing or names another certificate", ErrProfile)
+	case s.attributes.wrongHints:
+		return fmt.Errorf("%w: content-hints are malformed", ErrProfile)
 	case p == PAdES && !s.SigningTime.IsZero():
 		return fmt.Errorf("%w: PAdES forbids signing-time", ErrProfile)
 	case p == CAdES && s.SigningTime.IsZero():

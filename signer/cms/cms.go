@@ -26,7 +26,7 @@ var (
 // Limits bound what is read. A zero field stands for its default.
 type Limits struct {
 	Structure int64 // octets of everything but the content; default 64 MiB
-	Elements  int   // certificates, revocation data, attributes of a signer, each; default 4096
+	Elements  int   // certificates, revocation data, attributes of a signer, each; default 1024
 	Signers   int   // default 64
 	Segments  int   // pieces of a constructed OCTET STRING; default 2^22
 }
@@ -36,7 +36,7 @@ func (l Limits) orDefault() Limits {
 		l.Structure = 64 << 20
 	}
 	if l.Elements <= 0 {
-		l.Elements = 4096
+		l.Elements = 1024
 	}
 	if l.Signers <= 0 {
 		l.Signers = 64
@@ -150,7 +150,10 @@ func (si *SignerInfo) SignedAttrsDER() ([]byte, error) {
 	return DER(set)
 }
 
-var oidOCSPResponse = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 16, 2} // id-ri-ocsp-response, RFC 5940
+var (
+	oidOCSPResponse = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 16, 2}    // id-ri-ocsp-response, RFC 5940
+	oidOCSPBasic    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1} // id-pkix-ocsp-basic
+)
 
 // NewOCSP encodes an OCSPResponse as RevocationInfoChoice (RFC 5940 section 2.1).
 func NewOCSP(response []byte) []byte {
@@ -158,15 +161,21 @@ func NewOCSP(response []byte) []byte {
 	return wrap(tagContext1, oid, response)
 }
 
-// OCSP returns the OCSPResponse in a RevocationInfoChoice, if it is one.
+// OCSP returns the OCSPResponse in a RevocationInfoChoice, if it is one. A BasicOCSPResponse, which some wrote there
+// before, comes in the OCSPResponse that it is the content of.
 func OCSP(revocationInfo []byte) (response []byte, ok bool) {
 	p := &parser{src: &source{mem: revocationInfo, size: int64(len(revocationInfo))}, limits: Limits{}.orDefault()}
 	e := p.open(tagContext1, p.src.size, "other revocation data")
-	oid, _ := p.oid(p.limit(e), "format")
+	oid, raw := p.oid(p.limit(e), "format")
 	response = p.raw(p.limit(e), "OCSP response")
 	p.close(&e, "other revocation data")
-	if p.err != nil || !oid.Equal(oidOCSPResponse) {
+	switch {
+	case p.err != nil:
 		return nil, false
+	case oid.Equal(oidOCSPResponse):
+		return response, true
+	case oid.Equal(oidOCSPBasic): // responseStatus successful, responseBytes (RFC 6960 section 4.2.1)
+		return wrap(tagSequence, []byte{0x0a, 1, 0}, wrap(tagContext0, wrap(tagSequence, raw, wrap(tagOctets, response)))), true
 	}
-	return response, true
+	return nil, false
 }

@@ -1,0 +1,327 @@
+package cades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/asn1"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
+)
+
+type stamper func(ctx context.Context, h crypto.Hash, imprint []byte) ([]byte, error)
+
+func (f stamper) Stamp(ctx context.Context, h crypto.Hash, imprint []byte) ([]byte, error) {
+	return f(ctx, h, imprint)
+}
+
+// TestServicesFail: whatever comes from outside, there is an error and no file, or a right file.
+func TestServicesFail(t *testing.T) {
+	id, content := p256(), []byte("content")
+	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	down := errors.New("connection refused")
+	misbehaving := func(f tsptest.Faults) cades.Stamper {
+		tsa := must(tsptest.New(tsptest.Options{}))
+		tsa.Misbehave(f)
+		return tsa
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tc := range map[string]struct {
+		ctx     context.Context
+		stamper cades.Stamper
+		prover  error
+		content cades.Content
+		change  func(*cades.Services)
+		want    error
+	}{
+		"authority is down": {stamper: stamper(func(context.Context, crypto.Hash, []byte) ([]byte, error) { return nil, down }), want: down},
+		"garbage":           {stamper: stamper(func(context.Context, crypto.Hash, []byte) ([]byte, error) { return []byte("garbage"), nil }), want: cades.ErrTimeStamp},
+		"nothing":           {stamper: stamper(func(context.Context, crypto.Hash, []byte) ([]byte, error) { return nil, nil }), want: cades.ErrTimeStamp},
+		"stalls": {ctx: canceled, stamper: stamper(func(ctx context.Context, _ crypto.Hash, _ []byte) ([]byte, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}), want: context.Canceled},
+		"another imprint":    {stamper: misbehaving(tsptest.Faults{OtherImprint: true}), want: cades.ErrTimeStamp},
+		"wrong signature":    {stamper: misbehaving(tsptest.Faults{BadSignature: true}), want: cades.ErrTimeStamp},
+		"other usage":        {stamper: misbehaving(tsptest.Faults{Certificate: tsptest.OtherUsage}), want: cades.ErrTimeStamp},
+		"two signers":        {stamper: misbehaving(tsptest.Faults{TwoSigners: true}), want: cades.ErrTimeStamp},
+		"no revocation data": {stamper: authority(), prover: down, want: down},
+		"no content":         {stamper: authority(), want: cades.ErrContent},
+		"unreadable content": {stamper: authority(), content: func(crypto.Hash) ([]byte, error) { return nil, down }, want: down},
+		"short digest":       {stamper: authority(), content: func(crypto.Hash) ([]byte, error) { return []byte{1}, nil }, want: cades.ErrInput},
+		"other content":      {stamper: authority(), content: detached([]byte("other")), want: cades.ErrDigest},
+		"no clock":           {stamper: authority(), change: func(s *cades.Services) { s.Now = nil }, want: cades.ErrInput},
+		"no stamper":         {stamper: authority(), change: func(s *cades.Services) { s.Stamper = nil }, want: cades.ErrInput},
+		"no prover":          {stamper: authority(), change: func(s *cades.Services) { s.Prover = nil }, want: cades.ErrInput},
+		"SHA-1":              {stamper: authority(), change: func(s *cades.Services) { s.Hash = crypto.SHA1 }, want: cades.ErrInput},
+		"signer has ended":   {stamper: authority(), change: func(s *cades.Services) { s.Now = func() time.Time { return time.Now().AddDate(3, 0, 0) } }, want: cades.ErrTimeStamp},
+	} {
+		s := services(tc.stamper, &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}, err: tc.prover})
+		if tc.change != nil {
+			tc.change(&s)
+		}
+		if tc.ctx == nil {
+			tc.ctx = t.Context()
+		}
+		if tc.content == nil && name != "no content" {
+			tc.content = detached(content)
+		}
+		var out bytes.Buffer
+		err := cades.AugmentTo(tc.ctx, &out, must(cms.Parse(data)), tc.content, cades.LevelBLTA, s)
+		if !errors.Is(err, tc.want) || out.Len() > 0 {
+			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
+		}
+	}
+	if _, err := cades.Augment(t.Context(), data, detached(content), 9, services(authority(), &prover{})); !errors.Is(err, cades.ErrInput) {
+		t.Errorf("level 9: %v", err)
+	}
+	// Not faults: a huge token, one in BER, one that names its signer by SHA-1.
+	for name, f := range map[string]tsptest.Faults{"huge": {Size: 200_000}, "BER": {BER: true}, "signing-certificate": {SigningCertificateV1: true}} {
+		tsa := must(tsptest.New(tsptest.Options{}))
+		tsa.Misbehave(f)
+		s := services(tsa, &prover{ids: []identity{id}, tsas: []*tsptest.TSA{tsa}})
+		out := raise(t, data, detached(content), cades.LevelBLTA, s)
+		if der := must(cms.DER(out)); !bytes.Equal(der, out) {
+			t.Errorf("%s: the result is not DER", name)
+		}
+	}
+}
+
+// TestRefusedSignatures: what is broken or no baseline signature is not raised.
+func TestRefusedSignatures(t *testing.T) {
+	id, content := p256(), []byte("content")
+	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
+	good := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	info := must(cms.Parse(good)).Signers[0]
+	broken := bytes.Clone(good)
+	broken[bytes.Index(good, info.Value)+len(info.Value)-1] ^= 1
+	bt := raise(t, good, detached(content), cades.LevelBT, s)
+	archived := raise(t, good, detached(content), cades.LevelBLTA, s)
+	tampered := func(data []byte, oid ...int) []byte {
+		token := cms.AllValues(must(cms.Parse(data)).Signers[0].Unsigned, oid)[0]
+		bad := bytes.Clone(data)
+		bad[bytes.Index(data, token)+len(token)-1] ^= 1
+		return bad
+	}
+	add := func(data []byte, oid ...int) []byte {
+		return must(must(cms.Parse(data)).Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(encoded(oid...), []byte{0x30, 0})}}}))
+	}
+	for name, tc := range map[string]struct {
+		data []byte
+		to   cades.Level
+		want error
+	}{
+		"signature value":                {broken, cades.LevelBT, cades.ErrSignature},
+		"PAdES":                          {assemble(t, cades.PAdES, id, cades.ECDSAWithSHA256, content), cades.LevelBT, cades.ErrProfile},
+		"time-stamp":                     {tampered(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 14), cades.LevelBLT, cades.ErrTimeStamp},
+		"archive time-stamp":             {tampered(archived, 0, 4, 0, 1733, 2, 4), cades.LevelBLTA, cades.ErrTimeStamp},
+		"certificate-values":             {add(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 23), cades.LevelBLT, cades.ErrProfile},
+		"archive-time-stamp-v2":          {add(good, 1, 2, 840, 113549, 1, 9, 16, 2, 48), cades.LevelBT, cades.ErrUnsupported},
+		"archive-time-stamp-v2 to B-LTA": {add(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 48), cades.LevelBLTA, cades.ErrProfile},
+		"no CMS":                         {[]byte("%PDF-1.7"), cades.LevelBT, cades.ErrMalformed},
+	} {
+		if out, err := cades.Augment(t.Context(), tc.data, detached(content), tc.to, s); !errors.Is(err, tc.want) || out != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTampered changes each part that an archive time-stamp covers; none may go unseen.
+func TestTampered(t *testing.T) {
+	id, content := p256(), []byte("content")
+	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
+	data := raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBLTA, s)
+	sd := must(cms.Parse(data))
+	index := cms.AllValues(must(cms.Parse(cms.AllValues(sd.Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 4})[0])).Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 5})[0]
+	parts := map[string][]byte{"index": index, "signature-time-stamp": cms.AllValues(sd.Signers[0].Unsigned, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14})[0]}
+	for i, c := range sd.Certificates {
+		parts["certificate "+strconv.Itoa(i)] = c
+	}
+	for i, c := range sd.RevocationInfos {
+		parts["revocation data "+strconv.Itoa(i)] = c
+	}
+	for name, part := range parts {
+		bad := bytes.Clone(data)
+		bad[bytes.Index(data, part)+len(part)-1] ^= 1
+		reports, err := cades.Inspect(bad, detached(content))
+		if err == nil && reports[0].Level == cades.LevelBLTA {
+			t.Errorf("%s changed, and still B-LTA", name)
+		}
+	}
+}
+
+// TestAddTimeStamp makes the CMS of PAdES and CAdES B-T.
+func TestAddTimeStamp(t *testing.T) {
+	content := []byte("content")
+	for _, profile := range []cades.Profile{cades.PAdES, cades.CAdES} {
+		data := assemble(t, profile, p256(), cades.ECDSAWithSHA256, content)
+		value := must(cades.Parse(data)).Value
+		tsa := must(tsptest.New(tsptest.Options{}))
+		tsa.Misbehave(tsptest.Faults{BER: profile == cades.PAdES})
+		token := must(tsa.Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, value)))
+		out, err := cades.AddTimeStamp(data, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := cades.Parse(out)
+		if err != nil || s.Level(profile) != "B-T" || s.Verify(hashWith(crypto.SHA256, content)) != nil || !bytes.Equal(s.Value, value) {
+			t.Errorf("%v: %v, level %q", profile, err, s.Level(profile))
+		}
+		if der := must(cms.DER(out)); !bytes.Equal(der, out) {
+			t.Errorf("%v: not DER", profile)
+		}
+		twice := must(cades.AddTimeStamp(out, must(authority().Stamp(t.Context(), crypto.SHA384, hashWith(crypto.SHA384, value)))))
+		if n := len(must(cms.Parse(twice)).Signers[0].Unsigned); n != 2 {
+			t.Errorf("%v: %d unsigned attributes after the second time-stamp", profile, n)
+		}
+		other := must(authority().Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, []byte("other"))))
+		for name, bad := range map[string][]byte{"of another signature": other, "garbage": []byte("garbage"), "none": nil} {
+			if out, err := cades.AddTimeStamp(data, bad); !errors.Is(err, cades.ErrTimeStamp) || out != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	vectors, _ := foreignVectors(t, content)
+	if _, err := cades.AddTimeStamp(vectors["two signers"], nil); !errors.Is(err, cades.ErrUnsupported) {
+		t.Errorf("two signers: %v", err)
+	}
+}
+
+// countersign adds a countersignature (RFC 5652 section 11.4) by another signatory: over the signature value, without
+// content-type.
+func countersign(t *testing.T, data []byte, by identity) []byte {
+	t.Helper()
+	sd := must(cms.Parse(data))
+	parts := prepare(t, cades.CAdES, by, cades.ECDSAWithSHA384, sd.Signers[0].Value)
+	var attributes []asn1.RawValue
+	if _, err := asn1.UnmarshalWithParams(parts.SignedAttributes, &attributes, "set"); err != nil {
+		t.Fatal(err)
+	}
+	attributes = slices.DeleteFunc(attributes, func(a asn1.RawValue) bool {
+		return bytes.HasPrefix(a.Bytes, encoded(1, 2, 840, 113549, 1, 9, 3))
+	})
+	signed := parts.SignedAttributes
+	parts.SignedAttributes = must(asn1.MarshalWithParams(attributes, "set"))
+	parts = by.sign(t, parts)
+	value := parts.Signature
+	parts.SignedAttributes = signed
+	// A SignerInfo of the same fields, in which attributes and value are replaced.
+	whole := must(cades.Assemble(by.sign(t, parts)))
+	si := must(cms.Parse(whole)).Signers[0]
+	body := slices.Concat(si.RawVersion, si.SID, si.DigestAlgorithm, append([]byte{0xa0}, must(asn1.MarshalWithParams(attributes, "set"))[1:]...),
+		si.SignatureAlgorithm, must(asn1.Marshal(value)))
+	counter := must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: body}))
+	return must(sd.Add(cms.Additions{
+		Certificates: by.chain,
+		Unsigned:     map[int][][]byte{0: {cms.NewAttribute(encoded(1, 2, 840, 113549, 1, 9, 6), counter)}},
+	}))
+}
+
+// TestCountersigned: the countersignature stays, is covered, and its signer's evidence is there, unless it cannot be had.
+func TestCountersigned(t *testing.T) {
+	content := []byte("content")
+	data := countersign(t, assemble(t, cades.CAdES, p256(), cades.ECDSAWithSHA256, content), p384())
+	p := &prover{ids: []identity{p256(), p384()}, tsas: []*tsptest.TSA{authority()}}
+	out := raise(t, data, detached(content), cades.LevelBLTA, services(authority(), p))
+	if r := must(cades.Inspect(out, detached(content)))[0]; r.Countersignatures != 1 {
+		t.Errorf("%d countersignatures", r.Countersignatures)
+	}
+	if n := strings.Count(strings.Join(p.asked, "\n"), "Signer at"); n != 2 {
+		t.Errorf("asked for %q", p.asked)
+	}
+	p = &prover{ids: []identity{p256()}, tsas: []*tsptest.TSA{authority()}}
+	raise(t, data, detached(content), cades.LevelBLTA, services(authority(), p))
+	// Countersigned later: the archive time-stamp does not cover it, and stays right.
+	hold(t, out, countersign(t, out, p384()), detached(content), cades.LevelBLTA)
+}
+
+// TestLongTermMutations: 10,000 damaged files of all levels, or as many as MUTATIONS says, without a panic and within a
+// second each.
+func TestLongTermMutations(t *testing.T) {
+	n := 10000
+	if s := os.Getenv("MUTATIONS"); s != "" {
+		n = must(strconv.Atoi(s))
+	}
+	content := []byte("content")
+	vectors, ids := foreignVectors(t, content)
+	s := services(authority(), &prover{ids: ids, tsas: []*tsptest.TSA{authority()}})
+	seeds := [][]byte{countersign(t, assemble(t, cades.CAdES, p256(), cades.ECDSAWithSHA256, content), p384())}
+	for _, name := range []string{"detached", "BER", "PSS", "two signers"} {
+		seeds = append(seeds, vectors[name], raise(t, vectors[name], detached(content), cades.LevelBLTA, s))
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	good := 0
+	for i := range n {
+		data := mutate(r, seeds[i%len(seeds)])
+		begun := time.Now()
+		reports, err := cades.Inspect(data, detached(content))
+		for _, report := range reports {
+			if report.Level == cades.LevelBLTA {
+				good++
+			}
+		}
+		if (err == nil) == (reports == nil) {
+			t.Fatal("neither or both of reports and error")
+		}
+		if i%10 == 0 {
+			if out, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBLTA, s); err == nil {
+				hold(t, data, out, detached(content), cades.LevelBLTA)
+			}
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("mutation %d took %v", i, took)
+		}
+	}
+	t.Logf("%d signatures still B-LTA", good)
+}
+
+func mutate(r *rand.Rand, seed []byte) []byte {
+	data := bytes.Clone(seed)
+	for range 1 + r.IntN(3) {
+		at := r.IntN(len(data))
+		switch r.IntN(4) {
+		case 0:
+			data[at] = byte(r.Uint32())
+		case 1:
+			data[at] ^= 1 << r.IntN(8)
+		case 2:
+			data = slices.Insert(data, at, 0x30, 0x80)
+		default:
+			data = slices.Delete(data, at, min(len(data), at+1+r.IntN(3)))
+		}
+	}
+	return data
+}
+
+func FuzzInspect(f *testing.F) {
+	id, content := p256(), []byte("content")
+	attrs := must(cades.SignedAttributes(cades.CAdES, cades.Attributes{Certificate: id.chain[0], ContentDigest: hashWith(crypto.SHA256, content), Algorithm: cades.ECDSAWithSHA256, SigningTime: signingTime}))
+	sig := must(id.key.Sign(nil, hashWith(crypto.SHA256, attrs), crypto.SHA256))
+	data := must(cades.Assemble(cades.Parts{SignedAttributes: attrs, Signature: sig, Algorithm: cades.ECDSAWithSHA256, Chain: id.chain}))
+	f.Add(data)
+	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
+	f.Add(must(cades.Augment(context.Background(), data, detached(content), cades.LevelBLTA, s)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		reports, err := cades.Inspect(data, detached(content))
+		if (reports == nil) == (err == nil) {
+			t.Fatal("neither or both of result and error")
+		}
+		for _, r := range reports {
+			if r.Missing == nil != (r.Level == cades.LevelBLTA) || r.Invalid == nil && r.Signer == nil {
+				t.Fatalf("level %v, missing %v, invalid %v, signer %v", r.Level, r.Missing, r.Invalid, r.Signer)
+			}
+		}
+		_, _ = cades.Decode(data)
+	})
+}
