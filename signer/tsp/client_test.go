@@ -150,7 +150,10 @@ func TestStampRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.Misbehave(c.faults)
 			bad := s.authority("bad")
-			bad.Policy, bad.Timeout = s.Policy(), patience
+			bad.Policy = s.Policy()
+			if c.faults.Stall || c.faults.Slow > 0 {
+				bad.Timeout = patience
+			}
 			_, err := stampOnce(newClient(t, tsp.Config{Authorities: []tsp.Authority{bad}}))
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "no time-stamp: bad: ") {
 				t.Errorf("got %v, want %v", err, c.want)
@@ -183,7 +186,7 @@ func TestStampAccepts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if shown := openssl(t, s.TSA, token, nil, "asn1parse", "-inform", "DER", "-in", "token"); !strings.Contains(shown, "id-smime-ct-TSTInfo") || strings.Contains(shown, "l=inf") {
+			if shown := openssl(t, nil, token, nil, "asn1parse", "-inform", "DER", "-in", "token"); !strings.Contains(shown, "id-smime-ct-TSTInfo") || strings.Contains(shown, "l=inf") {
 				t.Error("not DER:", shown)
 			}
 			if said := openssl(t, s.TSA, token, []byte("content"), "ts", "-verify", "-token_in", "-in", "token", "-data", "data", "-untrusted", "ca.pem"); !strings.Contains(said, "Verification: OK") {
@@ -283,7 +286,7 @@ func TestCallerEnds(t *testing.T) {
 	}
 	// With a deadline, the first authority does not eat the time of the second.
 	s.Misbehave(tsptest.Faults{Stall: true})
-	short, end := context.WithTimeout(context.Background(), time.Second)
+	short, end := context.WithTimeout(context.Background(), 2*time.Second)
 	defer end()
 	if _, err := client.Stamp(short, crypto.SHA256, digest[:]); err != nil || good.Requests() != 1 {
 		t.Errorf("%v; the second was asked %d times", err, good.Requests())

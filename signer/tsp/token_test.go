@@ -146,22 +146,23 @@ func TestOpenSSLAcceptsTokens(t *testing.T) {
 	}
 }
 
-// openssl returns what the program says about the files token and data, with the certificates root.pem, which is trusted,
-// and ca.pem beside them.
+// openssl returns what the program says about the files token and data. With an authority, its certificates are there too:
+// root.pem, which is trusted, and ca.pem.
 func openssl(t *testing.T, tsa *tsptest.TSA, token, data []byte, args ...string) string {
 	t.Helper()
-	dir := t.TempDir()
-	block := func(c *x509.Certificate) []byte {
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	files := map[string][]byte{"token": token, "data": data}
+	if tsa != nil {
+		block := func(c *x509.Certificate) []byte {
+			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		}
+		files["ca.pem"], files["root.pem"] = block(tsa.CACertificates()[0]), block(tsa.CACertificates()[1])
+		args = append(args, "-CAfile", "root.pem")
 	}
-	ca := tsa.CACertificates()
-	for name, content := range map[string][]byte{"token": token, "data": data, "ca.pem": block(ca[0]), "root.pem": block(ca[1])} {
+	dir := t.TempDir()
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if args[0] != "asn1parse" {
-		args = append(args, "-CAfile", "root.pem")
 	}
 	cmd := exec.Command("openssl", args...)
 	cmd.Dir = dir

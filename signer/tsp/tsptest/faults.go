@@ -77,6 +77,7 @@ type Faults struct {
 	// The signer.
 	Certificate             Certificate
 	NoCertificates          bool // although they were asked for
+	OnlySigner              bool // no certificates but the signer's, which is no fault
 	NoSigningCertificate    bool // attribute missing
 	OtherSigningCertificate bool // attribute names the CA
 	SigningCertificateV1    bool // the older attribute, with SHA-1 (RFC 2634), which is no fault

@@ -89,7 +89,11 @@ func (t *TSA) token(r request, f *Faults) ([]byte, error) {
 	signed := slices.Clone(attrs)
 	signed[0] = 0xa0 // [0] IMPLICIT SET OF
 	var certificates []byte
-	if r.certReq && !f.NoCertificates {
+	switch {
+	case !r.certReq || f.NoCertificates:
+	case f.OnlySigner:
+		certificates = wrap(0xa0, f.BER, unit.Raw)
+	default:
 		certificates = wrap(0xa0, f.BER, unit.Raw, t.ca.Certificate.Raw, t.root.Certificate.Raw)
 	}
 	signer := [][]byte{
