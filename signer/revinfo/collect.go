@@ -149,13 +149,17 @@ func (c *Collector) refusal(q question, failed []error) error {
 			first = e
 		}
 	}
+	absent := func(err error) bool { return errors.Is(err, errAbsent) }
+	if slices.ContainsFunc(failed, func(err error) bool { return !absent(err) }) {
+		failed = slices.DeleteFunc(failed, absent)
+	}
 	if first == nil {
 		return because(fmt.Errorf("%w on certificate %x", ErrNoEvidence, q.cert.SerialNumber), failed)
 	}
 	if soon := c.cfg.Now().Add(15 * time.Minute); other && soon.Before(first.Retry) {
 		first = &NotYetError{Serial: first.Serial, Retry: soon} // another source may have recovered by then
 	}
-	return because(first, slices.DeleteFunc(failed, func(err error) bool { return errors.Is(err, ErrNotYet) || errors.Is(err, errAbsent) }))
+	return because(first, slices.DeleteFunc(failed, func(err error) bool { return errors.Is(err, ErrNotYet) }))
 }
 
 // errAbsent: the source does not exist for the certificate.

@@ -76,7 +76,12 @@ func serve(t testing.TB, h http.Handler) uint16 {
 
 func newWorld(t testing.TB, o revtest.Options) *world {
 	t.Helper()
-	w := &world{clock: &clock{now: start}}
+	return newWorldAt(t, o, start)
+}
+
+func newWorldAt(t testing.TB, o revtest.Options, now time.Time) *world {
+	t.Helper()
+	w := &world{clock: &clock{now: now}}
 	o.URL, o.Now = "http://pki.test", w.clock.Now
 	var err error
 	if w.PKI, err = revtest.New(o); err != nil {
@@ -88,9 +93,14 @@ func newWorld(t testing.TB, o revtest.Options) *world {
 
 // config trusts the root. The name pki.test has a public address, and whoever dials that gets the test's server.
 func (w *world) config() revinfo.Config {
+	cfg := w.networkConfig()
+	cfg.Anchors = []*x509.Certificate{w.CA(0).Certificate.Certificate}
+	return cfg
+}
+
+func (w *world) networkConfig() revinfo.Config {
 	return revinfo.Config{
-		Anchors: []*x509.Certificate{w.CA(0).Certificate.Certificate},
-		Now:     w.clock.Now,
+		Now: w.clock.Now,
 		Network: revinfo.Network{
 			Hosts: []string{"pki.test"}, Timeout: 5 * time.Second,
 			Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {

@@ -142,16 +142,33 @@ func read(answer *http.Response, limit int64) ([]byte, error) {
 	if answer.ContentLength > limit {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, answer.ContentLength, limit)
 	}
-	var b bytes.Buffer
-	if answer.ContentLength > 0 {
-		b.Grow(int(answer.ContentLength) + bytes.MinRead)
+	if n := answer.ContentLength; n >= 0 {
+		body := make([]byte, n)
+		_, err := io.ReadFull(answer.Body, body)
+		return body, plain(err)
 	}
-	n, err := b.ReadFrom(io.LimitReader(answer.Body, limit+1))
-	switch {
-	case err != nil:
-		return nil, plain(err)
-	case n > limit:
-		return nil, fmt.Errorf("%w: at most %d bytes are read", ErrTooLarge, limit)
+	return slurp(answer.Body, limit)
+}
+
+// slurp reads a body of unknown length in pieces, so that a large one is held twice for a moment and not four times.
+func slurp(r io.Reader, limit int64) ([]byte, error) {
+	var pieces [][]byte
+	total := int64(0)
+	for size := 64 << 10; ; size = min(2*size, 4<<20) {
+		piece := make([]byte, 0, size)
+		for len(piece) < size {
+			n, err := r.Read(piece[len(piece):size])
+			piece = piece[:len(piece)+n]
+			total += int64(n)
+			switch {
+			case total > limit:
+				return nil, fmt.Errorf("%w: at most %d bytes are read", ErrTooLarge, limit)
+			case errors.Is(err, io.EOF):
+				return bytes.Join(append(pieces, piece), nil), nil
+			case err != nil:
+				return nil, plain(err)
+			}
+		}
+		pieces = append(pieces, piece)
 	}
-	return b.Bytes(), nil
 }

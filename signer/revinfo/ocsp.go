@@ -309,10 +309,13 @@ func (a *answer) authentic(issuer *x509.Certificate) (*x509.Certificate, error) 
 			return nil, fmt.Errorf("%w: critical extension %s of an OCSP answer", ErrUnsupported, e.Id)
 		}
 	}
+	failed := fmt.Errorf("the OCSP responder is neither the issuer nor a certificate in the answer")
 	if a.named(issuer) {
-		return nil, checkSignature("OCSP answer", issuer, a.algo, a.tbs, a.signature)
+		// A responder that the issuer gave its own name is tried after this.
+		if failed = checkSignature("OCSP answer", issuer, a.algo, a.tbs, a.signature); failed == nil {
+			return nil, nil
+		}
 	}
-	failed := fmt.Errorf("the OCSP answer is signed by neither the issuer nor a certificate in it")
 	for _, der := range a.certificates[:min(len(a.certificates), maxURLs)] {
 		c, err := parseCertificate(der)
 		if err != nil || !a.named(c) {

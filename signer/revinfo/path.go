@@ -35,6 +35,7 @@ type builder struct {
 	checks  int                 // signatures
 	fetches int
 	asked   map[string]bool // addresses
+	found   bool            // a path: nothing more is fetched
 	reasons []error         // why what was tried led nowhere
 }
 
@@ -57,10 +58,13 @@ func (b *builder) add(cert *x509.Certificate) {
 	}
 }
 
+// reason keeps the first seven and the last.
 func (b *builder) reason(err error) {
 	if len(b.reasons) < 8 {
 		b.reasons = append(b.reasons, err)
+		return
 	}
+	b.reasons[7] = err
 }
 
 // paths calls yield with one path after another, from leaf to anchor, until that returns false. What is at hand is tried
@@ -77,6 +81,7 @@ func (b *builder) extend(ctx context.Context, path []*x509.Certificate, yield fu
 			b.reason(err)
 			return true
 		}
+		b.found = true
 		return yield(slices.Clone(path))
 	}
 	if len(path) >= maxDepth {
@@ -149,7 +154,7 @@ func (b *builder) judge(path []*x509.Certificate) error {
 // there is nothing more to get.
 func (b *builder) fetch(ctx context.Context, cert *x509.Certificate) bool {
 	for _, u := range web(cert.IssuingCertificateURL) {
-		if b.asked[u] || b.fetches >= maxAIA || ctx.Err() != nil {
+		if b.found || b.asked[u] || b.fetches >= maxAIA || ctx.Err() != nil {
 			continue
 		}
 		b.asked[u] = true

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/x509/pkix"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -15,9 +16,12 @@ type CRL struct {
 	NoNextUpdate           bool             // RFC 5280 section 5.1.2.5 forbids that
 	Signer                 crypto.Signer    // another key than the authority's; it must be of the same kind
 	Issuer                 []byte           // another name, in DER
+	KeyID                  []byte           // another key identifier
+	Entries                []Entry          // further ones
 	Extensions             []pkix.Extension // more, such as issuingDistributionPoint or deltaCRLIndicator
 	Version1               bool             // no version, no extensions
 	Fill                   int              // further revoked certificates, serial numbers 1 to Fill with 16 bytes each
+	Raw                    []byte           // further entries in DER
 	Change                 func(der []byte) []byte
 }
 
@@ -25,7 +29,7 @@ type CRL struct {
 func (ca *CA) CRL() ([]byte, error) {
 	ca.mu.Lock()
 	c, revoked := ca.crl, bytes.Buffer{}
-	for _, e := range ca.revoked {
+	for _, e := range slices.Concat(ca.revoked, c.Entries) {
 		revoked.Write(e.encode(c.Version1))
 	}
 	ca.mu.Unlock()
@@ -34,9 +38,14 @@ func (ca *CA) CRL() ([]byte, error) {
 		revoked.Write(Entry{Serial: serial.Add(serial, big.NewInt(int64(i+1))), Time: ca.NotBefore, Reason: i % 6}.encode(c.Version1))
 	}
 
-	now, issuer := ca.pki.options.Now(), c.Issuer
+	revoked.Write(c.Raw)
+
+	now, issuer, keyID := ca.pki.options.Now(), c.Issuer, c.KeyID
 	if issuer == nil {
 		issuer = ca.RawSubject
+	}
+	if keyID == nil {
+		keyID = ca.SubjectKeyId
 	}
 	var parts [][]byte
 	if !c.Version1 {
@@ -51,7 +60,7 @@ func (ca *CA) CRL() ([]byte, error) {
 	}
 	if !c.Version1 {
 		list := []pkix.Extension{
-			{Id: oidAKI, Value: sequence(value(2, 0, false, ca.SubjectKeyId))},
+			{Id: oidAKI, Value: sequence(value(2, 0, false, keyID))},
 			{Id: oidCRLNumber, Value: integer(big.NewInt(now.UnixNano()))},
 		}
 		parts = append(parts, tagged(0, extensions(append(list, c.Extensions...))))
@@ -69,8 +78,12 @@ func (ca *CA) CRL() ([]byte, error) {
 
 func (e Entry) encode(version1 bool) []byte {
 	parts := [][]byte{integer(e.Serial), crlTime(e.Time)}
+	list := e.Extensions
 	if e.Reason != 0 && !version1 {
-		parts = append(parts, extensions([]pkix.Extension{{Id: oidReason, Value: enumerated(e.Reason)}}))
+		list = append([]pkix.Extension{{Id: oidReason, Value: enumerated(e.Reason)}}, list...)
+	}
+	if len(list) > 0 {
+		parts = append(parts, extensions(list))
 	}
 	return sequence(parts...)
 }

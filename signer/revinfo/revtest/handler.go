@@ -72,18 +72,22 @@ func (ca *CA) serve(w http.ResponseWriter, r *http.Request, rest string) {
 			return
 		}
 		send(w, "application/pkix-crl", der)
-	case rest == "ocsp" && r.Method == http.MethodPost:
-		request, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
-		ca.respond(w, request, err)
-	case strings.HasPrefix(rest, "ocsp/") && r.Method == http.MethodGet:
-		request, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(rest, "ocsp/"))
-		ca.respond(w, request, err)
+	case rest == "ocsp" || strings.HasPrefix(rest, "ocsp/"):
+		ca.ServeOCSP(w, r)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-func (ca *CA) respond(w http.ResponseWriter, request []byte, err error) {
+// ServeOCSP answers a request by POST, or by GET with the request behind the path (RFC 6960 appendix A.1).
+func (ca *CA) ServeOCSP(w http.ResponseWriter, r *http.Request) {
+	var request []byte
+	var err error
+	if r.Method == http.MethodPost {
+		request, err = io.ReadAll(io.LimitReader(r.Body, 1<<16))
+	} else {
+		request, err = base64.StdEncoding.DecodeString(strings.TrimPrefix(r.URL.Path, ca.path+"/ocsp/"))
+	}
 	var der []byte
 	if err == nil {
 		der, err = ca.OCSP(request)
@@ -97,6 +101,7 @@ func (ca *CA) respond(w http.ResponseWriter, request []byte, err error) {
 
 func send(w http.ResponseWriter, kind string, body []byte) {
 	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // who went away needs no answer
 }
 

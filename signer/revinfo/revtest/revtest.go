@@ -85,6 +85,8 @@ type Entry struct {
 	Serial *big.Int
 	Time   time.Time
 	Reason int // RFC 5280 section 5.3.1
+
+	Extensions []pkix.Extension // more, in a list
 }
 
 // New makes an infrastructure with new keys.
@@ -172,6 +174,7 @@ type Template struct {
 	Name     string
 	Kind     Key
 	Key      crypto.Signer // nil: a new one
+	Serial   *big.Int      // nil: a random one
 	Delegate bool          // of an OCSP responder: id-kp-OCSPSigning and, unless Check is set, id-pkix-ocsp-nocheck
 	Check    bool
 	Change   func(*x509.Certificate) // alters the certificate before it is signed
@@ -190,6 +193,7 @@ func (ca *CA) Issue(t Template) (*Certificate, error) {
 		Subject: pkix.Name{Organization: []string{"Revocation Test"}, CommonName: cmp.Or(t.Name, "Leaf")}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(2, 0, 0),
 		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageContentCommitment,
 	}
+	template.SerialNumber = t.Serial
 	if t.Delegate {
 		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
 		if !t.Check {
@@ -205,12 +209,14 @@ func (ca *CA) Issue(t Template) (*Certificate, error) {
 
 // sign issues a certificate; from is nil for a self-signed one. Addresses are those of the issuer, unless change alters them.
 func (p *PKI) sign(t *x509.Certificate, from, by *CA, key crypto.Signer, change ...func(*x509.Certificate)) (*x509.Certificate, error) {
-	var serial [12]byte
-	if _, err := io.ReadFull(p.options.Random, serial[:]); err != nil {
-		return nil, fmt.Errorf("revtest: %w", err)
+	if t.SerialNumber == nil {
+		var serial [12]byte
+		if _, err := io.ReadFull(p.options.Random, serial[:]); err != nil {
+			return nil, fmt.Errorf("revtest: %w", err)
+		}
+		serial[0] = serial[0]&0x3F | 0x40
+		t.SerialNumber = new(big.Int).SetBytes(serial[:])
 	}
-	serial[0] = serial[0]&0x3F | 0x40
-	t.SerialNumber = new(big.Int).SetBytes(serial[:])
 	t.SignatureAlgorithm = by.kind.algorithm()
 	parent := t
 	if from != nil {

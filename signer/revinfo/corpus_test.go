@@ -1,0 +1,154 @@
+package revinfo
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ocsp"
+)
+
+// corpus is a collection of other people's files, too large and too mixed in licences for this repository.
+const corpus = "../../../shared/corpus"
+
+// corpusFiles returns the files of a folder by name, or skips the test where there is no corpus.
+func corpusFiles(t *testing.T, folder string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(corpus, folder))
+	if err != nil {
+		t.Skipf("NO CORPUS at %s: files made by others are not tested: %v", corpus, err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(corpus, folder, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = data
+	}
+	return files
+}
+
+// TestCorpusLists reads lists and answers that others made, and holds what was read against a second reader.
+func TestCorpusLists(t *testing.T) {
+	unchecked := map[string]bool{ // MD5 with RSA; DSTU 4145
+		"bc-test-data-CarlRSACRLForCarl.crl": true, "uapki-BC59BCDDF707C10293F58BB6ED263C6EA5893D3781B61F493BE57-delta-0ABEA7.crl": true,
+	}
+	lists, answers := 0, 0
+	for name, data := range corpusFiles(t, "cms") {
+		switch {
+		case strings.HasSuffix(name, ".crl") || name == "dss-crl.der":
+			lists++
+			l, err := parseCRL(data)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if (l.algo == 0) != unchecked[name] {
+				t.Errorf("%s: signature algorithm %s", name, l.algo)
+			}
+			compareCRL(t, name, l)
+		case strings.Contains(name, "ocsp"):
+			answers++
+			a, err := parseAnswer(data)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			compareAnswer(t, name, a)
+		}
+	}
+	if lists < 8 || answers < 2 {
+		t.Errorf("%d lists, %d answers", lists, answers)
+	}
+}
+
+// compareCRL holds a list against crypto/x509, which reads no version 1.
+func compareCRL(t *testing.T, name string, l *crl) {
+	t.Helper()
+	other, err := x509.ParseRevocationList(l.raw)
+	if err != nil {
+		if !strings.Contains(err.Error(), "unsupported crl version") {
+			t.Errorf("%s: crypto/x509: %v", name, err)
+		}
+		return
+	}
+	if !other.ThisUpdate.Equal(l.thisUpdate) || !other.NextUpdate.Equal(l.nextUpdate) || string(other.RawIssuer) != string(l.issuer) || len(other.Extensions) != len(l.extensions) {
+		t.Errorf("%s: %s to %s, crypto/x509 has %s to %s", name, l.thisUpdate, l.nextUpdate, other.ThisUpdate, other.NextUpdate)
+	}
+	for _, e := range other.RevokedCertificateEntries {
+		found, err := l.lookup(octets(e.SerialNumber))
+		if err != nil || found == nil || !found.time.Equal(e.RevocationTime) || found.reason != e.ReasonCode {
+			t.Errorf("%s: entry %x: %v, %v; crypto/x509 has %s, reason %d", name, e.SerialNumber, found, err, e.RevocationTime, e.ReasonCode)
+		}
+	}
+}
+
+// compareAnswer holds the first part of an answer against golang.org/x/crypto/ocsp.
+func compareAnswer(t *testing.T, name string, a *answer) {
+	t.Helper()
+	other, err := ocsp.ParseResponse(a.raw, nil)
+	if err != nil {
+		t.Errorf("%s: x/crypto/ocsp: %v", name, err)
+		return
+	}
+	r := a.singles[0]
+	if int(r.status) != other.Status || !r.thisUpdate.Equal(other.ThisUpdate) || !r.nextUpdate.Equal(other.NextUpdate) || !a.producedAt.Equal(other.ProducedAt) ||
+		string(r.serial) != string(octets(other.SerialNumber)) || !r.revoked.time.Equal(other.RevokedAt) || r.revoked.reason != other.RevocationReason ||
+		string(a.responderKey) != string(other.ResponderKeyHash) || string(a.responderName) != string(other.RawResponderName) || a.algo != other.SignatureAlgorithm {
+		t.Errorf("%s: %+v; x/crypto/ocsp has %+v", name, r, other)
+	}
+}
+
+// TestCorpusCertificates reads certificates of many issuers, or says why crypto/x509 does not, and the addresses in them.
+func TestCorpusCertificates(t *testing.T) {
+	refused := map[string]string{
+		"certificate--xf-pubkey-rsa-param-nonnull.pem": "RSA key missing NULL parameters",
+		"certificate--xf-pubkey-ecdsa-secp192r1.pem":   "unsupported elliptic curve",
+		"zlint-givenNameIncorrectPolicy.pem":           "authority info access incorrectly marked critical",
+		"jkurwa-CAList.cer":                            "invalid authority key identifier",
+		"jkurwa-SELF_SIGNED1.cer":                      "invalid authority key identifier",
+		"jkurwa-SELF_SIGNED_ENC1.cer":                  "invalid authority key identifier",
+	}
+	addresses := 0
+	for name, data := range corpusFiles(t, "certs") {
+		certs, err := parseCertificates(data)
+		if why, ok := refused[name]; ok != (err != nil) || err != nil && !strings.Contains(err.Error(), "as crypto/x509 reads it: x509: "+why) {
+			t.Errorf("%s: %v; expected %q", name, err, why)
+		}
+		for _, c := range certs {
+			found, why := urls(c)
+			if len(why) > 0 || strings.Join(found, " ") != strings.Join(c.CRLDistributionPoints, " ") {
+				t.Errorf("%s: lists at %v, %v; crypto/x509 has %v", name, found, why, c.CRLDistributionPoints)
+			}
+			addresses += len(found)
+		}
+	}
+	if addresses < 15 {
+		t.Errorf("%d addresses of lists", addresses)
+	}
+}
+
+// TestCorpusHostile survives what breaks readers of ASN.1.
+func TestCorpusHostile(t *testing.T) {
+	for _, folder := range []string{"hostile", "cms"} {
+		for name, data := range corpusFiles(t, folder) {
+			begun := time.Now()
+			for kind, read := range map[string]func([]byte) error{
+				"list":         func(b []byte) error { _, err := parseCRL(b); return err },
+				"answer":       func(b []byte) error { _, err := parseAnswer(b); return err },
+				"certificates": func(b []byte) error { _, err := parseCertificates(b); return err },
+			} {
+				if err := read(data); err == nil && folder == "hostile" {
+					t.Errorf("%s is read as %s", name, kind)
+				}
+			}
+			if d := time.Since(begun); d > 2*time.Second {
+				t.Errorf("%s took %s", name, d)
+			}
+		}
+	}
+}
