@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
 	"signer/revinfo/revtest": {},
 
-	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "augment", "signer/"},
+	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "augment", "call", "signer/"},
 	"augment":            {"audit", "credential", "call", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/pdf"},
@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"store":          {"signer", "augment", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
 	"store/":         {"store", "signer", "augment", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
 	"proto/":         {"proto/"},
-	"server":         {"enrol", "tenure", "signer", "augment", "signer/cades", "audit", "ca", "credential", "sam", "proto/"},
+	"server":         {"enrol", "tenure", "signer", "augment", "signer/cades", "signer/revinfo", "audit", "ca", "credential", "sam", "proto/"},
 	"server/pki":     {},
 	"server/webhook": {},
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
+	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
 )
@@ -36,6 +37,10 @@ var (
 	ErrGone = errors.New("augment: document is no longer kept")
 	// ErrNoSignature: the document is neither a PDF nor a CMS.
 	ErrNoSignature = errors.New("augment: neither a PDF nor a CMS signature")
+	// ErrCredential: the credential was not granted to the client.
+	ErrCredential = errors.New("augment: credential was not granted to this client")
+	// ErrService: an authority or a source of revocation data failed; the ServiceError around it says how.
+	ErrService = errors.New("augment: no answer that can be used")
 	// ErrContent: the signature is detached and its content was not given, or the other way round.
 	ErrContent = errors.New("augment: content of the signature")
 )
@@ -144,6 +149,12 @@ type Augmentations interface {
 	PutAugmentation(a Augmentation) error
 }
 
+// Grants says which document systems may use which credential.
+type Grants interface {
+	// Grant returns call.ErrNotFound when client may not use the credential.
+	Grant(id credential.ID, client string) (credential.Grant, error)
+}
+
 // Tx is the unit of work of this package.
 type Tx interface {
 	audit.Appender
@@ -151,6 +162,7 @@ type Tx interface {
 	Queue
 	Artefacts
 	Augmentations
+	Grants
 	// NextIndex is the log index that the next appended event gets if this unit of work commits.
 	NextIndex() int64
 }

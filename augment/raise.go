@@ -53,9 +53,6 @@ func (s *Service) attend(ctx context.Context, subject string, item int) error {
 		}
 		return err
 	}
-	if s.Made != nil {
-		s.Made(j.Kind, a.Level)
-	}
 	failpoint(3)
 
 	// step 4: let go. A document that its client acknowledged was kept for this work alone.
@@ -230,7 +227,7 @@ func (s *Service) failed(ctx context.Context, j Job, w *watched, cause error) er
 	next.Attempts++
 	next.Reason = reason
 	next.NotBefore = now.Add(pause(next.Attempts))
-	if until.After(next.NotBefore) {
+	if until = earlier(until, now.Add(longestWait)); until.After(next.NotBefore) {
 		next.NotBefore = until.Truncate(time.Microsecond)
 	}
 	if reason.final() || next.NotBefore.After(j.Ends) {
@@ -244,6 +241,13 @@ func (s *Service) failed(ctx context.Context, j Job, w *watched, cause error) er
 		err = s.letGo(ctx, j.Subject, j.Item)
 	}
 	return err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // pause doubles with each attempt that failed.

@@ -20,16 +20,16 @@ type Reason string
 
 // Reasons. After the final ones nothing is tried again.
 const (
-	ReasonStampUnavailable Reason = "time-stamp-unavailable"    // no authority answered in time
-	ReasonStampRefused     Reason = "time-stamp-refused"        // what the authorities answered is no time-stamp of what was asked
-	ReasonNoRevocation     Reason = "revocation-unavailable"    // no source gave acceptable revocation data
-	ReasonRevocationLater  Reason = "revocation-pending"        // revocation data are older than the signature; newer ones are due
-	ReasonNoPath           Reason = "no-trusted-path"           // from a certificate to a trust anchor
-	ReasonInternal         Reason = "internal"                  // of this service
-	ReasonRevoked          Reason = "certificate-revoked"       // final
-	ReasonGone             Reason = "document-gone"             // final: its time was over
+	ReasonStampUnavailable Reason = "time-stamp-unavailable"     // no authority answered in time
+	ReasonStampRefused     Reason = "time-stamp-refused"         // what the authorities answered is no time-stamp of what was asked
+	ReasonNoRevocation     Reason = "revocation-unavailable"     // no source gave acceptable revocation data
+	ReasonRevocationLater  Reason = "revocation-pending"         // revocation data are older than the signature; newer ones are due
+	ReasonNoPath           Reason = "no-trusted-path"            // from a certificate to a trust anchor
+	ReasonInternal         Reason = "internal"                   // of this service
+	ReasonRevoked          Reason = "certificate-revoked"        // final
+	ReasonGone             Reason = "document-gone"              // final: its time was over
 	ReasonUnfit            Reason = "signature-cannot-be-raised" // final: the formats refuse it
-	ReasonStampTooLarge    Reason = "time-stamp-too-large"      // final: more than the space that was left for it
+	ReasonStampTooLarge    Reason = "time-stamp-too-large"       // final: more than the space that was left for it
 )
 
 // final tells that trying again changes nothing.

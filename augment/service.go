@@ -27,8 +27,6 @@ type Config struct {
 	Space   int           // bytes kept for a time-stamp when no authority answers that could tell its size; 0: DefaultSpace
 	// Failed is told of each attempt that failed, and may hear of the store too (subject "").
 	Failed func(subject string, item int, reason Reason, err error)
-	// Made is told of each artefact; nil: nobody is.
-	Made func(kind Kind, level cades.Level)
 }
 
 // DefaultSpace is more than the time-stamps of common authorities take.
@@ -42,6 +40,7 @@ const (
 	sizeTime     = 3 * time.Second // for learning the size of a time-stamp while a client waits
 	firstPause   = 2 * time.Second
 	longestPause = 5 * time.Minute
+	longestWait  = 15 * time.Minute // for a list that is due later: its issuer may be early
 	// attribute is what stands around a token in a CMS: unsigned attributes, identifier, set, and longer lengths above it.
 	attribute = 96
 )
