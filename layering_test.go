@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
-	"signer/revinfo/revtest": {},
+	"signer/revinfo/revtest": {}, "signer/revinfo/status": {}, "signer/revinfo/web": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "augment", "call", "signer/"},
 	"augment":            {"audit", "credential", "call", "signer/"},
@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
 	"signer/tsp/tsptest": {},
-	"signer/revinfo":     {},
+	"signer/revinfo":     {"signer/revinfo/status", "signer/revinfo/web"},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
 	"call":               {"audit", "credential"},
@@ -59,6 +59,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/tracing": {"signer", "augment", "enrol", "tenure", "ca", "sam", "credential", "audit"},
 	"cmd/ecsigner/verify":  {"signer/pdf", "signer/pades", "signer/cades", "audit"},
 	"cmd/ecsigner/model":   {"*"},
+	"interop/benchpdf":     {"hsm", "hsm/hsmtest", "signer/cades", "signer/pades", "cmd/ecsigner/bench"},
 }
 
 // only says which packages may import a library, directly.
@@ -70,7 +71,7 @@ var only = map[string][]string{
 	"google.golang.org/grpc":       {"server", "proto/", "cmd/ecsigner", "cmd/ecsigner/", "examples/go"},
 	"database/sql":                 {"store", "store/"},
 	"github.com/mattn/go-sqlite3":  {"store"},
-	"github.com/digitorus/pdfsign": {"cmd/ecsigner/verify"},
+	"github.com/digitorus/pdfsign": {"cmd/ecsigner/verify", "interop/benchpdf"},
 	"go.mozilla.org/pkcs7":         {"cmd/ecsigner/verify"},
 	"codeberg.org/go-pdf/fpdf":     {"enrol/agreement"},
 	"github.com/zmap/zlint/v3":     {"ca"},

@@ -88,6 +88,7 @@ func (s *Service) Upload(ctx context.Context, caller Caller, requestID, name str
 		_ = s.Spool.Remove(id)
 	} else {
 		s.quota.keep(caller.Name, id, n, d.Created)
+		s.hashed.keep(id, h)
 	}
 	return d, err
 }

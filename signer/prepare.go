@@ -172,10 +172,14 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	p, err := pades.Prepare(ctx, f, f.Size(), pades.Options{
+	wanted := pades.Options{
 		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm, Reserve: space,
 		Reason: o.Reason, Location: o.Location, FieldName: o.FieldName,
-	})
+	}
+	if algorithm.Hash() == crypto.SHA256 {
+		wanted.Hashed = s.hashed.of(d.ID)
+	}
+	p, err := pades.Prepare(ctx, f, f.Size(), wanted)
 	if err != nil {
 		return err
 	}

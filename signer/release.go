@@ -92,6 +92,7 @@ func (s *Service) Complete(ctx context.Context, caller Caller, requestID string,
 		if gone {
 			s.quota.gone(it.Document)
 		}
+		s.hashed.gone(it.Document)
 	}
 	_ = requestID // acknowledging twice has no second effect
 	return v, nil

@@ -117,7 +117,8 @@ const ActivationLife = 2 * time.Minute
 // Service is the use case of signing. It is safe for concurrent use.
 type Service struct {
 	Config
-	quota *quota
+	quota  *quota
+	hashed *hashed
 
 	mu     sync.Mutex
 	flight map[OperationID]chan struct{} // operations that this process is signing
@@ -129,7 +130,7 @@ func New(c Config) (*Service, error) {
 		c.Alarm == nil || c.MaxBytes <= 0 || c.Life <= 0 {
 		return nil, errors.New("signer: incomplete configuration")
 	}
-	return &Service{Config: c, quota: newQuota(c.Quota, c.Keep), flight: map[OperationID]chan struct{}{}}, nil
+	return &Service{Config: c, quota: newQuota(c.Quota, c.Keep), hashed: newHashed(), flight: map[OperationID]chan struct{}{}}, nil
 }
 
 // View is an operation as its caller sees it.

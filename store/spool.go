@@ -269,8 +269,9 @@ type spoolReader struct {
 	last int64 // index of the last chunk
 
 	mu   sync.Mutex
-	held int64 // index of the chunk in buf, or -1
-	buf  []byte
+	held int64  // index of the chunk in buf, or -1
+	buf  []byte // its plain text
+	room []byte // where chunks are read and opened, one after the other
 }
 
 // open checks the shape of the file and its last chunk, so that a shortened one is noticed at once.
@@ -334,7 +335,11 @@ func (r *spoolReader) load(chunk int64) ([]byte, error) {
 	if chunk == r.last {
 		length = r.size - chunk*spoolChunk
 	}
-	sealed := make([]byte, length+spoolTag)
+	r.held = -1 // what was in the room is no longer
+	if r.room == nil {
+		r.room = make([]byte, spoolChunk+spoolTag)
+	}
+	sealed := r.room[:length+spoolTag]
 	if _, err := r.file.ReadAt(sealed, int64(spoolHeader)+chunk*(spoolChunk+spoolTag)); err != nil {
 		return nil, fmt.Errorf("%w: chunk %d: %w", ErrSpool, chunk, err)
 	}

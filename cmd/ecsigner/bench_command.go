@@ -45,5 +45,34 @@ tells where the server's CPU time goes.`,
 	f.StringVar(&o.ProfileDir, "profile", "", "also tell where the CPU time goes, and keep the profiles in this directory")
 	c.MarkFlagsMutuallyExclusive("all", "algorithm")
 	c.MarkFlagsMutuallyExclusive("all", "batch")
+	c.AddCommand(benchDocumentCommand(), &cobra.Command{
+		Use: "drain", Hidden: true, Short: "Receive one file over TLS and drop it: what a transfer costs", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return bench.Drain(cmd.Context(), cmd.OutOrStdout()) },
+	})
+	return c
+}
+
+func benchDocumentCommand() *cobra.Command {
+	var o bench.DocumentOptions
+	c := &cobra.Command{
+		Use: "document", Short: "Measure what signing one large PDF costs the service",
+		Long: `document has a PDF of the given size signed again and again (PAdES B-B: uploaded, prepared, authorised with the code, its tail
+fetched) by a service in a process of its own, and beside each signature measures sha256sum over the same file and its
+transfer over TLS to a process that drops it. It tells the service's CPU time, as a ratio to both together, and how much
+memory it used above idle.`,
+		Example: "  ecsigner bench document --size 1000000000 --pairs 5",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.Program, err = os.Executable(); err != nil {
+				return err
+			}
+			o.Writer, o.Progress = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return bench.RunDocument(cmd.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.JSON, "json", false, "write one JSON document instead of Markdown")
+	f.Int64Var(&o.Size, "size", 1_000_000_000, "size of the PDF in bytes")
+	f.IntVar(&o.Pairs, "pairs", 5, "how often it is signed and compared")
 	return c
 }

@@ -76,3 +76,31 @@ func TestBenchRunsForReal(t *testing.T) {
 		t.Errorf("no callers: %v, %s", err, said)
 	}
 }
+
+// TestBenchDocumentRunsForReal measures a small "large" document.
+func TestBenchDocumentRunsForReal(t *testing.T) {
+	program, work := system.NewBuilder(t.TempDir()).Program(t), t.TempDir()
+	var out, progress bytes.Buffer
+	c := exec.Command(program, "bench", "document", "--json", "--size", "20000000", "--pairs", "2")
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), "TMPDIR="+work), &out, &progress
+	if err := c.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
+	}
+	d := json.NewDecoder(&out)
+	d.DisallowUnknownFields()
+	var r bench.DocumentReport
+	if err := d.Decode(&r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Schema != bench.DocumentSchema || r.Bytes != 20_000_000 || len(r.Pairs) != 2 || r.IdleMegabytes <= 0 || r.Ratio <= 0 {
+		t.Errorf("%+v", r)
+	}
+	for i, p := range r.Pairs {
+		if p.Seconds <= 0 || p.ServerCPU <= 0 || p.SHA256CPU <= 0 || p.TransferCPU <= 0 || p.PeakMegabytes < r.IdleMegabytes/2 {
+			t.Errorf("pair %d: %+v", i, p)
+		}
+	}
+	if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

@@ -99,6 +99,7 @@ type raised struct {
 	*signerOf
 	report   Report
 	unsigned []cms.Attribute
+	archived *tsp.Token // the new archive time-stamp
 }
 
 func (a *augmentation) run() error {
@@ -111,12 +112,12 @@ func (a *augmentation) run() error {
 		if err := a.refuse(r, s); err != nil {
 			return fmt.Errorf("signer %d: %w", i, err)
 		}
-		a.signers = append(a.signers, &raised{s, r, slices.Clip(info.Unsigned)})
+		a.signers = append(a.signers, &raised{signerOf: s, report: r, unsigned: slices.Clip(info.Unsigned)})
 	}
 	steps := []struct {
 		level Level
 		do    func(*raised) error
-	}{{LevelBT, a.stamp}, {LevelBLT, a.prove}, {LevelBLTA, a.archive}}
+	}{{LevelBT, a.stamp}, {LevelBLT, a.prove}, {LevelBLTA, a.archive}, {LevelBLTA, a.outlive}}
 	for _, step := range steps { // all signers each, because an archive time-stamp covers the evidence of all
 		for i, s := range a.signers {
 			if a.to < step.level {
@@ -295,7 +296,7 @@ func (a *augmentation) archive(s *raised) error {
 		return err
 	}
 	index := indexed{a.certificates, a.revocation, s.unsigned}.hashIndex(a.Hash)
-	token, _, err := a.token(imprint(a.Hash, a.sd, s.info, sum, index))
+	token, t, err := a.token(imprint(a.Hash, a.sd, s.info, sum, index))
 	if err != nil {
 		return err
 	}
@@ -303,6 +304,14 @@ func (a *augmentation) archive(s *raised) error {
 		return err
 	}
 	s.add(oidArchiveTimeStampV3, token)
+	s.archived = t
+	return nil
+}
+
+// outlive adds evidence for the authority of the new archive time-stamp, if it can be had: nothing covers it before the
+// renewal, which demands it, but with it the file can be judged without a network as it is.
+func (a *augmentation) outlive(s *raised) error {
+	_ = a.collect(s.archived.Signer, s.archived.Certificates, a.Now(), true, "archive time-stamp")
 	return nil
 }
 

@@ -177,18 +177,28 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("B-LT asked %q, want %q", p.asked, want)
 	}
 	p.asked = nil
-	data = raise(t, data, detached(content), cades.LevelBLTA, s)
-	if len(p.asked) > 0 {
-		t.Errorf("B-LTA asked for %v, although all is there", p.asked)
+	// The archive time-stamp is of another authority. Evidence for that is not needed yet, but good to have.
+	tsu, before := second.Certificate().Subject.CommonName, must(cms.Parse(data))
+	p.err = errors.New("no answer")
+	without := raise(t, data, detached(content), cades.LevelBLTA, s)
+	if after := must(cms.Parse(without)); len(after.RevocationInfos) != len(before.RevocationInfos) {
+		t.Error("evidence of nowhere")
 	}
-	before := must(cms.Parse(data))
-	data = raise(t, data, detached(content), cades.LevelBLTA, s)
-	if want := []string{second.Certificate().Subject.CommonName + " at " + now.UTC().Format(time.RFC3339)}; !slices.Equal(p.asked, want) {
-		t.Errorf("renewal asked %q, want %q", p.asked, want)
+	if out, err := cades.Augment(t.Context(), without, detached(content), cades.LevelBLTA, s); !errors.Is(err, p.err) || out != nil {
+		t.Errorf("renewed without evidence for the earlier time-stamp: %v", err)
 	}
-	after := must(cms.Parse(data))
-	if after.Version != 5 || len(after.Certificates) < len(before.Certificates)+2 || len(after.RevocationInfos) != len(before.RevocationInfos)+2 {
-		t.Errorf("renewal: version %d, %d certificates after %d, %d revocation infos after %d", after.Version, len(after.Certificates), len(before.Certificates), len(after.RevocationInfos), len(before.RevocationInfos))
+	p.err, p.asked = nil, nil
+	asked := []string{tsu + " at " + now.UTC().Format(time.RFC3339)}
+	for name, archived := range map[string][]byte{"renewal": raise(t, without, detached(content), cades.LevelBLTA, s), "at once": raise(t, data, detached(content), cades.LevelBLTA, s)} {
+		after := must(cms.Parse(archived))
+		if after.Version != 5 || len(after.Certificates) < len(before.Certificates)+2 || len(after.RevocationInfos) != len(before.RevocationInfos)+2 {
+			t.Errorf("%s: version %d, %d certificates after %d, %d revocation infos after %d", name, after.Version, len(after.Certificates), len(before.Certificates), len(after.RevocationInfos), len(before.RevocationInfos))
+		}
+		if !slices.Equal(p.asked, slices.Concat(asked, asked)) {
+			t.Errorf("asked %q, want %q twice", p.asked, asked)
+		}
+		// All is there now: a renewal by the same authority asks nobody.
+		raise(t, archived, detached(content), cades.LevelBLTA, s)
 	}
 }
 

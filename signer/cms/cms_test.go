@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -486,11 +487,11 @@ func TestMutations(t *testing.T) {
 				data = slices.Delete(data, at, min(len(data), at+1+r.IntN(3)))
 			}
 		}
-		begun := time.Now()
+		begun := cpu(t)
 		if exercise(t, data) {
 			good++
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := cpu(t) - begun; took > time.Second {
 			t.Errorf("mutation %d took %v", i, took)
 		}
 	}
@@ -511,9 +512,9 @@ func TestCorpus(t *testing.T) {
 		}
 		for _, e := range entries {
 			data := must(os.ReadFile(filepath.Join(corpus, dir, e.Name())))
-			begun := time.Now()
+			begun := cpu(t)
 			read := exercise(t, data)
-			if took := time.Since(begun); took > 2*time.Second {
+			if took := cpu(t) - begun; took > 2*time.Second {
 				t.Errorf("%s took %v", e.Name(), took)
 			}
 			signed := slices.Contains([]string{".p7m", ".p7s", ".p7", ".pkcs7", ".tsr", ".tst"}, filepath.Ext(e.Name())) || e.Name() == "bc-test-data-4.4.bin"
@@ -531,4 +532,14 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte{0x30, 0x80, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) { exercise(t, data) })
+}
+
+// cpu is the processor time that the tests have used: the machine has other work too.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -53,6 +53,10 @@ type Options struct {
 	FieldName   string     // optional; default "Signature" with the first number that is free
 	Reserve     int        // optional; bytes kept free for unsigned attributes, such as a later time-stamp; at most 1 MiB
 	Limits      pdf.Limits // optional; zero means the defaults
+	// Hashed is optional: the state of the algorithm's hash after exactly the bytes of the file, from whoever read them
+	// before. The file is then read for its structure only. Prepared.Check, which hashes the finished file, refuses one that
+	// such a state did not come from.
+	Hashed hash.Cloner
 }
 
 const (

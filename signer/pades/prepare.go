@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash"
 	"io"
 	"strconv"
 	"strings"
@@ -49,7 +50,7 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Prepar
 	if err := p.layOut(doc, form, name, o); err != nil {
 		return nil, err
 	}
-	if err := p.hash(ctx, r); err != nil {
+	if err := p.hash(ctx, r, o.Hashed); err != nil {
 		return nil, err
 	}
 	p.attributes, err = cades.SignedAttributes(cades.PAdES, cades.Attributes{
@@ -263,9 +264,18 @@ func restrictions(doc *pdf.Document, params pdf.Value) error {
 
 // hash reads the original once, for its own digest and for that over the ByteRange of the finished file, which is the
 // original and the revision around the CMS.
-func (p *Prepared) hash(ctx context.Context, r io.ReaderAt) error {
+func (p *Prepared) hash(ctx context.Context, r io.ReaderAt, hashed hash.Cloner) error {
 	w := p.algorithm.Hash().New()
-	if err := hashRange(ctx, w, r, 0, p.baseSize); err != nil {
+	if hashed != nil {
+		c, err := hashed.Clone()
+		if err != nil {
+			return fmt.Errorf("pades: state of the hash: %w", err)
+		}
+		if c.Size() != w.Size() {
+			return fmt.Errorf("%w: the state is of another hash", ErrOptions)
+		}
+		w = c
+	} else if err := hashRange(ctx, w, r, 0, p.baseSize); err != nil {
 		return err
 	}
 	p.original = w.Sum(nil)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 // byLocal uses the caller's own list.
@@ -19,9 +21,9 @@ func (c *Collector) byLocal(_ context.Context, q question) (proof, []error) {
 	if !ok {
 		return proof{}, []error{fmt.Errorf("local list: %w", errAbsent)}
 	}
-	l, err := parseCRL(der)
+	l, err := status.ParseList(der)
 	if err == nil {
-		err = l.authentic(q.issuer)
+		err = l.Authentic(q.issuer)
 	}
 	if err != nil {
 		return proof{}, []error{fmt.Errorf("local list: %w", err)}
@@ -38,8 +40,8 @@ func one(p proof, err error) (proof, []error) {
 
 // byCRL tries the distribution points of the certificate.
 func (c *Collector) byCRL(ctx context.Context, q question) (proof, []error) {
-	addresses, failed := urls(q.cert)
-	for _, u := range web(addresses) {
+	addresses, failed := status.URLs(q.cert)
+	for _, u := range pages(addresses) {
 		l, err := c.list(ctx, u, q)
 		if err == nil {
 			var found proof
@@ -55,8 +57,8 @@ func (c *Collector) byCRL(ctx context.Context, q question) (proof, []error) {
 	return proof{}, failed
 }
 
-// web leaves the addresses that can be fetched, as many as are tried.
-func web(addresses []string) (list []string) {
+// pages leaves the addresses that can be fetched, as many as are tried.
+func pages(addresses []string) (list []string) {
 	for _, u := range addresses {
 		low := strings.ToLower(u)
 		if (strings.HasPrefix(low, "http://") || strings.HasPrefix(low, "https://")) && !slices.Contains(list, u) && len(list) < maxURLs {
@@ -75,30 +77,30 @@ func identity(c *x509.Certificate) string {
 }
 
 // list returns what is kept or fetches it. Nothing is kept that the issuer did not sign.
-func (c *Collector) list(ctx context.Context, address string, q question) (*crl, error) {
+func (c *Collector) list(ctx context.Context, address string, q question) (*status.List, error) {
 	now := c.cfg.Now()
 	enough := func(i *item) bool {
-		l := i.read.(*crl)
-		return now.Sub(i.fetched) < refetch || !c.tooOld(l.thisUpdate, l.nextUpdate, q)
+		l := i.read.(*status.List)
+		return now.Sub(i.fetched) < refetch || !c.tooOld(l.ThisUpdate, l.NextUpdate, q)
 	}
 	i, err := c.cache.get(ctx, "list "+identity(q.issuer)+address, now, enough, func(ctx context.Context) (*item, error) {
-		der, err := c.fetch.do(ctx, address, nil, "", "application/pkix-crl", c.cfg.MaxCRL)
+		der, err := c.reach(address, now, func() ([]byte, error) { return c.fetch.Get(ctx, address, "application/pkix-crl", c.cfg.MaxCRL) })
 		if err != nil {
 			return nil, err
 		}
-		l, err := parseCRL(der)
+		l, err := status.ParseList(der)
 		if err == nil {
-			err = l.authentic(q.issuer)
+			err = l.Authentic(q.issuer)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return &item{size: int64(len(der)), fetched: now, until: earlier(now.Add(c.cfg.Keep), l.nextUpdate), read: l}, nil
+		return &item{size: int64(len(der)), fetched: now, until: earlier(now.Add(c.cfg.Keep), l.NextUpdate), read: l}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("revocation list: %w", err)
 	}
-	return i.read.(*crl), nil
+	return i.read.(*status.List), nil
 }
 
 func earlier(t, end time.Time) time.Time {
@@ -109,29 +111,29 @@ func earlier(t, end time.Time) time.Time {
 }
 
 // judgeCRL decides by a list that is authentic.
-func (c *Collector) judgeCRL(l *crl, q question) (proof, error) {
-	if err := l.covers(q.cert); err != nil {
+func (c *Collector) judgeCRL(l *status.List, q question) (proof, error) {
+	if err := l.Covers(q.cert); err != nil {
 		return proof{}, err
 	}
-	found, err := l.lookup(octets(q.cert.SerialNumber))
+	found, err := l.Lookup(q.cert.SerialNumber)
 	if err != nil {
 		return proof{}, err
 	}
-	p := proof{evidence: Evidence{CRLs: [][]byte{l.raw}}}
+	p := proof{evidence: Evidence{CRLs: [][]byte{l.Raw}}}
 	if found != nil {
-		if !found.time.After(q.at) {
-			return proof{}, &RevokedError{Serial: q.cert.SerialNumber, Time: found.time, Reason: found.reason}
+		if !found.Time.After(q.at) {
+			return proof{}, &RevokedError{Serial: q.cert.SerialNumber, Time: found.Time, Reason: found.Reason}
 		}
-		p.revoked = found.time
+		p.revoked = found.Time
 	}
-	if l.nextUpdate.IsZero() {
+	if l.NextUpdate.IsZero() {
 		return proof{}, fmt.Errorf("%w: a revocation list without nextUpdate", ErrUnsupported) // RFC 5280 section 5.1.2.5
 	}
-	if err := c.current(l.thisUpdate, l.nextUpdate, q, l.nextUpdate); err != nil {
+	if err := c.current(l.ThisUpdate, l.NextUpdate, q, l.NextUpdate); err != nil {
 		return proof{}, err
 	}
 	if found == nil {
-		err = ended(l.thisUpdate, l.expired, q.cert)
+		err = ended(l.ThisUpdate, l.Expired, q.cert)
 	}
 	return p, err
 }

@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ocsp"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
+	"github.com/ecsigner/ecsigner/signer/revinfo/web"
 )
 
 // byOCSP asks the responders of the certificate.
 func (c *Collector) byOCSP(ctx context.Context, q question) (proof, []error) {
 	var failed []error
-	for _, u := range web(q.cert.OCSPServer) {
+	for _, u := range pages(q.cert.OCSPServer) {
 		r, err := c.ask(ctx, u, q)
 		if err == nil {
 			var found proof
@@ -35,8 +38,8 @@ func (c *Collector) byOCSP(ctx context.Context, q question) (proof, []error) {
 
 // response is an answer that is authentic, with the part in question.
 type response struct {
-	*answer
-	*single
+	*status.Answer
+	*status.Single
 	responder *x509.Certificate // nil: the issuer itself
 }
 
@@ -49,21 +52,25 @@ func (c *Collector) ask(ctx context.Context, address string, q question) (*respo
 	}
 	enough := func(i *item) bool {
 		r := i.read.(*response)
-		return now.Sub(i.fetched) < refetch || !c.tooOld(r.thisUpdate, r.nextUpdate, q)
+		return now.Sub(i.fetched) < refetch || !c.tooOld(r.ThisUpdate, r.NextUpdate, q)
 	}
 	i, err := c.cache.get(ctx, "answer "+string(sum256(request))+address, now, enough, func(ctx context.Context) (*item, error) {
-		a, err := c.exchange(ctx, address, request)
+		der, err := c.reach(address, now, func() ([]byte, error) { return c.exchange(ctx, address, request) })
 		if err != nil {
 			return nil, err
 		}
-		r := &response{answer: a}
-		if r.responder, err = a.authentic(q.issuer); err != nil {
+		a, err := status.ParseAnswer(der)
+		if err != nil {
 			return nil, err
 		}
-		if r.single, err = a.about(q.cert, q.issuer); err != nil {
+		r := &response{Answer: a}
+		if r.responder, err = a.Authentic(q.issuer); err != nil {
 			return nil, err
 		}
-		return &item{size: int64(len(a.raw)), fetched: now, until: earlier(now.Add(c.cfg.Keep), r.nextUpdate), read: r}, nil
+		if r.Single, err = a.About(q.cert, q.issuer); err != nil {
+			return nil, err
+		}
+		return &item{size: int64(len(a.Raw)), fetched: now, until: earlier(now.Add(c.cfg.Keep), r.NextUpdate), read: r}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("OCSP: %w", err)
@@ -78,50 +85,42 @@ func sum256(b []byte) []byte {
 
 // exchange sends a request, a small one by GET, which caches on the way understand (RFC 6960 appendix A.1, RFC 5019 section
 // 5); where that gives nothing readable, by POST.
-func (c *Collector) exchange(ctx context.Context, address string, request []byte) (*answer, error) {
+func (c *Collector) exchange(ctx context.Context, address string, request []byte) ([]byte, error) {
 	const kind, accept = "application/ocsp-request", "application/ocsp-response"
 	get := strings.TrimSuffix(address, "/") + "/" + url.QueryEscape(base64.StdEncoding.EncodeToString(request))
 	if len(get) < 255 && !strings.Contains(address, "?") {
-		der, err := c.fetch.do(ctx, get, nil, "", accept, c.cfg.MaxOCSP)
-		var a *answer
-		if err == nil {
-			if a, err = parseAnswer(der); err == nil {
-				return a, nil
+		der, err := c.fetch.Get(ctx, get, accept, c.cfg.MaxOCSP)
+		if err == nil || errors.Is(err, ErrForbidden) || errors.Is(err, ErrTooLarge) || errors.Is(err, web.ErrUnreachable) {
+			if _, unread := status.ParseAnswer(der); err != nil || unread == nil {
+				return der, err
 			}
 		}
-		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrTooLarge) || ctx.Err() != nil {
-			return nil, err
-		}
 	}
-	der, err := c.fetch.do(ctx, address, request, kind, accept, c.cfg.MaxOCSP)
-	if err != nil {
-		return nil, err
-	}
-	return parseAnswer(der)
+	return c.fetch.Post(ctx, address, kind, request, accept, c.cfg.MaxOCSP)
 }
 
 // judgeOCSP decides by an answer that is authentic.
 func (c *Collector) judgeOCSP(ctx context.Context, r *response, q question) (proof, error) {
-	p := proof{evidence: Evidence{OCSPs: [][]byte{r.raw}}}
+	p := proof{evidence: Evidence{OCSPs: [][]byte{r.Raw}}}
 	if r.responder != nil {
 		if err := c.responder(ctx, r, q, &p); err != nil {
 			return proof{}, err
 		}
 	}
-	switch r.status {
-	case statusUnknown:
+	switch r.Status {
+	case status.Unknown:
 		return proof{}, fmt.Errorf("the OCSP responder does not know certificate %x", q.cert.SerialNumber)
-	case statusRevoked:
-		if !r.revoked.time.After(q.at) {
-			return proof{}, &RevokedError{Serial: q.cert.SerialNumber, Time: r.revoked.time, Reason: r.revoked.reason}
+	case status.Revoked:
+		if !r.Revocation.Time.After(q.at) {
+			return proof{}, &RevokedError{Serial: q.cert.SerialNumber, Time: r.Revocation.Time, Reason: r.Revocation.Reason}
 		}
-		p.revoked = r.revoked.time
+		p.revoked = r.Revocation.Time
 	}
-	if err := c.current(r.thisUpdate, r.nextUpdate, q, c.due(r, q)); err != nil {
+	if err := c.current(r.ThisUpdate, r.NextUpdate, q, c.due(r, q)); err != nil {
 		return proof{}, err
 	}
-	if r.status == statusGood {
-		if err := ended(r.thisUpdate, r.cutoff(), q.cert); err != nil {
+	if r.Status == status.Good {
+		if err := ended(r.ThisUpdate, r.Cutoff(), q.cert); err != nil {
 			return proof{}, err
 		}
 	}
@@ -132,23 +131,23 @@ func (c *Collector) judgeOCSP(ctx context.Context, r *response, q question) (pro
 // the present one ends.
 func (c *Collector) due(r *response, q question) time.Time {
 	now := c.cfg.Now()
-	if r.nextUpdate.IsZero() || now.Sub(r.producedAt).Abs() < time.Minute {
-		return now.Add(q.at.Sub(r.thisUpdate) + refetch)
+	if r.NextUpdate.IsZero() || now.Sub(r.ProducedAt).Abs() < time.Minute {
+		return now.Add(q.at.Sub(r.ThisUpdate) + refetch)
 	}
-	return r.nextUpdate
+	return r.NextUpdate
 }
 
 // responder adds what judging the responder's own certificate takes: itself, and evidence on it unless its issuer says that
 // none is needed (RFC 6960 section 4.2.2.2.1).
 func (c *Collector) responder(ctx context.Context, r *response, q question, p *proof) error {
 	p.evidence.Certificates = append(p.evidence.Certificates, r.responder.Raw)
-	if find(r.responder.Extensions, oidNoCheck) != nil {
+	if status.NoCheck(r.responder) {
 		return nil
 	}
 	if q.responders >= maxResponders {
 		return fmt.Errorf("OCSP responder %x: responders that have answers on responders", r.responder.SerialNumber)
 	}
-	own, err := c.prove(ctx, question{cert: r.responder, issuer: q.issuer, at: r.producedAt, issuerEnd: q.issuerEnd, responders: q.responders + 1})
+	own, err := c.prove(ctx, question{cert: r.responder, issuer: q.issuer, at: r.ProducedAt, issuerEnd: q.issuerEnd, responders: q.responders + 1})
 	if err != nil {
 		// What is revoked or late is the responder: the error must not say so of the certificate.
 		return fmt.Errorf("OCSP responder %x has no proof of its own: %s", r.responder.SerialNumber, err.Error())

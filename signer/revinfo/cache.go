@@ -3,10 +3,14 @@ package revinfo
 import (
 	"container/list"
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/web"
 )
 
 // item is what was fetched: its bytes, what was read in them, and when.
@@ -15,7 +19,7 @@ type item struct {
 	size    int64
 	fetched time.Time
 	until   time.Time // not used after
-	read    any       // *crl, *ocspAnswer or []*x509.Certificate; not changed after
+	read    any       // *status.List, *response, []*x509.Certificate, or the error of an address; not changed after
 }
 
 // cache keeps items, the least recently used of which go first, and lets only one caller fetch the same thing at a time.
@@ -41,6 +45,9 @@ func (c *cache) get(ctx context.Context, key string, now time.Time, enough func(
 		return i, nil
 	}
 	ch := c.flight.DoChan(key, func() (any, error) {
+		if i := c.lookup(key, now); i != nil && enough(i) {
+			return i, nil // a fetch ended between the look and this one
+		}
 		i, err := fetch(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
@@ -96,4 +103,21 @@ func (c *cache) drop(e *list.Element) {
 	i := c.order.Remove(e).(*item)
 	delete(c.items, i.key)
 	c.bytes -= i.size
+}
+
+// pause is how long an address is left alone that could not be reached, so that a server which is down does not hold up
+// every caller for the length of a time-out.
+const pause = 30 * time.Second
+
+// reach fetches from an address, unless that was in vain a moment ago.
+func (c *Collector) reach(address string, now time.Time, fetch func() ([]byte, error)) ([]byte, error) {
+	key := "unreachable " + address
+	if i := c.cache.lookup(key, now); i != nil {
+		return nil, fmt.Errorf("a moment ago: %w", i.read.(error))
+	}
+	b, err := fetch()
+	if errors.Is(err, web.ErrUnreachable) {
+		c.cache.store(&item{key: key, size: int64(len(key)), until: now.Add(pause), read: err}, now)
+	}
+	return b, err
 }

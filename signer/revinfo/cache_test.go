@@ -158,3 +158,33 @@ func TestCacheByIssuer(t *testing.T) {
 		t.Errorf("a list of another issuer, kept for its own: %v", err)
 	}
 }
+
+// TestUnreachable: an address that does not answer is left alone for a while, so that not every caller waits for it.
+func TestUnreachable(t *testing.T) {
+	w := newWorld(t, revtest.Options{Depth: 1})
+	leaf := issue(t, w.CA(0), revtest.Template{})
+	cfg := w.config()
+	t.Parallel()
+	cfg.Network.Timeout, cfg.Keep = 2*time.Second, time.Nanosecond
+	c := collector(t, cfg)
+	w.Handle(w.CA(0).OCSPURL(), revtest.Slow())
+	for i, want := range []string{"GET ocsp, GET list", "GET list", "GET list", "GET ocsp"} {
+		if i == 3 {
+			w.Handle(w.CA(0).OCSPURL(), nil)
+			w.clock.step(30 * time.Second)
+		}
+		e, err := c.Collect(t.Context(), leaf.Raw, nil, start)
+		if err != nil || i < 3 != (len(e.CRLs) == 1) {
+			t.Errorf("call %d: %d lists, %v", i, len(e.CRLs), err)
+		}
+		var asked []string
+		for _, r := range w.Requests() {
+			method, path, _ := strings.Cut(r, " ")
+			asked = append(asked, method+map[bool]string{true: " ocsp", false: " list"}[strings.Contains(path, "ocsp")])
+		}
+		if got := strings.Join(asked, ", "); got != want {
+			t.Errorf("call %d: %s; want %s", i, got, want)
+		}
+		w.clock.step(time.Second)
+	}
+}

@@ -3,16 +3,12 @@ package revinfo
 import (
 	"context"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-)
 
-var (
-	oidNoRevocation = asn1.ObjectIdentifier{2, 5, 29, 56}          // noRevAvail (RFC 9608)
-	oidShortTerm    = asn1.ObjectIdentifier{0, 4, 0, 194121, 2, 1} // validity-assured short-term certificate (EN 319 412-1 clause 5.2)
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 // Collect builds the path of leaf (DER) to a trust anchor and proves that none of it was revoked at the time at. known are
@@ -20,7 +16,7 @@ var (
 // every certificate of it but the anchor a list or an OCSP answer with the certificates that judging that takes. What was
 // revoked later than at is evidence, too. The bytes are shared with other callers: they must not be changed.
 func (c *Collector) Collect(ctx context.Context, leaf []byte, known [][]byte, at time.Time) (Evidence, error) {
-	cert, err := parseCertificate(leaf)
+	cert, err := status.ParseCertificate(leaf)
 	if err != nil {
 		return Evidence{}, err
 	}
@@ -39,7 +35,9 @@ func (c *Collector) Collect(ctx context.Context, leaf []byte, known [][]byte, at
 			return false
 		}
 		var revoked *RevokedError
-		if final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0; final || failed == nil {
+		final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0
+		// Of several reasons the first is told, unless there is one that waiting helps against.
+		if final || failed == nil || errors.Is(err, ErrNotYet) && !errors.Is(failed, ErrNotYet) {
 			failed = err
 			if final {
 				return false
@@ -108,7 +106,7 @@ type proof struct {
 
 // prove tries the sources in order.
 func (c *Collector) prove(ctx context.Context, q question) (proof, error) {
-	if q.endEntity && (find(q.cert.Extensions, oidNoRevocation) != nil || find(q.cert.Extensions, oidShortTerm) != nil) {
+	if q.endEntity && status.NeverRevoked(q.cert) {
 		return proof{}, nil // by its issuer's word it is never revoked
 	}
 	sources := []func(context.Context, question) (proof, []error){c.byLocal, c.byOCSP, c.byCRL}

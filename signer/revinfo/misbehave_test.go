@@ -39,7 +39,10 @@ func (f fault) run(t *testing.T, w *world, only func(*x509.Certificate)) {
 	leaf := issue(t, w.Issuing(), revtest.Template{Change: only})
 	f.set(w, leaf)
 	cfg := w.config()
-	cfg.Network.Timeout = 300 * time.Millisecond
+	if f.name == "slow" {
+		t.Parallel()
+		cfg.Network.Timeout = 2 * time.Second // enough for everything else, on a machine that is busy
+	}
 	e, err := collector(t, cfg).Collect(t.Context(), leaf.Raw, nil, start)
 	if f.is == nil {
 		if err != nil || len(e.CRLs)+len(e.OCSPs) < 2 {
@@ -141,7 +144,7 @@ func ocspFaults(t *testing.T, now time.Time) []fault {
 		{"huge and says so", handle(revtest.Huge(1<<20, true)), revinfo.ErrTooLarge, "1048576 bytes, at most 65536 are read"},
 		{"huge", handle(revtest.Huge(1<<20, false)), revinfo.ErrTooLarge, "at most 65536"},
 		{"slow", handle(revtest.Slow()), none, "deadline exceeded"},
-		{"compressed", handle(revtest.Zipped(1 << 20)), revinfo.ErrUnsupported, "encoded"},
+		{"compressed", handle(revtest.Zipped(1 << 20)), none, "the body is encoded"},
 		{"not found", handle(revtest.Fail(http.StatusNotFound)), none, "HTTP status 404"},
 		{"server error", handle(revtest.Fail(http.StatusBadGateway)), none, "HTTP status 502"},
 		{"no content", handle(revtest.Fail(http.StatusNoContent)), none, "HTTP status 204"},
@@ -236,7 +239,7 @@ func crlFaults(t *testing.T, now time.Time) []fault {
 		{"huge and says so", handle(revtest.Huge(40<<20, true)), revinfo.ErrTooLarge, "41943040 bytes, at most 33554432 are read"},
 		{"huge", handle(revtest.Huge(40<<20, false)), revinfo.ErrTooLarge, "at most 33554432"},
 		{"slow", handle(revtest.Slow()), none, "deadline exceeded"},
-		{"compressed", handle(revtest.Zipped(1 << 20)), unsupported, "encoded"},
+		{"compressed", handle(revtest.Zipped(1 << 20)), none, "the body is encoded"},
 		{"not found", handle(revtest.Fail(http.StatusNotFound)), none, "HTTP status 404"},
 		{"server error", handle(revtest.Fail(http.StatusServiceUnavailable)), none, "HTTP status 503"},
 	}

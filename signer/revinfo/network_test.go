@@ -192,7 +192,7 @@ func TestTrustRebinding(t *testing.T) {
 		}
 		return dial(ctx, a)
 	}
-	cfg.Network.Wrap = func(next revinfo.RoundTripper) revinfo.RoundTripper {
+	cfg.Network.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			r.Close = true // so that every request connects anew
 			return next.RoundTrip(r)
@@ -257,5 +257,23 @@ func TestNothingIsFetched(t *testing.T) {
 	cfg.Network = revinfo.Network{}
 	if _, err := collector(t, cfg).Collect(t.Context(), leaf.Raw, [][]byte{w.Issuing().Raw}, start); !errors.Is(err, revinfo.ErrForbidden) || len(w.Requests()) > 0 {
 		t.Error(err)
+	}
+}
+
+// TestHole: a connection that never comes about ends with the time-out, and leaves nothing behind.
+func TestHole(t *testing.T) {
+	w := newWorld(t, revtest.Options{})
+	leaf := issue(t, w.Issuing(), revtest.Template{})
+	cfg := w.config()
+	cfg.Network.Timeout = 100 * time.Millisecond
+	var dials atomic.Int32
+	cfg.Network.Dial = func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		dials.Add(1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	_, err := collector(t, cfg).Collect(t.Context(), leaf.Raw, nil, start)
+	if !errors.Is(err, revinfo.ErrNoPath) || !errors.Is(err, revinfo.ErrUnreachable) || dials.Load() != 1 {
+		t.Errorf("%d connections tried, %v", dials.Load(), err)
 	}
 }

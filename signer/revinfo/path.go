@@ -4,28 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/asn1"
-	"encoding/pem"
 	"fmt"
 	"slices"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
-
-// parseCertificate is crypto/x509 behind a limit of size. It is strict: certificates with negative serial numbers, RSA keys
-// beyond 8,192 bits or unknown kinds of strings are refused, whoever issued them.
-func parseCertificate(der []byte) (*x509.Certificate, error) {
-	if len(der) > maxCertBytes {
-		return nil, fmt.Errorf("%w: a certificate of %d bytes, at most %d are read", ErrTooLarge, len(der), maxCertBytes)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("%w: certificate, as crypto/x509 reads it: %w", ErrMalformed, err)
-	}
-	return c, nil
-}
 
 // builder looks for paths (RFC 5280 section 6.1) from one certificate. Its limits hold for all of them together.
 type builder struct {
@@ -43,7 +27,7 @@ func (c *Collector) newBuilder(known [][]byte, at time.Time) *builder {
 	b := &builder{c: c, at: at, asked: map[string]bool{}}
 	b.known = slices.Concat(c.cfg.Anchors, c.cfg.Intermediates)
 	for _, der := range known[:min(len(known), maxKnown)] {
-		if cert, err := parseCertificate(der); err == nil {
+		if cert, err := status.ParseCertificate(der); err == nil {
 			b.add(cert)
 		} else {
 			b.reason(err)
@@ -153,7 +137,7 @@ func (b *builder) judge(path []*x509.Certificate) error {
 // fetch gets issuers from where the certificate says (RFC 5280 section 4.2.2.1), one address at a time. It returns false when
 // there is nothing more to get.
 func (b *builder) fetch(ctx context.Context, cert *x509.Certificate) bool {
-	for _, u := range web(cert.IssuingCertificateURL) {
+	for _, u := range pages(cert.IssuingCertificateURL) {
 		if b.found || b.asked[u] || b.fetches >= maxAIA || ctx.Err() != nil {
 			continue
 		}
@@ -176,11 +160,13 @@ func (b *builder) fetch(ctx context.Context, cert *x509.Certificate) bool {
 func (c *Collector) certificates(ctx context.Context, address string) ([]*x509.Certificate, error) {
 	now := c.cfg.Now()
 	i, err := c.cache.get(ctx, "certificates "+address, now, func(*item) bool { return true }, func(ctx context.Context) (*item, error) {
-		der, err := c.fetch.do(ctx, address, nil, "", "application/pkix-cert, application/pkcs7-mime", c.cfg.MaxCerts)
+		der, err := c.reach(address, now, func() ([]byte, error) {
+			return c.fetch.Get(ctx, address, "application/pkix-cert, application/pkcs7-mime", c.cfg.MaxCerts)
+		})
 		if err != nil {
 			return nil, err
 		}
-		certs, err := parseCertificates(der)
+		certs, err := status.ParseCertificates(der)
 		if err != nil {
 			return nil, err
 		}
@@ -190,47 +176,4 @@ func (c *Collector) certificates(ctx context.Context, address string) ([]*x509.C
 		return nil, err
 	}
 	return i.read.([]*x509.Certificate), nil
-}
-
-// parseCertificates reads one certificate in DER, or in PEM, which RFC 5280 section 4.2.2.1 forbids and some serve, or a
-// SignedData that holds nothing but certificates (RFC 5652). Of several, those that cannot be read are left out.
-func parseCertificates(data []byte) (certs []*x509.Certificate, err error) {
-	if block, _ := pem.Decode(data); block != nil {
-		data = block.Bytes
-	}
-	list := cryptobyte.String(data)
-	if inner, ok := certsOnly(data); ok {
-		list = inner
-	}
-	for n := 0; !list.Empty() && n < 64; n++ {
-		var one cryptobyte.String
-		var tag cbasn1.Tag
-		if !list.ReadAnyASN1Element(&one, &tag) {
-			return nil, malformed("file of certificates")
-		}
-		c, failed := parseCertificate(one)
-		if failed != nil {
-			err = failed
-			continue
-		}
-		certs = append(certs, c)
-	}
-	if len(certs) > 0 {
-		return certs, nil
-	}
-	if err == nil {
-		err = malformed("file of certificates: there is none in it")
-	}
-	return nil, err
-}
-
-// certsOnly returns the certificates of a SignedData.
-func certsOnly(data []byte) (list cryptobyte.String, ok bool) {
-	var outer, wrapped, signed cryptobyte.String
-	var id asn1.ObjectIdentifier
-	s := cryptobyte.String(data)
-	ok = s.ReadASN1(&outer, cbasn1.SEQUENCE) && outer.ReadASN1ObjectIdentifier(&id) && id.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}) &&
-		outer.ReadASN1(&wrapped, explicit(0)) && wrapped.ReadASN1(&signed, cbasn1.SEQUENCE) && signed.SkipASN1(cbasn1.INTEGER) &&
-		signed.SkipASN1(cbasn1.SET) && signed.SkipASN1(cbasn1.SEQUENCE) && signed.ReadASN1(&list, explicit(0))
-	return list, ok
 }

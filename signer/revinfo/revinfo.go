@@ -7,7 +7,13 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
+	"github.com/ecsigner/ecsigner/signer/revinfo/web"
 )
+
+// Network says what may be fetched.
+type Network = web.Policy
 
 // The kinds of failure. Errors name certificates by serial number and servers by host, and nothing else of either.
 var (
@@ -15,20 +21,24 @@ var (
 	ErrRevoked = errors.New("certificate is revoked")
 	// ErrNotYet: what there is was issued before the time in question; see NotYetError, which says when to come back.
 	ErrNotYet = errors.New("revocation data are older than the signature")
-	// ErrNoPath: no path leads from the certificate to a trust anchor.
+	// ErrNoPath: no path leads from the certificate to a trust anchor. Where it is ErrUnreachable as well, an issuer could not be
+	// fetched, and trying later may help.
 	ErrNoPath = errors.New("no path to a trust anchor")
 	// ErrNoEvidence: no source gave anything acceptable on a certificate. Trying later may help.
 	ErrNoEvidence = errors.New("no acceptable revocation data")
-	// ErrMalformed: bytes that are not what they should be. The text names the place.
-	ErrMalformed = errors.New("malformed")
-	// ErrForbidden: the policy does not allow to connect there.
-	ErrForbidden = errors.New("address is not allowed")
-	// ErrTooLarge: more bytes than the limit.
-	ErrTooLarge = errors.New("too large")
 	// ErrStale: revocation data that have ended, or not begun.
 	ErrStale = errors.New("revocation data are not current")
+
+	// ErrMalformed: bytes that are not what they should be. The text names the place.
+	ErrMalformed = status.ErrMalformed
 	// ErrUnsupported: well-formed, but of a kind that is refused, such as an indirect list.
-	ErrUnsupported = errors.New("not supported")
+	ErrUnsupported = status.ErrUnsupported
+	// ErrForbidden: the policy does not allow to connect there.
+	ErrForbidden = web.ErrForbidden
+	// ErrUnreachable: a server did not answer, or broke off, or took too long.
+	ErrUnreachable = web.ErrUnreachable
+	// ErrTooLarge: more bytes than the limit.
+	ErrTooLarge = web.ErrTooLarge
 )
 
 // RevokedError says what was revoked when. It is ErrRevoked.
@@ -95,20 +105,19 @@ type Config struct {
 
 // Limits that protect from hostile certificates.
 const (
-	maxDepth      = 10       // certificates in a path, with leaf and anchor
-	maxPaths      = 4        // paths that are tried
-	maxChecks     = 100      // signatures of certificates that are checked for one Collect
-	maxKnown      = 500      // certificates that are looked at
-	maxAIA        = 8        // fetches of certificates for one Collect
-	maxURLs       = 4        // addresses of one kind tried for one certificate
-	maxResponders = 2        // OCSP answers on responders on the way to one answer
-	maxCertBytes  = 64 << 10 // a certificate
+	maxDepth      = 10  // certificates in a path, with leaf and anchor
+	maxPaths      = 4   // paths that are tried
+	maxChecks     = 100 // signatures of certificates that are checked for one Collect
+	maxKnown      = 500 // certificates that are looked at
+	maxAIA        = 8   // fetches of certificates for one Collect
+	maxURLs       = 4   // addresses of one kind tried for one certificate
+	maxResponders = 2   // OCSP answers on responders on the way to one answer
 )
 
 // Collector obtains evidence. It is safe for concurrent use.
 type Collector struct {
 	cfg   Config
-	fetch *fetcher
+	fetch *web.Client
 	cache *cache
 }
 
@@ -131,7 +140,7 @@ func New(cfg Config) (*Collector, error) {
 	if min(cfg.MaxAge, cfg.MaxAgeCA, cfg.Skew, cfg.Keep) < 0 || min(cfg.MaxCRL, cfg.MaxOCSP, cfg.MaxCerts, cfg.CacheBytes, int64(cfg.CacheEntries)) < 0 {
 		return nil, errors.New("revinfo: negative limit")
 	}
-	f, err := newFetcher(cfg.Network)
+	f, err := web.New(cfg.Network)
 	if err != nil {
 		return nil, err
 	}
@@ -139,4 +148,4 @@ func New(cfg Config) (*Collector, error) {
 }
 
 // Close closes idle connections.
-func (c *Collector) Close() { c.fetch.close() }
+func (c *Collector) Close() { c.fetch.Close() }

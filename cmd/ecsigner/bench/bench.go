@@ -129,7 +129,7 @@ func (r *run) measure(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.raw.close()) }()
-	if err := r.serve(ctx); err != nil {
+	if err := r.served(ctx, func() error { return r.rates(ctx) }); err != nil {
 		return err
 	}
 	r.report.relate()

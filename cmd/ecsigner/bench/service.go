@@ -26,9 +26,8 @@ const (
 // parallelEnrolments keeps the service busy without measuring how it queues.
 const parallelEnrolments = 8
 
-// serve serves the installation, enrols the persons, takes the rows of every workload, profiles it if that is wanted,
-// and stops.
-func (r *run) serve(ctx context.Context) (err error) {
+// served serves the installation, enrols the persons, does what is given, and stops.
+func (r *run) served(ctx context.Context, do func() error) (err error) {
 	if err := r.server.start(ctx, ""); err != nil {
 		return err
 	}
@@ -45,6 +44,11 @@ func (r *run) serve(ctx context.Context) (err error) {
 	if err := r.enrol(ctx); err != nil {
 		return err
 	}
+	return do()
+}
+
+// rates takes the rows of every workload, and profiles it if that is wanted.
+func (r *run) rates(ctx context.Context) error {
 	all := r.workloads()
 	for _, w := range all {
 		err := r.around(ctx, w, func() error {

@@ -1,4 +1,4 @@
-package revinfo
+package web
 
 import (
 	"bytes"
@@ -13,14 +13,11 @@ import (
 	"time"
 )
 
-// RoundTripper is http.RoundTripper.
-type RoundTripper = http.RoundTripper
-
 const maxRedirects = 3
 
-// fetcher is the one door to the network.
-type fetcher struct {
-	net       Network
+// Client is the one door to the network. It is safe for concurrent use.
+type Client struct {
+	policy    Policy
 	ports     []uint16
 	special   []netip.Prefix
 	global6   netip.Prefix
@@ -28,24 +25,25 @@ type fetcher struct {
 	client    *http.Client
 }
 
-func newFetcher(n Network) (*fetcher, error) {
-	f := &fetcher{net: n, ports: n.Ports, special: notPublic(), global6: netip.MustParsePrefix("2000::/3")}
+// New makes a client that keeps to a policy.
+func New(p Policy) (*Client, error) {
+	f := &Client{policy: p, ports: p.Ports, special: notPublic(), global6: netip.MustParsePrefix("2000::/3")}
 	if f.ports == nil {
 		f.ports = []uint16{80, 443}
 	}
-	if f.net.Timeout == 0 {
-		f.net.Timeout = 15 * time.Second
+	if f.policy.Timeout == 0 {
+		f.policy.Timeout = 15 * time.Second
 	}
-	if f.net.Timeout < 0 {
-		return nil, errors.New("revinfo: negative time-out")
+	if f.policy.Timeout < 0 {
+		return nil, errors.New("negative time-out")
 	}
-	if f.net.Resolve == nil {
-		f.net.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+	if f.policy.Resolve == nil {
+		f.policy.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	if f.net.Dial == nil {
-		f.net.Dial = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+	if f.policy.Dial == nil {
+		f.policy.Dial = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", a.String())
 		}
@@ -58,22 +56,24 @@ func newFetcher(n Network) (*fetcher, error) {
 		MaxIdleConnsPerHost:    4,
 		MaxConnsPerHost:        16,
 		IdleConnTimeout:        30 * time.Second,
-		TLSHandshakeTimeout:    f.net.Timeout,
-		ResponseHeaderTimeout:  f.net.Timeout,
+		TLSClientConfig:        p.TLS.Clone(),
+		TLSHandshakeTimeout:    f.policy.Timeout,
+		ResponseHeaderTimeout:  f.policy.Timeout,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}
 	var transport http.RoundTripper = f.transport
-	if n.Wrap != nil {
-		transport = n.Wrap(transport)
+	if p.Wrap != nil {
+		transport = p.Wrap(transport)
 	}
 	f.client = &http.Client{Transport: transport, CheckRedirect: f.redirect}
 	return f, nil
 }
 
-func (f *fetcher) close() { f.transport.CloseIdleConnections() }
+// Close closes idle connections.
+func (f *Client) Close() { f.transport.CloseIdleConnections() }
 
-func (f *fetcher) redirect(r *http.Request, via []*http.Request) error {
+func (f *Client) redirect(r *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("%w: more than %d redirects", ErrForbidden, maxRedirects)
 	}
@@ -81,8 +81,17 @@ func (f *fetcher) redirect(r *http.Request, via []*http.Request) error {
 	return f.check(r.URL)
 }
 
-// do fetches a URL, by POST when there is a body, and returns at most limit bytes. Errors name the host alone.
-func (f *fetcher) do(ctx context.Context, address string, body []byte, kind, accept string, limit int64) ([]byte, error) {
+// Get fetches at most limit bytes. Errors name the host alone.
+func (f *Client) Get(ctx context.Context, address, accept string, limit int64) ([]byte, error) {
+	return f.do(ctx, http.MethodGet, address, http.Header{"Accept": {accept}}, nil, limit)
+}
+
+// Post sends a body of a media type and fetches at most limit bytes.
+func (f *Client) Post(ctx context.Context, address, kind string, body []byte, accept string, limit int64) ([]byte, error) {
+	return f.do(ctx, http.MethodPost, address, http.Header{"Accept": {accept}, "Content-Type": {kind}}, body, limit)
+}
+
+func (f *Client) do(ctx context.Context, method, address string, header http.Header, body []byte, limit int64) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil || len(address) > maxURL {
 		return nil, fmt.Errorf("%w: it is no URL of at most %d bytes", ErrForbidden, maxURL)
@@ -90,22 +99,15 @@ func (f *fetcher) do(ctx context.Context, address string, body []byte, kind, acc
 	if err := f.check(u); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.net.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.policy.Timeout)
 	defer cancel()
-	method, content := http.MethodGet, io.Reader(nil)
-	if body != nil {
-		method, content = http.MethodPost, bytes.NewReader(body)
-	}
 	u.Fragment = ""
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: it makes no request", ErrForbidden)
 	}
+	r.Header = header
 	r.Header.Set("User-Agent", "ecsigner-revinfo")
-	r.Header.Set("Accept", accept)
-	if body != nil {
-		r.Header.Set("Content-Type", kind)
-	}
 	answer, err := f.client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("host %q: %w", u.Hostname(), plain(err))
@@ -118,13 +120,16 @@ func (f *fetcher) do(ctx context.Context, address string, body []byte, kind, acc
 	return b, nil
 }
 
-// plain takes the URL out of an error.
+// plain takes the URL out of an error, and tells what is of the network from what is of the policy.
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Err
+		err = u.Err
 	}
-	return err
+	if err == nil || errors.Is(err, ErrForbidden) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
 // statusError is an HTTP status that is no success.
@@ -137,7 +142,7 @@ func read(answer *http.Response, limit int64) ([]byte, error) {
 		return nil, statusError(answer.StatusCode)
 	}
 	if e := answer.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, fmt.Errorf("%w: a body that is encoded although none was asked for", ErrUnsupported)
+		return nil, errors.New("the body is encoded, although nothing of the kind was asked for")
 	}
 	if answer.ContentLength > limit {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, answer.ContentLength, limit)

@@ -1,10 +1,15 @@
-package revinfo
+// Package web fetches what certificates point to. The addresses were chosen by others, so each is checked: the name and the port
+// against a policy, and every address that the name resolves to before it is dialled, so that neither a redirect nor a name
+// that changes its address leads into the house. Sizes and times are bounded, nothing is decompressed, and no proxy is used.
+package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -13,10 +18,17 @@ import (
 	"time"
 )
 
-// Network says what may be fetched. Addresses of servers come from certificates that others made, so each is checked: the
-// name and the port against what stands here, and every address that the name resolves to before it is dialled, so that
-// neither a redirect nor a name that changes its address leads into the house. The zero value fetches nothing.
-type Network struct {
+var (
+	// ErrForbidden: the policy does not allow to connect there.
+	ErrForbidden = errors.New("address is not allowed")
+	// ErrTooLarge: more bytes than the limit.
+	ErrTooLarge = errors.New("too large")
+	// ErrUnreachable: no connection, or it broke, or took too long.
+	ErrUnreachable = errors.New("not reachable")
+)
+
+// Policy says what may be fetched. The zero value allows nothing.
+type Policy struct {
 	// Hosts may be asked. An entry that begins with a dot stands for all names below it.
 	Hosts []string
 	// AnyHost allows every name; addresses are checked all the same.
@@ -32,11 +44,16 @@ type Network struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Dial connects to an address that was checked. nil: TCP.
 	Dial func(ctx context.Context, address netip.AddrPort) (net.Conn, error)
+	// TLS is for https. nil: the roots of the system.
+	TLS *tls.Config
 	// Wrap may put something around the transport, for instance to count or trace. nil: nothing.
-	Wrap func(RoundTripper) RoundTripper
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
-const maxURL = 2048
+const (
+	maxURL       = 2048 // bytes
+	maxAddresses = 4    // of a name that are tried
+)
 
 // notPublic are ranges of global unicast addresses, or what looks so, that are not hosts on the public network, by the
 // special-purpose registries of RFC 6890. Among them are those that carry an IPv4 address: NAT64, 6to4, Teredo.
@@ -54,7 +71,7 @@ func notPublic() []netip.Prefix {
 }
 
 // public reports whether an address is that of a host on the public network.
-func (f *fetcher) public(a netip.Addr) bool {
+func (f *Client) public(a netip.Addr) bool {
 	if a.Is6() && !f.global6.Contains(a) {
 		return false // with it ::1, ::/96, 64:ff9b::/96, fc00::/7, fe80::/10, fec0::/10, ff00::/8
 	}
@@ -62,19 +79,19 @@ func (f *fetcher) public(a netip.Addr) bool {
 }
 
 // allowed checks an address before it is dialled.
-func (f *fetcher) allowed(a netip.Addr) error {
+func (f *Client) allowed(a netip.Addr) error {
 	a = a.Unmap()
 	if !a.IsValid() || a.Zone() != "" {
 		return fmt.Errorf("%w: an address with a zone", ErrForbidden)
 	}
-	if f.public(a) || slices.ContainsFunc(f.net.Inside, func(p netip.Prefix) bool { return p.Contains(a) }) {
+	if f.public(a) || slices.ContainsFunc(f.policy.Inside, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return nil
 	}
 	return fmt.Errorf("%w: it is not public", ErrForbidden)
 }
 
 // check judges a URL by everything but the addresses behind its name. Every redirect comes here, too.
-func (f *fetcher) check(u *url.URL) error {
+func (f *Client) check(u *url.URL) error {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -99,7 +116,7 @@ func (f *fetcher) check(u *url.URL) error {
 	if !slices.Contains(f.ports, uint16(port)) {
 		return fmt.Errorf("%w: port %d is not", ErrForbidden, port)
 	}
-	if f.net.AnyHost || slices.ContainsFunc(f.net.Hosts, func(h string) bool { return matches(host, strings.ToLower(h)) }) {
+	if f.policy.AnyHost || slices.ContainsFunc(f.policy.Hosts, func(h string) bool { return matches(host, strings.ToLower(h)) }) {
 		return nil
 	}
 	return fmt.Errorf("%w: the host is not on the list", ErrForbidden)
@@ -111,7 +128,10 @@ func matches(host, rule string) bool {
 
 // dial resolves a name once, checks what it stands for, and connects to exactly that: there is no second look-up that could
 // answer otherwise.
-func (f *fetcher) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
+func (f *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
+	// A connection may be made for whoever waits longest, so the request that it is for does not end it.
+	ctx, cancel := context.WithTimeout(ctx, f.policy.Timeout)
+	defer cancel()
 	host, p, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return nil, err
@@ -125,12 +145,12 @@ func (f *fetcher) dial(ctx context.Context, _, hostport string) (net.Conn, error
 		return nil, err
 	}
 	var failed []error
-	for _, a := range addresses[:min(len(addresses), maxURLs)] {
+	for _, a := range addresses[:min(len(addresses), maxAddresses)] {
 		if err := f.allowed(a); err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		conn, err := f.net.Dial(ctx, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+		conn, err := f.policy.Dial(ctx, netip.AddrPortFrom(a.Unmap(), uint16(port)))
 		if err == nil {
 			return conn, nil
 		}
@@ -142,9 +162,9 @@ func (f *fetcher) dial(ctx context.Context, _, hostport string) (net.Conn, error
 	return nil, errors.Join(failed...)
 }
 
-func (f *fetcher) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+func (f *Client) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
-	return f.net.Resolve(ctx, host)
+	return f.policy.Resolve(ctx, host)
 }

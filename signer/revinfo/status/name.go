@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
@@ -10,10 +10,10 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// sameName compares two distinguished names in DER as RFC 5280 section 7.1 has it: the encoding of a string, its case and
+// SameName compares two distinguished names in DER as RFC 5280 section 7.1 has it: the encoding of a string, its case and
 // the amount of white space do not matter. Names of lists and responders are compared so; in paths, where RFC 5280 section
 // 4.1.2.6 demands it and crypto/x509 insists on it, names are equal byte by byte.
-func sameName(a, b []byte) bool {
+func SameName(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}

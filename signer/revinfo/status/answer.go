@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
@@ -24,41 +24,45 @@ var (
 	oidArchiveCutoff = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 6}
 )
 
-// answer is an OCSPResponse with a BasicOCSPResponse in it (RFC 6960 section 4.2.1). It is not changed after it was read.
+// Answer is an OCSPResponse with a BasicOCSPResponse in it (RFC 6960 section 4.2.1). It is not changed after it was read.
 // golang.org/x/crypto/ocsp is not enough here: it reads the first certificate only, no RSASSA-PSS, and neither compares the
 // issuer's hashes nor sees extensions of the whole answer. It is the second reader in the tests.
-type answer struct {
-	raw, tbs, signature []byte
-	algo                x509.SignatureAlgorithm
-	responderName       []byte // Name; or
-	responderKey        []byte // SHA-1 of the key
-	producedAt          time.Time
-	singles             []single
-	extensions          []pkix.Extension
-	certificates        [][]byte
+type Answer struct {
+	Raw        []byte
+	Algorithm  x509.SignatureAlgorithm // of the signature; 0: none that is checked
+	ProducedAt time.Time
+
+	tbs, signature []byte
+	responderName  []byte // Name; or
+	responderKey   []byte // SHA-1 of the key
+	singles        []Single
+	extensions     []pkix.Extension
+	certificates   [][]byte
 }
 
-// status of a certificate.
-type status uint8
+// Status of a certificate.
+type Status uint8
 
+// What a responder may say (RFC 6960 section 2.2).
 const (
-	statusGood status = iota
-	statusRevoked
-	statusUnknown
+	Good Status = iota
+	Revoked
+	Unknown
 )
 
-// single is a SingleResponse.
-type single struct {
+// Single is a SingleResponse: what an answer says about one certificate.
+type Single struct {
+	Status                 Status
+	Revocation             Revocation // where Status is Revoked
+	ThisUpdate, NextUpdate time.Time  // NextUpdate is zero where there is none
+
 	hash                      crypto.Hash // 0: not known
 	nameHash, keyHash, serial []byte
-	status                    status
-	revoked                   entry
-	thisUpdate, nextUpdate    time.Time
 	extensions                []pkix.Extension
 }
 
-// parseAnswer reads an answer. One without success has no body and is an error.
-func parseAnswer(der []byte) (*answer, error) {
+// ParseAnswer reads an answer. One without success has no body and is an error.
+func ParseAnswer(der []byte) (*Answer, error) {
 	var outer, wrapped, body, octets cryptobyte.String
 	var kind asn1.ObjectIdentifier
 	var code int
@@ -77,11 +81,11 @@ func parseAnswer(der []byte) (*answer, error) {
 	if !kind.Equal(oidBasic) {
 		return nil, fmt.Errorf("%w: OCSP answer of type %s", ErrUnsupported, kind)
 	}
-	a := &answer{raw: der}
+	a := &Answer{Raw: der}
 	return a, a.basic(octets)
 }
 
-func (a *answer) basic(s cryptobyte.String) error {
+func (a *Answer) basic(s cryptobyte.String) error {
 	var outer, tbs, ai cryptobyte.String
 	var signature asn1.BitString
 	switch {
@@ -94,7 +98,7 @@ func (a *answer) basic(s cryptobyte.String) error {
 	case !outer.ReadASN1BitString(&signature) || signature.BitLength%8 != 0:
 		return malformed("BasicOCSPResponse: signature")
 	}
-	a.tbs, a.signature, a.algo = tbs, signature.Bytes, algorithm(ai)
+	a.tbs, a.signature, a.Algorithm = tbs, signature.Bytes, algorithm(ai)
 	var wrapped, list cryptobyte.String
 	var present bool
 	if !outer.ReadOptionalASN1(&wrapped, &present, explicit(0)) || !outer.Empty() {
@@ -114,7 +118,7 @@ func (a *answer) basic(s cryptobyte.String) error {
 }
 
 // data reads ResponseData.
-func (a *answer) data(tbs cryptobyte.String) error {
+func (a *Answer) data(tbs cryptobyte.String) error {
 	var list, name cryptobyte.String
 	var ok bool
 	version := 0
@@ -133,7 +137,7 @@ func (a *answer) data(tbs cryptobyte.String) error {
 	if !ok {
 		return malformed("ResponseData: responderID")
 	}
-	if a.producedAt, ok = readGeneralized(&tbs); !ok {
+	if a.ProducedAt, ok = readGeneralized(&tbs); !ok {
 		return malformed("ResponseData: producedAt")
 	}
 	if !tbs.ReadASN1(&list, cbasn1.SEQUENCE) {
@@ -164,7 +168,7 @@ func optionalExtensions(s *cryptobyte.String) (list []pkix.Extension, ok bool) {
 	return list, ok && wrapped.Empty()
 }
 
-func readSingle(list *cryptobyte.String) (r single, err error) {
+func readSingle(list *cryptobyte.String) (r Single, err error) {
 	var one, id, ai, name, key, wrapped cryptobyte.String
 	var hash asn1.ObjectIdentifier
 	var ok bool
@@ -179,12 +183,12 @@ func readSingle(list *cryptobyte.String) (r single, err error) {
 	if err := r.readStatus(&one); err != nil {
 		return r, err
 	}
-	if r.thisUpdate, ok = readGeneralized(&one); !ok {
+	if r.ThisUpdate, ok = readGeneralized(&one); !ok {
 		return r, malformed("SingleResponse: thisUpdate")
 	}
 	if one.PeekASN1Tag(explicit(0)) {
 		if ok = one.ReadASN1(&wrapped, explicit(0)); ok {
-			r.nextUpdate, ok = readGeneralized(&wrapped)
+			r.NextUpdate, ok = readGeneralized(&wrapped)
 		}
 		if !ok || !wrapped.Empty() {
 			return r, malformed("SingleResponse: nextUpdate")
@@ -197,7 +201,7 @@ func readSingle(list *cryptobyte.String) (r single, err error) {
 }
 
 // readStatus reads CertStatus.
-func (r *single) readStatus(s *cryptobyte.String) error {
+func (r *Single) readStatus(s *cryptobyte.String) error {
 	var body cryptobyte.String
 	var tag cbasn1.Tag
 	if !s.ReadAnyASN1(&body, &tag) {
@@ -205,20 +209,20 @@ func (r *single) readStatus(s *cryptobyte.String) error {
 	}
 	switch {
 	case tag == implicit(0) && body.Empty():
-		r.status = statusGood
+		r.Status = Good
 	case tag == implicit(2) && body.Empty():
-		r.status = statusUnknown
+		r.Status = Unknown
 	case tag == explicit(1):
-		r.status = statusRevoked
+		r.Status = Revoked
 		var ok bool
-		if r.revoked.time, ok = readGeneralized(&body); !ok {
+		if r.Revocation.Time, ok = readGeneralized(&body); !ok {
 			return malformed("SingleResponse: revocationTime")
 		}
 		if body.Empty() {
 			return nil
 		}
 		var reason cryptobyte.String
-		if !body.ReadASN1(&reason, explicit(0)) || !body.Empty() || !reason.ReadASN1Enum(&r.revoked.reason) || !reason.Empty() {
+		if !body.ReadASN1(&reason, explicit(0)) || !body.Empty() || !reason.ReadASN1Enum(&r.Revocation.Reason) || !reason.Empty() {
 			return malformed("SingleResponse: revocationReason")
 		}
 	default:
@@ -256,8 +260,8 @@ func publicKey(c *x509.Certificate) []byte {
 	return key.RightAlign()
 }
 
-// about returns the part of the answer on a certificate of an issuer.
-func (a *answer) about(cert, issuer *x509.Certificate) (*single, error) {
+// About returns the part of the answer on a certificate of an issuer.
+func (a *Answer) About(cert, issuer *x509.Certificate) (*Single, error) {
 	serial := trim(octets(cert.SerialNumber))
 	for i := range a.singles {
 		r := &a.singles[i]
@@ -272,7 +276,7 @@ func (a *answer) about(cert, issuer *x509.Certificate) (*single, error) {
 }
 
 // understood refuses critical extensions (RFC 6960 section 4.4).
-func (r *single) understood() error {
+func (r *Single) understood() error {
 	for _, e := range r.extensions {
 		if e.Critical && !e.Id.Equal(oidArchiveCutoff) {
 			return fmt.Errorf("%w: critical extension %s of an OCSP answer", ErrUnsupported, e.Id)
@@ -281,8 +285,8 @@ func (r *single) understood() error {
 	return nil
 }
 
-// cutoff returns since when ended certificates are still known (RFC 6960 section 4.4.4), zero if nothing is said.
-func (r *single) cutoff() time.Time {
+// Cutoff returns since when ended certificates are still known (RFC 6960 section 4.4.4), zero if nothing is said.
+func (r *Single) Cutoff() time.Time {
 	if e := find(r.extensions, oidArchiveCutoff); e != nil {
 		s := cryptobyte.String(e.Value)
 		if t, ok := readGeneralized(&s); ok && s.Empty() {
@@ -292,18 +296,21 @@ func (r *single) cutoff() time.Time {
 	return time.Time{}
 }
 
+// maxCandidates are certificates in an answer that are tried.
+const maxCandidates = 4
+
 // named reports whether the responder that the answer names is c.
-func (a *answer) named(c *x509.Certificate) bool {
+func (a *Answer) named(c *x509.Certificate) bool {
 	if a.responderKey != nil {
 		h := sha1.Sum(publicKey(c))
 		return bytes.Equal(a.responderKey, h[:])
 	}
-	return sameName(a.responderName, c.RawSubject)
+	return SameName(a.responderName, c.RawSubject)
 }
 
-// authentic checks that the issuer, or a responder that the issuer appointed, signed the answer (RFC 6960 section 4.2.2.2),
+// Authentic checks that the issuer, or a responder that the issuer appointed, signed the answer (RFC 6960 section 4.2.2.2),
 // and returns the responder's certificate; nil is the issuer itself.
-func (a *answer) authentic(issuer *x509.Certificate) (*x509.Certificate, error) {
+func (a *Answer) Authentic(issuer *x509.Certificate) (*x509.Certificate, error) {
 	for _, e := range a.extensions {
 		if e.Critical && !e.Id.Equal(oidNonce) {
 			return nil, fmt.Errorf("%w: critical extension %s of an OCSP answer", ErrUnsupported, e.Id)
@@ -312,12 +319,12 @@ func (a *answer) authentic(issuer *x509.Certificate) (*x509.Certificate, error) 
 	failed := fmt.Errorf("the OCSP responder is neither the issuer nor a certificate in the answer")
 	if a.named(issuer) {
 		// A responder that the issuer gave its own name is tried after this.
-		if failed = checkSignature("OCSP answer", issuer, a.algo, a.tbs, a.signature); failed == nil {
+		if failed = checkSignature("OCSP answer", issuer, a.Algorithm, a.tbs, a.signature); failed == nil {
 			return nil, nil
 		}
 	}
-	for _, der := range a.certificates[:min(len(a.certificates), maxURLs)] {
-		c, err := parseCertificate(der)
+	for _, der := range a.certificates[:min(len(a.certificates), maxCandidates)] {
+		c, err := ParseCertificate(der)
 		if err != nil || !a.named(c) {
 			continue
 		}
@@ -329,7 +336,7 @@ func (a *answer) authentic(issuer *x509.Certificate) (*x509.Certificate, error) 
 }
 
 // delegated checks that c may answer for issuer, and that it did.
-func (a *answer) delegated(c, issuer *x509.Certificate) error {
+func (a *Answer) delegated(c, issuer *x509.Certificate) error {
 	switch {
 	case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
 		return fmt.Errorf("OCSP responder %x: its certificate is not issued by the issuer of the certificate asked about", c.SerialNumber)
@@ -339,11 +346,11 @@ func (a *answer) delegated(c, issuer *x509.Certificate) error {
 		return fmt.Errorf("OCSP responder %x: its key is not for signatures", c.SerialNumber)
 	case len(c.UnhandledCriticalExtensions) > 0:
 		return fmt.Errorf("%w: OCSP responder %x: critical extension %s", ErrUnsupported, c.SerialNumber, c.UnhandledCriticalExtensions[0])
-	case a.producedAt.Before(c.NotBefore) || a.producedAt.After(c.NotAfter):
+	case a.ProducedAt.Before(c.NotBefore) || a.ProducedAt.After(c.NotAfter):
 		return fmt.Errorf("OCSP responder %x: its certificate was not valid when it answered", c.SerialNumber)
 	}
 	if err := c.CheckSignatureFrom(issuer); err != nil {
 		return fmt.Errorf("OCSP responder %x: certificate: %w", c.SerialNumber, err)
 	}
-	return checkSignature("OCSP answer", c, a.algo, a.tbs, a.signature)
+	return checkSignature("OCSP answer", c, a.Algorithm, a.tbs, a.signature)
 }

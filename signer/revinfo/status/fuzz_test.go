@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
@@ -85,60 +85,60 @@ func newSeeds(tb testing.TB) seeds {
 
 // readCRL does with a list whatever is done with one, and holds it against crypto/x509.
 func readCRL(t testing.TB, data []byte, s seeds) (accepted bool) {
-	l, err := parseCRL(data)
+	l, err := ParseList(data)
 	if err != nil {
 		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%v is of no kind", err)
 		}
 		return false
 	}
-	if !bytes.Equal(l.raw, data) {
+	if !bytes.Equal(l.Raw, data) {
 		t.Error("the list is not what was read")
 	}
-	_ = l.covers(s.leaf)
-	if _, err := l.lookup(octets(big.NewInt(0x1234567890))); err != nil && !errors.Is(err, ErrMalformed) {
+	_ = l.Covers(s.leaf)
+	if _, err := l.Lookup(big.NewInt(0x1234567890)); err != nil && !errors.Is(err, ErrMalformed) {
 		t.Error(err)
 	}
-	if l.authentic(s.ca) != nil {
+	if l.Authentic(s.ca) != nil {
 		return false
 	}
 	// What our own CA signed, crypto/x509 must read alike.
 	other, err := x509.ParseRevocationList(data)
-	if err == nil && !other.ThisUpdate.Equal(l.thisUpdate) {
-		t.Errorf("thisUpdate %s, crypto/x509 has %s", l.thisUpdate, other.ThisUpdate)
+	if err == nil && !other.ThisUpdate.Equal(l.ThisUpdate) {
+		t.Errorf("thisUpdate %s, crypto/x509 has %s", l.ThisUpdate, other.ThisUpdate)
 	}
 	return true
 }
 
 func readAnswer(t testing.TB, data []byte, s seeds) (accepted bool) {
-	a, err := parseAnswer(data)
+	a, err := ParseAnswer(data)
 	if err != nil {
 		return false
 	}
-	if !bytes.Equal(a.raw, data) {
+	if !bytes.Equal(a.Raw, data) {
 		t.Error("the answer is not what was read")
 	}
-	r, errAbout := a.about(s.leaf, s.ca)
-	if _, err := a.authentic(s.ca); err != nil || errAbout != nil {
+	r, errAbout := a.About(s.leaf, s.ca)
+	if _, err := a.Authentic(s.ca); err != nil || errAbout != nil {
 		return false
 	}
-	r.cutoff()
+	r.Cutoff()
 	other, err := ocsp.ParseResponseForCert(data, s.leaf, s.ca)
-	if err == nil && (int(r.status) != other.Status || !r.thisUpdate.Equal(other.ThisUpdate)) {
-		t.Errorf("status %d of %s, x/crypto/ocsp has %d of %s", r.status, r.thisUpdate, other.Status, other.ThisUpdate)
+	if err == nil && (int(r.Status) != other.Status || !r.ThisUpdate.Equal(other.ThisUpdate)) {
+		t.Errorf("status %d of %s, x/crypto/ocsp has %d of %s", r.Status, r.ThisUpdate, other.Status, other.ThisUpdate)
 	}
 	return true
 }
 
 func readFile(t testing.TB, data []byte, _ seeds) bool {
-	certs, err := parseCertificates(data)
-	if (err == nil) != (len(certs) > 0) || len(certs) > 64 {
+	certs, err := ParseCertificates(data)
+	if (err == nil) != (len(certs) > 0) || len(certs) > maxFile {
 		t.Errorf("%d certificates, %v", len(certs), err)
 	}
 	for _, c := range certs {
-		urls(c)
-		if len(web(c.IssuingCertificateURL)) > maxURLs || !sameName(c.RawSubject, c.RawSubject) {
-			t.Error("addresses or names")
+		URLs(c)
+		if !SameName(c.RawSubject, c.RawSubject) {
+			t.Error("a name differs from itself")
 		}
 	}
 	return err == nil
@@ -199,15 +199,15 @@ func TestMutations(t *testing.T) {
 
 // signedAlike reports whether two lists or answers have the same bytes under the signature.
 func signedAlike(a, b []byte) bool {
-	if x, err := parseCRL(a); err == nil {
-		y, err := parseCRL(b)
+	if x, err := ParseList(a); err == nil {
+		y, err := ParseList(b)
 		return err == nil && bytes.Equal(x.tbs, y.tbs)
 	}
-	x, err := parseAnswer(a)
+	x, err := ParseAnswer(a)
 	if err != nil {
 		return false
 	}
-	y, err := parseAnswer(b)
+	y, err := ParseAnswer(b)
 	return err == nil && bytes.Equal(x.tbs, y.tbs)
 }
 

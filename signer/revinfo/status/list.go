@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 )
 
 var (
-	oidReasonCode   = asn1.ObjectIdentifier{2, 5, 29, 21}
 	oidDelta        = asn1.ObjectIdentifier{2, 5, 29, 27}
 	oidIDP          = asn1.ObjectIdentifier{2, 5, 29, 28}
 	oidPoints       = asn1.ObjectIdentifier{2, 5, 29, 31}
@@ -22,28 +22,24 @@ var (
 	oidExpiredCerts = asn1.ObjectIdentifier{2, 5, 29, 60}
 )
 
-// crl is a CertificateList (RFC 5280 section 5.1). Its entries stay bytes: a list of a million of them costs its own size
+// List is a CertificateList (RFC 5280 section 5.1). Its entries stay bytes: a list of a million of them costs its own size
 // and no more. It is not changed after it was read.
-type crl struct {
-	raw, tbs, signature    []byte
-	algo                   x509.SignatureAlgorithm
-	issuer                 []byte // Name
-	thisUpdate, nextUpdate time.Time
-	entries                cryptobyte.String
-	extensions             []pkix.Extension
-	point                  *issuingPoint // nil: there is none
-	expired                time.Time     // certificates that ended since then stay on the list; zero: nothing is said
+type List struct {
+	Raw                    []byte
+	Algorithm              x509.SignatureAlgorithm // of the signature; 0: none that is checked
+	ThisUpdate, NextUpdate time.Time               // NextUpdate is zero where there is none
+	Expired                time.Time               // certificates that ended since then stay on the list; zero: nothing is said
+
+	tbs, signature []byte
+	issuer         []byte // Name
+	entries        cryptobyte.String
+	extensions     []pkix.Extension
+	point          *issuingPoint // nil: there is none
 }
 
-// entry is one revoked certificate.
-type entry struct {
-	time   time.Time
-	reason int
-}
-
-// parseCRL reads a list and checks the form of every entry, without keeping any.
-func parseCRL(der []byte) (*crl, error) {
-	l := &crl{raw: der}
+// ParseList reads a list and checks the form of every entry, without keeping any.
+func ParseList(der []byte) (*List, error) {
+	l := &List{Raw: der}
 	var outer, tbs, inner, ai cryptobyte.String
 	var signature asn1.BitString
 	s := cryptobyte.String(der)
@@ -59,7 +55,7 @@ func parseCRL(der []byte) (*crl, error) {
 	case !outer.ReadASN1BitString(&signature) || signature.BitLength%8 != 0 || !outer.Empty():
 		return nil, malformed("revocation list: signature")
 	}
-	l.tbs, l.signature, l.algo = tbs, signature.Bytes, algorithm(ai)
+	l.tbs, l.signature, l.Algorithm = tbs, signature.Bytes, algorithm(ai)
 	if !tbs.ReadASN1(&tbs, cbasn1.SEQUENCE) {
 		return nil, malformed("revocation list: tbsCertList")
 	}
@@ -74,18 +70,18 @@ func parseCRL(der []byte) (*crl, error) {
 }
 
 // body reads what follows the algorithm.
-func (l *crl) body(tbs cryptobyte.String, version int) error {
+func (l *List) body(tbs cryptobyte.String, version int) error {
 	var issuer cryptobyte.String
 	var ok bool
 	if !tbs.ReadASN1Element(&issuer, cbasn1.SEQUENCE) {
 		return malformed("revocation list: issuer")
 	}
 	l.issuer = issuer
-	if l.thisUpdate, ok = readTime(&tbs); !ok {
+	if l.ThisUpdate, ok = readTime(&tbs); !ok {
 		return malformed("revocation list: thisUpdate")
 	}
 	if tbs.PeekASN1Tag(cbasn1.UTCTime) || tbs.PeekASN1Tag(cbasn1.GeneralizedTime) {
-		if l.nextUpdate, ok = readTime(&tbs); !ok {
+		if l.NextUpdate, ok = readTime(&tbs); !ok {
 			return malformed("revocation list: nextUpdate")
 		}
 	}
@@ -111,7 +107,7 @@ func (l *crl) body(tbs cryptobyte.String, version int) error {
 }
 
 // meanings reads the extensions that matter.
-func (l *crl) meanings() error {
+func (l *List) meanings() error {
 	if e := find(l.extensions, oidIDP); e != nil {
 		p, err := parseIssuingPoint(e.Value)
 		if err != nil {
@@ -125,14 +121,14 @@ func (l *crl) meanings() error {
 		if !ok || !s.Empty() {
 			return malformed("revocation list: expiredCertsOnCRL")
 		}
-		l.expired = t
+		l.Expired = t
 	}
 	return nil
 }
 
 // scan walks the entries once. A critical extension in any entry forbids the use of the whole list (RFC 5280 section 5.3);
 // the one that exists, certificateIssuer, is that of indirect lists.
-func (l *crl) scan() error {
+func (l *List) scan() error {
 	entries := l.entries
 	for n := 0; !entries.Empty(); n++ {
 		_, when, extensions, ok := nextEntry(&entries)
@@ -195,30 +191,30 @@ func entryExtensions(list cryptobyte.String) (reason int, critical, ok bool) {
 	return reason, critical, true
 }
 
-// lookup finds the earliest revocation of a serial number.
-func (l *crl) lookup(serial []byte) (found *entry, err error) {
-	serial = trim(serial)
+// Lookup finds the earliest revocation of a serial number; nil: there is none.
+func (l *List) Lookup(number *big.Int) (found *Revocation, err error) {
+	serial := trim(octets(number))
 	entries := l.entries
 	for !entries.Empty() {
 		element := entries
-		number, _, extensions, ok := nextEntry(&entries)
+		one, _, extensions, ok := nextEntry(&entries)
 		if !ok {
-			return nil, malformed("revocation list: entry") // cannot be: parseCRL went the same way
+			return nil, malformed("revocation list: entry") // cannot be: ParseList went the same way
 		}
-		if !bytes.Equal(trim(number), serial) {
+		if !bytes.Equal(trim(one), serial) {
 			continue
 		}
-		var one cryptobyte.String
-		if !element.ReadASN1(&one, cbasn1.SEQUENCE) || !one.SkipASN1(cbasn1.INTEGER) {
+		var body cryptobyte.String
+		if !element.ReadASN1(&body, cbasn1.SEQUENCE) || !body.SkipASN1(cbasn1.INTEGER) {
 			return nil, malformed("revocation list: entry")
 		}
-		when, ok := readTime(&one)
+		when, ok := readTime(&body)
 		if !ok {
 			return nil, malformed("revocation list: revocationDate")
 		}
 		reason, _, _ := entryExtensions(extensions)
-		if found == nil || when.Before(found.time) {
-			found = &entry{time: when, reason: reason}
+		if found == nil || when.Before(found.Time) {
+			found = &Revocation{Time: when, Reason: reason}
 		}
 	}
 	return found, nil
@@ -227,9 +223,9 @@ func (l *crl) lookup(serial []byte) (found *entry, err error) {
 // trim takes off leading zeros, so that a number is also found where it is not encoded as DER demands.
 func trim(number []byte) []byte { return bytes.TrimLeft(number, "\x00") }
 
-// authentic checks that the issuer signed the list (RFC 5280 section 6.3.3 f and g).
-func (l *crl) authentic(issuer *x509.Certificate) error {
-	if !sameName(l.issuer, issuer.RawSubject) {
+// Authentic checks that the issuer signed the list (RFC 5280 section 6.3.3 f and g).
+func (l *List) Authentic(issuer *x509.Certificate) error {
+	if !SameName(l.issuer, issuer.RawSubject) {
 		return fmt.Errorf("%w: the revocation list is issued by another than the certificate (an indirect list)", ErrUnsupported)
 	}
 	if e := find(l.extensions, oidAuthorityKey); e != nil && len(issuer.SubjectKeyId) > 0 {
@@ -240,7 +236,7 @@ func (l *crl) authentic(issuer *x509.Certificate) error {
 	if issuer.KeyUsage != 0 && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		return fmt.Errorf("%w: the key of the issuer is not for revocation lists", ErrUnsupported)
 	}
-	return checkSignature("revocation list", issuer, l.algo, l.tbs, l.signature)
+	return checkSignature("revocation list", issuer, l.Algorithm, l.tbs, l.signature)
 }
 
 // checkSignature accepts nothing weaker than SHA-256.
@@ -265,8 +261,8 @@ func keyID(der []byte) []byte {
 	return id
 }
 
-// covers checks that the list speaks of a certificate and of every reason (RFC 5280 section 6.3.3 b).
-func (l *crl) covers(cert *x509.Certificate) error {
+// Covers checks that the list speaks of a certificate and of every reason (RFC 5280 section 6.3.3 b).
+func (l *List) Covers(cert *x509.Certificate) error {
 	if find(l.extensions, oidDelta) != nil {
 		return fmt.Errorf("%w: a delta list", ErrUnsupported)
 	}

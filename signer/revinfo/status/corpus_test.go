@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"crypto/x509"
@@ -12,7 +12,7 @@ import (
 )
 
 // corpus is a collection of other people's files, too large and too mixed in licences for this repository.
-const corpus = "../../../shared/corpus"
+const corpus = "../../../../shared/corpus"
 
 // corpusFiles returns the files of a folder by name, or skips the test where there is no corpus.
 func corpusFiles(t *testing.T, folder string) map[string][]byte {
@@ -42,18 +42,18 @@ func TestCorpusLists(t *testing.T) {
 		switch {
 		case strings.HasSuffix(name, ".crl") || name == "dss-crl.der":
 			lists++
-			l, err := parseCRL(data)
+			l, err := ParseList(data)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			if (l.algo == 0) != unchecked[name] {
-				t.Errorf("%s: signature algorithm %s", name, l.algo)
+			if (l.Algorithm == 0) != unchecked[name] {
+				t.Errorf("%s: signature algorithm %s", name, l.Algorithm)
 			}
 			compareCRL(t, name, l)
 		case strings.Contains(name, "ocsp"):
 			answers++
-			a, err := parseAnswer(data)
+			a, err := ParseAnswer(data)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
@@ -67,38 +67,38 @@ func TestCorpusLists(t *testing.T) {
 }
 
 // compareCRL holds a list against crypto/x509, which reads no version 1.
-func compareCRL(t *testing.T, name string, l *crl) {
+func compareCRL(t *testing.T, name string, l *List) {
 	t.Helper()
-	other, err := x509.ParseRevocationList(l.raw)
+	other, err := x509.ParseRevocationList(l.Raw)
 	if err != nil {
 		if !strings.Contains(err.Error(), "unsupported crl version") {
 			t.Errorf("%s: crypto/x509: %v", name, err)
 		}
 		return
 	}
-	if !other.ThisUpdate.Equal(l.thisUpdate) || !other.NextUpdate.Equal(l.nextUpdate) || string(other.RawIssuer) != string(l.issuer) || len(other.Extensions) != len(l.extensions) {
-		t.Errorf("%s: %s to %s, crypto/x509 has %s to %s", name, l.thisUpdate, l.nextUpdate, other.ThisUpdate, other.NextUpdate)
+	if !other.ThisUpdate.Equal(l.ThisUpdate) || !other.NextUpdate.Equal(l.NextUpdate) || string(other.RawIssuer) != string(l.issuer) || len(other.Extensions) != len(l.extensions) {
+		t.Errorf("%s: %s to %s, crypto/x509 has %s to %s", name, l.ThisUpdate, l.NextUpdate, other.ThisUpdate, other.NextUpdate)
 	}
 	for _, e := range other.RevokedCertificateEntries {
-		found, err := l.lookup(octets(e.SerialNumber))
-		if err != nil || found == nil || !found.time.Equal(e.RevocationTime) || found.reason != e.ReasonCode {
+		found, err := l.Lookup(e.SerialNumber)
+		if err != nil || found == nil || !found.Time.Equal(e.RevocationTime) || found.Reason != e.ReasonCode {
 			t.Errorf("%s: entry %x: %v, %v; crypto/x509 has %s, reason %d", name, e.SerialNumber, found, err, e.RevocationTime, e.ReasonCode)
 		}
 	}
 }
 
 // compareAnswer holds the first part of an answer against golang.org/x/crypto/ocsp.
-func compareAnswer(t *testing.T, name string, a *answer) {
+func compareAnswer(t *testing.T, name string, a *Answer) {
 	t.Helper()
-	other, err := ocsp.ParseResponse(a.raw, nil)
+	other, err := ocsp.ParseResponse(a.Raw, nil)
 	if err != nil {
 		t.Errorf("%s: x/crypto/ocsp: %v", name, err)
 		return
 	}
 	r := a.singles[0]
-	if int(r.status) != other.Status || !r.thisUpdate.Equal(other.ThisUpdate) || !r.nextUpdate.Equal(other.NextUpdate) || !a.producedAt.Equal(other.ProducedAt) ||
-		string(r.serial) != string(octets(other.SerialNumber)) || !r.revoked.time.Equal(other.RevokedAt) || r.revoked.reason != other.RevocationReason ||
-		string(a.responderKey) != string(other.ResponderKeyHash) || string(a.responderName) != string(other.RawResponderName) || a.algo != other.SignatureAlgorithm {
+	if int(r.Status) != other.Status || !r.ThisUpdate.Equal(other.ThisUpdate) || !r.NextUpdate.Equal(other.NextUpdate) || !a.ProducedAt.Equal(other.ProducedAt) ||
+		string(r.serial) != string(octets(other.SerialNumber)) || !r.Revocation.Time.Equal(other.RevokedAt) || r.Revocation.Reason != other.RevocationReason ||
+		string(a.responderKey) != string(other.ResponderKeyHash) || string(a.responderName) != string(other.RawResponderName) || a.Algorithm != other.SignatureAlgorithm {
 		t.Errorf("%s: %+v; x/crypto/ocsp has %+v", name, r, other)
 	}
 }
@@ -115,12 +115,12 @@ func TestCorpusCertificates(t *testing.T) {
 	}
 	addresses := 0
 	for name, data := range corpusFiles(t, "certs") {
-		certs, err := parseCertificates(data)
+		certs, err := ParseCertificates(data)
 		if why, ok := refused[name]; ok != (err != nil) || err != nil && !strings.Contains(err.Error(), "as crypto/x509 reads it: x509: "+why) {
 			t.Errorf("%s: %v; expected %q", name, err, why)
 		}
 		for _, c := range certs {
-			found, why := urls(c)
+			found, why := URLs(c)
 			if len(why) > 0 || strings.Join(found, " ") != strings.Join(c.CRLDistributionPoints, " ") {
 				t.Errorf("%s: lists at %v, %v; crypto/x509 has %v", name, found, why, c.CRLDistributionPoints)
 			}
@@ -138,9 +138,9 @@ func TestCorpusHostile(t *testing.T) {
 		for name, data := range corpusFiles(t, folder) {
 			begun := time.Now()
 			for kind, read := range map[string]func([]byte) error{
-				"list":         func(b []byte) error { _, err := parseCRL(b); return err },
-				"answer":       func(b []byte) error { _, err := parseAnswer(b); return err },
-				"certificates": func(b []byte) error { _, err := parseCertificates(b); return err },
+				"list":         func(b []byte) error { _, err := ParseList(b); return err },
+				"answer":       func(b []byte) error { _, err := ParseAnswer(b); return err },
+				"certificates": func(b []byte) error { _, err := ParseCertificates(b); return err },
 			} {
 				if err := read(data); err == nil && folder == "hostile" {
 					t.Errorf("%s is read as %s", name, kind)

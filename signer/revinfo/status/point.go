@@ -1,4 +1,4 @@
-package revinfo
+package status
 
 import (
 	"bytes"
@@ -151,11 +151,11 @@ func distributionPoints(cert *x509.Certificate) (list []distributionPoint, err e
 // isIssuer reports whether a cRLIssuer is the issuer of the certificate, who need not be named but often is.
 func isIssuer(names cryptobyte.String, cert *x509.Certificate) bool {
 	var name cryptobyte.String
-	return names.ReadASN1(&name, explicit(4)) && names.Empty() && sameName(name, cert.RawIssuer)
+	return names.ReadASN1(&name, explicit(4)) && names.Empty() && SameName(name, cert.RawIssuer)
 }
 
-// urls returns the addresses of the lists of a certificate, and why others are not used.
-func urls(cert *x509.Certificate) (addresses []string, refused []error) {
+// URLs returns the addresses of the lists of a certificate, and why others are not used.
+func URLs(cert *x509.Certificate) (addresses []string, refused []error) {
 	points, err := distributionPoints(cert)
 	if err != nil {
 		return nil, []error{err}

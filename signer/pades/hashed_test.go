@@ -1,0 +1,79 @@
+package pades_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"hash"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+)
+
+// counting counts what is read through it.
+type counting struct {
+	io.ReaderAt
+	n int64
+}
+
+func (c *counting) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.ReaderAt.ReadAt(p, off)
+	c.n += int64(n)
+	return n, err
+}
+
+// TestHashedBefore prepares with the state of a hash that somebody else brought over the file.
+func TestHashedBefore(t *testing.T) {
+	id, body := ecIdentity(), bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	big := pdftest.Obj{Number: 9, Body: "<< /Length 1048576 >>\nstream\n" + string(body) + "\nendstream"}
+	file := pdftest.File{Objs: pdftest.Page("", "", big)}.Classic()
+	options := pades.Options{SigningTime: signingTime, Chain: id.chain, Algorithm: cades.ECDSAWithSHA256}
+	prepare := func(state hash.Hash) (*pades.Prepared, int64, error) {
+		o := options
+		if state != nil {
+			o.Hashed = state.(hash.Cloner)
+		}
+		r := &counting{ReaderAt: bytes.NewReader(file)}
+		p, err := pades.Prepare(t.Context(), r, int64(len(file)), o)
+		return p, r.n, err
+	}
+	plain, all, err := prepare(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := sha256.New()
+	state.Write(file)
+	hashed, some, err := prepare(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(plain.DTBSR(), hashed.DTBSR()) || !slices.Equal(plain.OriginalDigest(), hashed.OriginalDigest()) {
+		t.Error("the state leads to another digest than the file")
+	}
+	if all < int64(len(file)) || some > int64(len(file))/4 {
+		t.Errorf("of %d bytes %d were read without the state and %d with it", len(file), all, some)
+	}
+	if _, _, err := prepare(sha512.New()); !errors.Is(err, pades.ErrOptions) {
+		t.Errorf("state of another hash: %v", err)
+	}
+	// A state of other bytes is found out when the finished file is hashed.
+	other := sha256.New()
+	other.Write(file[1:])
+	wrong, _, err := prepare(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail, err := wrong.Embed(id.sign(t, cades.ECDSAWithSHA256, wrong.DTBSR()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := slices.Concat(file, tail)
+	if err := wrong.Check(t.Context(), bytes.NewReader(whole), int64(len(whole))); !errors.Is(err, pades.ErrChanged) {
+		t.Errorf("a file that the state did not come from: %v", err)
+	}
+}
