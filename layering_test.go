@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"augment":            {"audit", "credential", "call", "signer/"},
 	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/pdf"},
-	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
+	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status"},
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
 	"signer/tsp/tsptest": {},

@@ -74,7 +74,7 @@ func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Con
 	if s.Now == nil || to >= LevelBT && s.Stamper == nil || to >= LevelBLT && s.Prover == nil {
 		return fmt.Errorf("%w: %v needs a service that is not given", ErrInput, to)
 	}
-	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, contents: newDigests(sd, content)}
+	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, contents: newDigests(ctx, sd, content)}
 	a.certificates, a.revocation = slices.Clip(sd.Certificates), slices.Clip(sd.RevocationInfos)
 	if err := a.run(); err != nil {
 		return err
@@ -225,8 +225,8 @@ func (a *augmentation) prove(s *raised) error {
 	if err != nil {
 		return err
 	}
-	anchored := s.report.Level < LevelBLT // somebody else's B-LT may rely on an anchor that is not in the file
-	if err := a.collect(s.certificate, nil, first.Time, anchored, "signer"); err != nil {
+	strict := s.report.Level < LevelBLT // what others made B-LT need not be as we would make it
+	if err := a.collect(s.certificate, nil, first.Time, strict, "signer"); err != nil {
 		return err
 	}
 	stamps := s.report.TimeStamps
@@ -237,7 +237,7 @@ func (a *augmentation) prove(s *raised) error {
 		}
 	}
 	for _, t := range stamps {
-		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), anchored, "time-stamp"); err != nil {
+		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), strict, "time-stamp"); err != nil {
 			return err
 		}
 	}
@@ -250,9 +250,9 @@ func (a *augmentation) prove(s *raised) error {
 	return nil
 }
 
-// collect adds what proves that c was not revoked at a time, unless that is there already, up to an anchor if so wanted.
-func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, anchored bool, what string) error {
-	if a.evidence.complete(c, anchored) == nil {
+// collect adds what proves that c was not revoked at a time, unless that is there already, strictly or not (see complete).
+func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, strict bool, what string) error {
+	if a.evidence.complete(c, strict) == nil {
 		a.certificates = union(a.certificates, [][]byte{c.Raw})
 		return nil
 	}

@@ -106,6 +106,18 @@ func hold(t *testing.T, data, out []byte, content cades.Content, to cades.Level)
 		}
 	}
 	old, raised := must(cms.Parse(data)), must(cms.Parse(out))
+	if data[1] == 0x80 && out[1] != 0x80 {
+		t.Error("a container of indefinite length is none any more")
+	}
+	algorithms := map[string]bool{}
+	for _, id := range raised.DigestAlgorithms {
+		der := must(cms.DER(id))
+		if oid := string(der[2 : 4+der[3]]); algorithms[oid] {
+			t.Errorf("digest algorithm %x twice", oid)
+		} else {
+			algorithms[oid] = true
+		}
+	}
 	for i, si := range old.Signers {
 		n := raised.Signers[i]
 		if !bytes.Equal(si.SignedAttrs, n.SignedAttrs) || !bytes.Equal(si.Signature, n.Signature) || !bytes.Equal(si.SID, n.SID) {
@@ -136,6 +148,9 @@ func TestLevels(t *testing.T) {
 			data := assemble(t, cades.CAdES, id, a.alg, content)
 			for _, to := range []cades.Level{cades.LevelBB, cades.LevelBT, cades.LevelBLT, cades.LevelBLTA} {
 				data = raise(t, data, detached(content), to, s)
+				if parsed, err := cades.Parse(data); err != nil || parsed.Verify(hashOf(a.alg, content)) != nil || parsed.Conforms(cades.CAdES) != nil {
+					t.Errorf("%v: the strict reader: %v", to, err)
+				}
 				if said := openssl(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
 					t.Errorf("%v: openssl: %s", to, said)
 				}

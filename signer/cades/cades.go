@@ -69,13 +69,13 @@ type Attributes struct {
 	ContentDigest []byte    // digest of the content with Algorithm.Hash
 	Algorithm     Algorithm // of the signature; its hash also identifies the certificate
 	SigningTime   time.Time // CAdES: required, written in UTC with whole seconds; PAdES: must be zero
-	MIMEType      string    // CAdES only, optional: the type of the content (mime-type, EN 319 122-1 clause 5.2.5)
+	MIMEType      string    // CAdES only, optional: the type of the content (mime-type, EN 319 122-1 clause 5.2.4.2)
 
 	// All of these are optional.
 	CommitmentType asn1.ObjectIdentifier // commitment-type-indication, such as ProofOfApproval; in PAdES not beside a reason
 	ClaimedRoles   []string              // signer-attributes-v2: what the signatory claims to be; nobody certifies it
 	Policy         *Policy               // signature-policy-identifier
-	// ContentDescription, in CAdES only, says in words what the content is (content-hints, EN 319 122-1 clause 5.2.4.3).
+	// ContentDescription, in CAdES only, says in words what the content is (content-hints, EN 319 122-1 clause 5.2.4.1).
 	ContentDescription string
 }
 

@@ -1,6 +1,7 @@
 package cades
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
@@ -79,7 +80,7 @@ func Inspect(data []byte, content Content) ([]Report, error) {
 
 // InspectSignedData is Inspect for a CMS that was read already, such as one whose content is too large for memory.
 func InspectSignedData(sd *cms.SignedData, content Content) []Report {
-	contents := newDigests(sd, content)
+	contents := newDigests(context.Background(), sd, content)
 	ev := readEvidence(sd.Certificates, sd.RevocationInfos)
 	reports := make([]Report, 0, len(sd.Signers))
 	for _, info := range sd.Signers {

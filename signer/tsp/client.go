@@ -27,6 +27,10 @@ const (
 	defaultAnswer    = 64 << 10
 )
 
+// fairTime is how long an authority must have had, unless its own time-out is shorter, before a caller in a hurry may say
+// that it failed.
+const fairTime = 500 * time.Millisecond
+
 // Authority is a time-stamping authority.
 type Authority struct {
 	Name          string                // by which errors speak of it
@@ -145,6 +149,9 @@ func (c *Client) StampWithin(ctx context.Context, h crypto.Hash, imprint []byte,
 	var failed failures
 	order := c.order()
 	for i, a := range order {
+		if ctx.Err() != nil {
+			break
+		}
 		token, err := c.ask(ctx, a, h, imprint, limit, share(ctx, len(order)-i))
 		if err == nil {
 			return token, nil
@@ -153,9 +160,6 @@ func (c *Client) StampWithin(ctx context.Context, h crypto.Hash, imprint []byte,
 			return nil, err
 		}
 		failed = append(failed, fmt.Errorf("%s: %w", a.Name, err))
-		if ctx.Err() != nil {
-			break
-		}
 	}
 	return nil, failed.because(ctx, "no time-stamp")
 }
@@ -177,7 +181,7 @@ func (f failures) Unwrap() []error { return f }
 // because wraps ctx.Err() too when ctx has ended.
 func (f failures) because(ctx context.Context, what string) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w; %w", what, err, f)
+		f = append(failures{err}, f...)
 	}
 	return fmt.Errorf("%s: %w", what, f)
 }
@@ -211,9 +215,10 @@ func (a *authority) resting() time.Time {
 	return a.rests
 }
 
-// ask asks one authority and remembers how that went.
+// ask asks one authority, for at most a time, and remembers how that went.
 func (c *Client) ask(ctx context.Context, a *authority, h crypto.Hash, imprint []byte, limit int, atMost time.Duration) ([]byte, error) {
-	token, err := c.exchange(ctx, a, h, imprint, min(a.Timeout, atMost))
+	timeout := min(a.Timeout, atMost)
+	token, err := c.exchange(ctx, a, h, imprint, timeout)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
@@ -226,7 +231,7 @@ func (c *Client) ask(ctx context.Context, a *authority, h crypto.Hash, imprint [
 	case err == nil:
 		a.rests, a.failed = time.Time{}, nil
 		return token, nil
-	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, ErrRandom), errors.Is(err, ErrSize):
+	case errors.Is(ctx.Err(), context.Canceled), timeout < min(a.Timeout, fairTime), errors.Is(err, ErrRandom), errors.Is(err, ErrSize):
 		// not its fault: the next may find it as good as ever
 	default:
 		a.rests, a.failed = c.config.Now().Add(c.config.Rest), err

@@ -293,6 +293,59 @@ func TestCallerEnds(t *testing.T) {
 	}
 }
 
+// A caller whose time is over, or who has next to none, finds no authority at fault.
+func TestCallerInAHurry(t *testing.T) {
+	s, other := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
+	client := newClient(t, tsp.Config{Authorities: []tsp.Authority{s.authority("one"), other.authority("two")}})
+	over, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := client.Stamp(over, crypto.SHA256, digest[:]); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "no time-stamp: context deadline exceeded" {
+		t.Error(err)
+	}
+	if _, err := client.MaxSize(over, crypto.SHA256); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	s.Misbehave(tsptest.Faults{Stall: true})
+	other.Misbehave(tsptest.Faults{Stall: true})
+	soon, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := client.Stamp(soon, crypto.SHA256, digest[:]); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, tsp.ErrUnavailable) {
+		t.Error(err)
+	}
+	s.Misbehave(tsptest.Faults{})
+	other.Misbehave(tsptest.Faults{})
+	before := other.Requests()
+	if _, err := stampOnce(client); err != nil || other.Requests() != before {
+		t.Errorf("%v, the second was asked", err)
+	}
+}
+
+// A server closes an idle connection at the moment of the next request: that is nobody's failure.
+func TestStaleConnection(t *testing.T) {
+	s := serve(t, tsptest.Options{})
+	var n atomic.Int64
+	stale := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, sent := r.Header["Idempotency-Key"]; sent {
+			t.Error("a mark for net/http was sent")
+		}
+		if n.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		s.Handler().ServeHTTP(w, r)
+	}))
+	defer stale.Close()
+	s.url = stale.URL
+	client := newClient(t, tsp.Config{Authorities: []tsp.Authority{s.authority("stale")}})
+	for range 2 {
+		if _, err := stampOnce(client); err != nil {
+			t.Error(err)
+		}
+	}
+	if n.Load() != 3 {
+		t.Errorf("%d requests", n.Load())
+	}
+}
+
 func TestConcurrency(t *testing.T) {
 	one, two := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
 	one.Misbehave(tsptest.Faults{Stall: true})

@@ -26,6 +26,7 @@ func (c *Client) post(ctx context.Context, a *authority, request []byte, timeout
 	r.Header.Set("Content-Type", "application/timestamp-query")
 	r.Header.Set("Accept", "application/timestamp-reply")
 	r.Header.Set("User-Agent", "ecsigner")
+	r.Header["Idempotency-Key"] = nil // not sent; lets net/http repeat the request when the server just closed an idle connection
 	if a.Authorize != nil {
 		a.Authorize(r.Header)
 	}

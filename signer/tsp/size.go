@@ -16,17 +16,19 @@ const Margin = 1024
 // any of the authorities ever gave, plus Margin. An authority of which no token was seen yet is asked for one over a random
 // digest, once; one that failed a short while ago only when nothing else is known. What is learned lasts as long as the Client,
 // and every Stamp adds to it. So the space for a token is known before anything is signed; use StampWithin to hold a token to it.
-// Errors as those of Stamp, when no authority gave a token.
+// Where ctx has a deadline, learning takes at most half of what is left. Errors as those of Stamp, when no authority gave a token.
 func (c *Client) MaxSize(ctx context.Context, h crypto.Hash) (int, error) {
 	if !stampable(h) {
 		return 0, fmt.Errorf("%w: %v", ErrInput, h)
 	}
 	greatest, unknown := c.known(h)
 	if len(unknown) > 0 {
+		probe, cancel := context.WithTimeout(ctx, share(ctx, 2)) // leaves time for what the size is needed for
+		defer cancel()
 		failed := make(failures, len(unknown))
 		var wg sync.WaitGroup
 		for i, a := range unknown {
-			wg.Go(func() { failed[i] = c.learn(ctx, a, h) })
+			wg.Go(func() { failed[i] = c.learn(probe, a, h) })
 		}
 		wg.Wait()
 		if greatest, _ = c.known(h); greatest == 0 {
@@ -69,7 +71,7 @@ func (c *Client) learn(ctx context.Context, a *authority, h crypto.Hash) error {
 		select {
 		case a.probing <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: the caller gave up", a.Name, ErrUnavailable)
+			return fmt.Errorf("%s: %w: somebody else still waits for it", a.Name, ErrUnavailable)
 		}
 	}
 	defer func() { <-a.probing }()
@@ -86,7 +88,7 @@ func (c *Client) learn(ctx context.Context, a *authority, h crypto.Hash) error {
 	if _, err := io.ReadFull(c.config.Random, imprint); err != nil {
 		return fmt.Errorf("%w: %w", ErrRandom, err)
 	}
-	if _, err := c.ask(ctx, a, h, imprint, maxToken, a.Timeout); err != nil {
+	if _, err := c.ask(ctx, a, h, imprint, maxToken, share(ctx, 1)); err != nil {
 		return fmt.Errorf("%s: %w", a.Name, err)
 	}
 	return nil

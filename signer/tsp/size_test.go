@@ -119,6 +119,22 @@ func TestMaxSizeWithoutAuthority(t *testing.T) {
 	}
 }
 
+// An authority that stalls takes at most half of the caller's time, so that there is some left to stamp.
+func TestMaxSizeLeavesTime(t *testing.T) {
+	stalls, good := serve(t, tsptest.Options{}), serve(t, tsptest.Options{})
+	stalls.Misbehave(tsptest.Faults{Stall: true})
+	client := newClient(t, tsp.Config{Authorities: []tsp.Authority{stalls.authority("stalls"), good.authority("good")}})
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	limit, err := client.MaxSize(ctx, crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.StampWithin(ctx, crypto.SHA256, digest[:], limit); err != nil || stalls.Requests() != 1 {
+		t.Errorf("%v; the one that stalls was asked %d times", err, stalls.Requests())
+	}
+}
+
 // Of a hundred callers at once one asks, and the others take its result or its failure.
 func TestMaxSizeAsksOnce(t *testing.T) {
 	for name, f := range map[string]tsptest.Faults{"good": {Slow: time.Millisecond}, "stalled": {Stall: true}} {
