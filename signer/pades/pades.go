@@ -1,5 +1,5 @@
-// Package pades makes and reads PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval signatures
-// without an appearance.
+// Package pades makes and reads PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval signatures,
+// invisible or with an appearance.
 //
 // Making one has two phases with the signature between them. Prepare fixes every byte of the finished file but the CMS
 // and returns a small state and the digest to be signed; whoever holds the key signs that digest, once, perhaps minutes
@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
@@ -57,6 +58,8 @@ type Options struct {
 	// before. The file is then read for its structure only. Prepared.Check, which hashes the finished file, refuses one that
 	// such a state did not come from.
 	Hashed hash.Cloner
+
+	Appearance *appearance.Appearance // optional; what the signature looks like and where; nil: invisible
 }
 
 const (

@@ -87,10 +87,12 @@ func (p *Prepared) layOut(doc *pdf.Document, form *pdf.Form, name string, o Opti
 	body, rangeAt, holeAt := signatureDict(o, p.reserve)
 	start := u.Put(sig, body)
 	rangeAt, holeAt = rangeAt+start-p.baseSize, holeAt+start-p.baseSize // now from the start of the revision
-	// A field and its widget in one dictionary, with an empty rectangle: not visible (ISO 32000-1 section 12.7.4.5).
-	// It has no /P and stands in no page's /Annots, so that no page is touched. /F: Print and Locked.
-	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /F 132 >>",
-		pdf.TextString(name), sig))
+	widget, err := o.widget(u, doc, form, field)
+	if err != nil {
+		return err
+	}
+	// A field and its widget in one dictionary.
+	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget %s >>", pdf.TextString(name), sig, widget))
 	addField(u, doc, form, field)
 	tail, err := u.Finish()
 	if err != nil {
