@@ -119,26 +119,26 @@ func (s *Service) judge(ctx context.Context, caller string, r Request) (Augmenta
 
 const sniffed = 1024 // bytes in which a PDF says that it is one
 
+// kindOf tells a CMS by its structure, for one may hold a PDF near its beginning, and a PDF may have anything before its own.
 func kindOf(f SpoolReader, r Request) (Kind, error) {
-	head := make([]byte, min(sniffed, f.Size()))
-	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("reading the document: %w", err)
-	}
-	switch {
-	case bytes.Contains(head, []byte("%PDF-")):
-		if r.StampOnly {
+	sd, err := cms.Read(f, f.Size(), cms.Limits{})
+	if err != nil {
+		head := make([]byte, min(sniffed, f.Size()))
+		if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("reading the document: %w", err)
+		}
+		switch {
+		case !bytes.Contains(head, []byte("%PDF-")):
+			return "", call.Wrong("document_id", fmt.Errorf("%w: %w", ErrNoSignature, err))
+		case r.StampOnly:
 			return KindStamp, nil
 		}
 		return KindPDF, nil
-	case r.StampOnly:
-		return "", call.Wrong("document_id", fmt.Errorf("%w: only a PDF takes a document time-stamp", ErrNoSignature))
-	}
-	sd, err := cms.Read(f, f.Size(), cms.Limits{})
-	if err != nil {
-		return "", call.Wrong("document_id", fmt.Errorf("%w: %w", ErrNoSignature, err))
 	}
 	given := r.ContentDocument != "" || r.ContentDigest != nil
 	switch {
+	case r.StampOnly:
+		return "", call.Wrong("document_id", fmt.Errorf("%w: only a PDF takes a document time-stamp", ErrNoSignature))
 	case sd.Attached() && given:
 		return "", call.Wrong("content_document_id", fmt.Errorf("%w: the CMS holds it itself; leave it out", ErrContent))
 	case !sd.Attached() && !given:

@@ -207,7 +207,7 @@ func (tx *fakeTx) Delivery(message string) (sms.Delivery, error) {
 func (tx *fakeTx) Enqueue(m sms.Message) error { tx.messages = append(tx.messages, m); return nil }
 
 func (tx *fakeTx) Grant(id credential.ID, c string) (credential.Grant, error) {
-	return get(tx.grants, [2]string{string(id), c}, signer.ErrNotFound)
+	return get(tx.grants, [2]string{string(id), c}, fmt.Errorf("%w, %w", signer.ErrNotFound, call.ErrNotFound))
 }
 
 func (tx *fakeTx) Document(id string) (signer.Document, error) {
@@ -488,6 +488,7 @@ type world struct {
 	mu     sync.Mutex
 	now    time.Time
 	alarms []string
+	levels signer.Levels // nil: none
 }
 
 const (
@@ -528,7 +529,8 @@ func (w *world) restart(epoch uint64) {
 		w.t.Fatal(err)
 	}
 	w.s, err = signer.New(signer.Config{
-		Store: w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
+		Levels: w.levels,
+		Store:  w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
 		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

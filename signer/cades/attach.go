@@ -2,6 +2,7 @@ package cades
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -27,11 +28,11 @@ func Attach(detached []byte, size int64) (head, tail []byte, err error) {
 	tail = []byte(sd)
 	rest := size + int64(len(tail))
 	head = prepend(0x04, size, nil)
-	head = append(append([]byte(typ), prepend(0xa0, int64(len(head))+size, nil)...), head...)
+	head = slices.Concat(typ, prepend(0xa0, int64(len(head))+size, nil), head)
 	head = prepend(0x30, int64(len(head))+size, head)
-	head = append(append([]byte(version), digests...), head...)
+	head = slices.Concat(version, digests, head)
 	head = prepend(0x30, int64(len(head))+rest, head)
 	head = prepend(0xa0, int64(len(head))+rest, head)
-	head = append(encodeOID(oidSignedData), head...)
+	head = slices.Concat(encodeOID(oidSignedData), head)
 	return prepend(0x30, int64(len(head))+rest, head), tail, nil
 }
