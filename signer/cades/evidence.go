@@ -2,8 +2,10 @@ package cades
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/revinfo/status"
@@ -45,30 +47,46 @@ func readEvidence(certificates, revocation [][]byte) *evidence {
 }
 
 // complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 122-1
-// clause 6.3, requirements for B-LT). What the data say is for a validator to judge. What we add ourselves is strict: the
+// clause 6.3, requirements for B-LT) that had not ended by the time at. What the data say is for a validator to judge. What we add ourselves is strict: the
 // path ends with a certificate that is self-signed, and the issuer or a responder that it appointed answers. Others may
 // rely on an anchor that is not in the file, such as a time-stamp unit in a trusted list, and on a responder that the
 // validator trusts.
-func (e *evidence) complete(c *x509.Certificate, strict bool) error {
-	for range maxPath {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c) {
-			return nil
-		}
-		issuer := e.issuer(c)
-		if issuer == nil && !strict {
-			return nil
-		}
-		if issuer == nil {
-			return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
-		}
-		if !status.NeverRevoked(c) && !e.covers(c, issuer, strict) {
-			return fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber)
-		}
-		c = issuer
-	}
-	return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+func (e *evidence) complete(c *x509.Certificate, at time.Time, strict bool) error {
+	return e.path(c, at, strict, maxPath)
 }
 
+// path tries every issuer: a CA may have several certificates of one key, of which not all are for signing lists.
+func (e *evidence) path(c *x509.Certificate, at time.Time, strict bool, rest int) error {
+	if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c) {
+		return nil
+	}
+	var err error
+	for _, issuer := range e.certificates {
+		switch {
+		case !bytes.Equal(issuer.RawSubject, c.RawIssuer) || bytes.Equal(issuer.Raw, c.Raw) || !e.signed(c, issuer):
+			continue
+		case rest == 0:
+			return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+		case !status.NeverRevoked(c) && !e.covers(c, issuer, at, strict):
+			err = cmp.Or(err, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber))
+			continue
+		}
+		further := e.path(issuer, at, strict, rest-1)
+		if further == nil {
+			return nil
+		}
+		err = cmp.Or(err, further)
+	}
+	switch {
+	case e.checks > maxChecks:
+		return fmt.Errorf("%w: more than %d signatures to check", ErrEvidence, maxChecks)
+	case err == nil && strict:
+		return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
+	}
+	return err
+}
+
+// issuer returns a certificate that signed c.
 func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 	for _, i := range e.certificates {
 		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && e.signed(c, i) {
@@ -78,14 +96,15 @@ func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-func (e *evidence) covers(c, issuer *x509.Certificate, strict bool) bool {
+func (e *evidence) covers(c, issuer *x509.Certificate, at time.Time, strict bool) bool {
+	ended := func(next time.Time) bool { return !next.IsZero() && next.Before(at) }
 	for _, list := range e.lists {
-		if list.Covers(c) == nil && e.check(func() error { return list.Authentic(issuer) }) {
+		if !ended(list.NextUpdate) && list.Covers(c) == nil && e.check(func() error { return list.Authentic(issuer) }) {
 			return true
 		}
 	}
 	for _, answer := range e.answers {
-		if _, err := answer.About(c, issuer); err != nil {
+		if single, err := answer.About(c, issuer); err != nil || ended(single.NextUpdate) {
 			continue
 		}
 		if !strict || e.check(func() error { _, err := answer.Authentic(issuer); return err }) {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -83,6 +85,11 @@ func TestServicesFail(t *testing.T) {
 		if !errors.Is(err, tc.want) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
 		}
+	}
+	// A file of nothing but certificates, in the fewest octets.
+	empty := must(hex.DecodeString("302306092a864886f70d010702a01630140201013100300b06092a864886f70d0107013100"))
+	if err := cades.AugmentTo(t.Context(), io.Discard, must(cms.Parse(empty)), nil, cades.LevelBT, services(authority(), &prover{})); !errors.Is(err, cades.ErrUnsupported) {
+		t.Errorf("no signature: %v", err)
 	}
 	if _, err := cades.Augment(t.Context(), data, detached(content), 9, services(authority(), &prover{})); !errors.Is(err, cades.ErrInput) {
 		t.Errorf("level 9: %v", err)
