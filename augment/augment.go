@@ -222,11 +222,3 @@ type Stamper interface {
 	// MaxSize returns the greatest size of a token over a digest of h, in bytes; it asks an authority that it knows nothing of.
 	MaxSize(ctx context.Context, h crypto.Hash) (int, error)
 }
-
-// PDF raises PDF files; package pades is one.
-type PDF interface {
-	// Augment returns the bytes to append to the file in r, which has a signature, so that it is at the level.
-	Augment(ctx context.Context, r io.ReaderAt, size int64, to cades.Level, s cades.Services) (tail []byte, err error)
-	// TimeStamp returns the bytes to append for a document time-stamp.
-	TimeStamp(ctx context.Context, r io.ReaderAt, size int64, s cades.Services) (tail []byte, err error)
-}

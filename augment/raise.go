@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
 // attend makes one attempt at the next level of one job. What goes wrong with the signature, the services or the documents
@@ -164,20 +166,30 @@ func (s *Service) stampPDF(ctx context.Context, sig Signature, tail []byte, serv
 		return nil, err
 	}
 	out, err := sig.Prepared.EmbedCMS(stamped)
-	if errors.Is(err, pades.ErrReserve) && s.PDF != nil {
+	if errors.Is(err, pades.ErrReserve) {
 		return s.extend(ctx, sig, tail, cades.LevelBT, services)
 	}
 	return out, err
 }
 
-// extend appends what a level needs to the PDF that ends with tail.
+// extend appends what a level needs to the PDF that ends with tail. All signatures in it are raised where that is possible;
+// where it is not, because one of somebody else is broken or nobody here can prove its certificate, ours is raised alone.
 func (s *Service) extend(ctx context.Context, sig Signature, tail []byte, to cades.Level, services cades.Services) ([]byte, error) {
-	r := joined{first: sig.Base, size: sig.Size, second: bytes.NewReader(tail)}
-	more, err := s.PDF.Augment(ctx, r, sig.Size+int64(len(tail)), to, services)
-	if err != nil {
+	r, size := joined{first: sig.Base, size: sig.Size, second: bytes.NewReader(tail)}, sig.Size+int64(len(tail))
+	more, err := pades.Augment(ctx, r, size, to, services, pdf.Limits{})
+	if err == nil {
+		return append(bytes.Clone(tail), more...), nil
+	}
+	all, failed := pades.Verify(ctx, r, size, pdf.Limits{})
+	ours := slices.IndexFunc(all, func(i pades.SignatureInfo) bool { return i.ByteRange == sig.Prepared.ByteRange() })
+	if failed != nil || ours < 0 || len(all) == 1 {
 		return nil, err
 	}
-	return append(bytes.Clone(tail), more...), nil
+	partly, failed := pades.AugmentWith(ctx, r, size, to, services, pades.AugmentOptions{Partial: true})
+	if failed != nil || slices.ContainsFunc(partly.Left, func(l pades.Left) bool { return l.Field == all[ours].Field }) {
+		return nil, errors.Join(err, failed)
+	}
+	return append(bytes.Clone(tail), partly.Tail...), nil
 }
 
 // record stores an artefact with its entry if the job is still what was worked on.

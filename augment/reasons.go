@@ -61,7 +61,7 @@ var errTooLarge = errors.New("augment: the time-stamp does not fit into the spac
 
 // watched notes which service failed, so that its failure is told apart from that of a format.
 type watched struct {
-	cades.Stamper
+	Stamper
 	cades.Prover
 	stamp, prove error
 }
@@ -72,6 +72,15 @@ func (w *watched) Stamp(ctx context.Context, h crypto.Hash, imprint []byte) ([]b
 		w.stamp = err
 	}
 	return token, err
+}
+
+// MaxSize tells those who lay out a revision how large a token can be.
+func (w *watched) MaxSize(ctx context.Context, h crypto.Hash) (int, error) {
+	n, err := w.Stamper.MaxSize(ctx, h)
+	if err != nil {
+		w.stamp = err
+	}
+	return n, err
 }
 
 func (w *watched) Collect(ctx context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
@@ -110,7 +119,7 @@ func (w *watched) reason(err error) (Reason, time.Time) {
 		return ReasonStampRefused, time.Time{}
 	case w.stamp != nil:
 		return ReasonStampUnavailable, time.Time{}
-	case is(err, cades.ErrTimeStamp, tsp.ErrToken): // a stamper that does not check what it passes on
+	case is(err, cades.ErrTimeStamp, tsp.ErrToken, pades.ErrReserve): // a stamper that does not check what it passes on
 		return ReasonStampRefused, time.Time{}
 	case is(err, unfit()...):
 		return ReasonUnfit, time.Time{}
@@ -124,7 +133,7 @@ func unfit() []error {
 		ErrNoSignature, ErrContent,
 		cades.ErrInput, cades.ErrMalformed, cades.ErrUnsupported, cades.ErrDigest, cades.ErrSignature, cades.ErrProfile,
 		cades.ErrContent, cades.ErrEvidence, cms.ErrMalformed, cms.ErrUnsupported, cms.ErrLimit, cms.ErrInput,
-		pades.ErrCertified, pades.ErrLocked, pades.ErrChanged, pades.ErrOptions, pades.ErrState,
+		pades.ErrCertified, pades.ErrLocked, pades.ErrChanged, pades.ErrOptions, pades.ErrState, pades.ErrNoSignature, pades.ErrSignatureDict,
 		pdf.ErrNotPDF, pdf.ErrDamaged, pdf.ErrEncrypted, pdf.ErrHybrid, pdf.ErrTooLarge, pdf.ErrUnsupported, pdf.ErrXFA,
 	}
 }

@@ -19,7 +19,6 @@ type Config struct {
 	Spool   Spool
 	Stamper Stamper      // nil: no level above B-B is offered
 	Prover  cades.Prover // nil: none above B-T
-	PDF     PDF          // nil: of PDFs none above B-T
 	Hash    crypto.Hash  // of time-stamps; 0: SHA-256
 	Now     func() time.Time
 	Rand    io.Reader
@@ -78,7 +77,6 @@ func New(c Config) (*Service, error) {
 
 // Offers returns nil when signatures of this kind can be raised to a level, else ErrNotOffered.
 func (s *Service) Offers(k Kind, l cades.Level) error {
-	pdf := k == KindPAdES || k == KindPDF || k == KindStamp
 	switch {
 	case l == cades.LevelBB && k.own():
 		return nil
@@ -89,8 +87,6 @@ func (s *Service) Offers(k Kind, l cades.Level) error {
 		return fmt.Errorf("%w: no time-stamping authority is configured", ErrNotOffered)
 	case l > cades.LevelBT && k != KindStamp && s.Prover == nil:
 		return fmt.Errorf("%w: no source of revocation data is configured", ErrNotOffered)
-	case pdf && s.PDF == nil && (l > cades.LevelBT || k != KindPAdES):
-		return fmt.Errorf("%w: for PDF files", ErrNotOffered)
 	default:
 		return nil
 	}

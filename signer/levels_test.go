@@ -129,7 +129,7 @@ func (w *raising) wire() {
 	w.must(err)
 	w.t.Cleanup(prover.Close)
 	w.aug, err = augment.New(augment.Config{
-		Store: augmenting{w.store}, Source: source{w}, Spool: w.spool, Stamper: stamper, Prover: prover, PDF: appended{}, Now: w.clock,
+		Store: augmenting{w.store}, Source: source{w}, Spool: w.spool, Stamper: stamper, Prover: prover, Now: w.clock,
 		Rand: rand.Reader, Life: 24 * time.Hour, Failed: func(_ string, _ int, reason augment.Reason, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -139,23 +139,6 @@ func (w *raising) wire() {
 	w.must(err)
 	w.levels = w.aug
 	w.restart(1)
-}
-
-// appended stands for the writer of higher levels of PDFs: it appends what says for what it was asked.
-type appended struct{}
-
-func (appended) Augment(ctx context.Context, r io.ReaderAt, size int64, to cades.Level, s cades.Services) ([]byte, error) {
-	end := make([]byte, 1)
-	if _, err := r.ReadAt(end, size-1); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	sum := sha256.Sum256(end)
-	token, err := s.Stamper.Stamp(ctx, crypto.SHA256, sum[:])
-	return append([]byte(fmt.Sprintf("\n%% %v of %d\n", to, size)), token...), err
-}
-
-func (a appended) TimeStamp(ctx context.Context, r io.ReaderAt, size int64, s cades.Services) ([]byte, error) {
-	return a.Augment(ctx, r, size, cades.LevelBT, s)
 }
 
 // settle runs the worker until nothing is due any more, letting time pass for what waits.
@@ -358,7 +341,7 @@ func TestLevelsWithAHugeTimeStamp(t *testing.T) {
 	w.must(err)
 	if p := got.Items[0].Levels[0]; !p.Ready {
 		t.Errorf("PDF: %+v", p)
-	} else if tail := w.artefact(got, 0, false, cades.LevelBT); !bytes.Contains(tail, []byte("% B-T of")) {
+	} else if tail := w.artefact(got, 0, false, cades.LevelBT); !bytes.Contains(tail, []byte("/ETSI.RFC3161")) {
 		t.Error("the time-stamp does not stand behind the file")
 	}
 	if p := got.Items[1].Levels[0]; !p.Ended || p.Reason != augment.ReasonStampTooLarge {
@@ -645,7 +628,7 @@ func TestAugmentDocuments(t *testing.T) {
 		{"detached by document", augment.Request{Document: upload(detached), ContentDocument: content, Level: cades.LevelBLTA}, level4(detached, augment.Digest(sum[:]))},
 		{"attached", augment.Request{Document: upload(attached), Level: cades.LevelBLTA}, level4(attached, nil)},
 		{"PDF", augment.Request{Document: upload(file), Level: cades.LevelBLTA}, func(b []byte) bool {
-			return bytes.HasPrefix(b, file) && strings.Contains(string(b[len(file):]), "B-LTA of "+strconv.Itoa(len(file)))
+			return bytes.HasPrefix(b, file) && bytes.Contains(b[len(file):], []byte("/DSS")) && bytes.Contains(b[len(file):], []byte("/ETSI.RFC3161"))
 		}},
 		{"PDF, a time-stamp alone", augment.Request{Document: upload(file), StampOnly: true}, func(b []byte) bool { return bytes.HasPrefix(b, file) && len(b) > len(file) }},
 	} {

@@ -18,3 +18,6 @@ func (p *Prepared) CMS(tail []byte) ([]byte, error) {
 
 // Reserved returns how many bytes of CMS fit.
 func (p *Prepared) Reserved() int { return p.reserve }
+
+// ByteRange returns the two ranges that the signature covers, each as offset and length, as /ByteRange has them.
+func (p *Prepared) ByteRange() [4]int64 { return p.byteRange() }

@@ -40,7 +40,7 @@ var _ augment.Source = (*signer.Service)(nil)
 func (e *Engine) openLevels() error {
 	c := augment.Config{
 		Store: e.tracing.AugmentStore(e.db.Augment()), Source: lateSource{e}, Spool: e.spool, Hash: stampHash(e.config), Now: time.Now, Rand: rand.Reader,
-		Life: e.config.Limits.DocumentLife, Space: e.config.Timestamp.Space, PDF: pdfLevels(),
+		Life: e.config.Limits.DocumentLife, Space: e.config.Timestamp.Space,
 		Failed: e.notRaised,
 	}
 	if len(e.config.Timestamp.Authorities) > 0 {
@@ -196,6 +196,3 @@ func objectID(text string) asn1.ObjectIdentifier {
 	}
 	return oid
 }
-
-// pdfLevels is package pades as the use case of raising sees it.
-func pdfLevels() augment.PDF { return nil }
