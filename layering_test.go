@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 	"cmd/ecsigner/restore": {"audit", "audit/tiles", "ca", "credential", "enrol", "tenure", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
 	"cmd/ecsigner/doctor":  {"audit", "audit/tiles", "ca", "credential", "enrol", "hsm", "otp", "sam", "signer", "store", "cmd/ecsigner/backup", "cmd/ecsigner/config", "cmd/ecsigner/engine"},
 	"cmd/ecsigner/client":  {"proto/"},
+	"cmd/ecsigner/batch":   {"proto/", "cmd/ecsigner/client"},
 	"cmd/ecsigner/demo":    {"proto/", "cmd/ecsigner/client"},
 	"cmd/ecsigner/system":  {"proto/", "cmd/ecsigner/client"},
 	"examples/go":          {"proto/"},

@@ -20,8 +20,10 @@ import (
 	"time"
 
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 )
 
 // Files of a profile directory.
@@ -285,4 +287,14 @@ func (c *Conn) Issued(ctx context.Context, e *pb.Enrolment) (*pb.Enrolment, erro
 			return nil, fmt.Errorf("the enrolment is %v, not issued", state)
 		}
 	}
+}
+
+// Reason returns the stable reason of an error of the server, or "".
+func Reason(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if i, ok := d.(*errdetails.ErrorInfo); ok {
+			return i.GetReason()
+		}
+	}
+	return ""
 }
