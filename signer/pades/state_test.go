@@ -48,6 +48,11 @@ func TestStateRoundTrip(t *testing.T) {
 // something of the same digest and certificate, and encode to the bytes it was read from.
 func TestStateIsStrict(t *testing.T) {
 	p, b := state(t, shape(t, "lf"))
+	strictState(t, p, b)
+}
+
+func strictState(t *testing.T, p *pades.Prepared, b []byte) {
+	t.Helper()
 	try := func(bad []byte) error {
 		var q pades.Prepared
 		err := q.UnmarshalBinary(bad)
@@ -71,7 +76,7 @@ func TestStateIsStrict(t *testing.T) {
 		t.Error("accepted with a byte appended")
 	}
 	other := bytes.Clone(b)
-	other[len("ecsigner-pades")] = 2
+	other[len("ecsigner-pades")] = 3
 	if try(other) == nil {
 		t.Error("accepted an unknown version")
 	}

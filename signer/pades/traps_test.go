@@ -3,6 +3,7 @@ package pades_test
 import (
 	"bytes"
 	"context"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -198,6 +199,13 @@ func TestOptions(t *testing.T) {
 		"dot in the field":  {func(o *pades.Options) { o.FieldName = "a.b" }, pades.ErrOptions},
 		"reserve":           {func(o *pades.Options) { o.Reserve = 2 << 20 }, pades.ErrOptions},
 		"negative reserve":  {func(o *pades.Options) { o.Reserve = -1 }, pades.ErrOptions},
+		"contact":           {func(o *pades.Options) { o.Contact = "a\x00" }, pades.ErrOptions},
+		"certification":     {func(o *pades.Options) { o.Certification = 4 }, pades.ErrOptions},
+		"reason and type":   {func(o *pades.Options) { o.Reason, o.CommitmentType = "x", cades.ProofOfApproval }, pades.ErrOptions},
+		"bad type":          {func(o *pades.Options) { o.CommitmentType = asn1.ObjectIdentifier{9, 9, 9} }, cades.ErrInput},
+		"bad policy":        {func(o *pades.Options) { o.Policy = &cades.Policy{ID: asn1.ObjectIdentifier{1, 2, 3}} }, cades.ErrInput},
+		"bad role":          {func(o *pades.Options) { o.ClaimedRoles = []string{""} }, cades.ErrInput},
+		"which field":       {func(o *pades.Options) { o.ExistingField = true }, pades.ErrOptions},
 	} {
 		o := options(id)
 		tc.change(&o)
