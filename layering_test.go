@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "augment", "call", "signer/"},
 	"augment":            {"audit", "credential", "call", "signer/"},
-	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
+	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status", "signer/pdf", "signer/appearance"},
 	"signer/appearance":  {"signer/pdf"},
 	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status"},
 	"signer/cms":         {},
