@@ -7,7 +7,7 @@
 // font lacks, a text that does not fit and a rectangle outside the visible page are errors that say so.
 //
 // The same input gives the same bytes. Colours are sRGB by a profile of their own, fonts are embedded, and
-// nothing is transparent unless the picture is, so that a PDF/A file stays one.
+// nothing is transparent unless the picture is and has no background, so that a PDF/A file stays one.
 package appearance
 
 import (
@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -30,7 +31,7 @@ var (
 	// ErrText: a text holds a character that cannot be shown right; the wrapping text names it.
 	ErrText = errors.New("text that cannot be shown in a visible signature")
 	// ErrFont: the font cannot be used.
-	ErrFont = errors.New("unusable font")
+	ErrFont = font.ErrUnusable
 	// ErrPicture: the picture cannot be used.
 	ErrPicture = errors.New("unusable picture")
 	// ErrAnnotations: the page lists its annotations in a way that cannot be extended without harm to an earlier

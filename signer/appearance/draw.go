@@ -9,6 +9,7 @@ import (
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/goregular"
 
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -30,12 +31,12 @@ func (a *Appearance) Draw(u *pdf.Update, at Place, f Facts) (pdf.Ref, error) {
 		return pdf.Ref{}, fmt.Errorf("%w: nothing to show", ErrOptions)
 	}
 	w, h := at.size()
-	c := canvas{u: u, width: w, height: h, fonts: map[*trueType]*subset{}}
+	c := canvas{u: u, width: w, height: h, fonts: map[*font.Font]*font.Subset{}}
 	if err := p.paint(&c); err != nil {
 		return pdf.Ref{}, err
 	}
 	form := u.New()
-	u.Put(form, stream(fmt.Sprintf("/Type /XObject /Subtype /Form /BBox [0 0 %s] /Matrix [%s] /Resources << %s>>",
+	u.Put(form, pdf.FlateObject(fmt.Sprintf("/Type /XObject /Subtype /Form /BBox [0 0 %s] /Matrix [%s] /Resources << %s>>",
 		numbers(w, h), numbers(at.matrix()...), c.resources()), c.b.Bytes()))
 	return form, nil
 }
@@ -47,7 +48,7 @@ func (a *Appearance) prepare(f Facts) (*prepared, error) {
 	p := &prepared{Appearance: a}
 	var err error
 	if a.Picture != nil {
-		if p.picture, err = readPicture(a.Picture); err != nil {
+		if p.picture, err = readPicture(a.Picture, a.Background.or(paper)); err != nil {
 			return nil, err
 		}
 	}
@@ -58,7 +59,7 @@ func (a *Appearance) prepare(f Facts) (*prepared, error) {
 }
 
 // faces reads the fonts for the text and for the name.
-func (a *Appearance) faces() (regular, bold *trueType, err error) {
+func (a *Appearance) faces() (regular, bold *font.Font, err error) {
 	text, name := a.Font, a.BoldFont
 	if text == nil {
 		text = goregular.TTF
@@ -66,10 +67,10 @@ func (a *Appearance) faces() (regular, bold *trueType, err error) {
 			name = gobold.TTF
 		}
 	}
-	if regular, err = parseTrueType(text); err != nil || name == nil {
+	if regular, err = font.Parse(text); err != nil || name == nil {
 		return regular, regular, err
 	}
-	bold, err = parseTrueType(name)
+	bold, err = font.Parse(name)
 	return regular, bold, err
 }
 
@@ -117,14 +118,14 @@ func (p *prepared) compose(f Facts) error {
 		if b.text, err = clean(b.text); err != nil {
 			return err
 		}
-		if err := b.face.check(b.label + b.text); err != nil {
+		if err := check(b.face, b.label+b.text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-const accent = "#1F3A5F"
+const paper, accent = "#FFFFFF", "#1F3A5F"
 
 func (c Colour) or(d Colour) Colour {
 	if c == "" {
@@ -135,7 +136,7 @@ func (c Colour) or(d Colour) Colour {
 
 // paint draws everything from back to front.
 func (p *prepared) paint(c *canvas) error {
-	c.fill(p.Background.or("#FFFFFF"), 0, 0, c.width, c.height)
+	c.fill(p.Background.or(paper), 0, 0, c.width, c.height)
 	area := frame{0, 0, c.width, c.height}
 	stroke := p.BorderWidth
 	if stroke == 0 {
@@ -206,7 +207,7 @@ type canvas struct {
 	u             *pdf.Update
 	b             bytes.Buffer
 	width, height float64
-	fonts         map[*trueType]*subset
+	fonts         map[*font.Font]*font.Subset
 	refs          []pdf.Ref // of the fonts, in the order of their first use: /F0, /F1
 	image         pdf.Ref
 	grey          bool // the image is
@@ -218,7 +219,7 @@ type canvas struct {
 func (c *canvas) resources() string {
 	profile := func(n int) pdf.Ref {
 		ref := c.u.New()
-		c.u.Put(ref, stream(fmt.Sprintf("/N %d", n), iccProfile(n == 1)))
+		c.u.Put(ref, pdf.FlateObject(fmt.Sprintf("/N %d", n), iccProfile(n == 1)))
 		return ref
 	}
 	s := fmt.Sprintf("/ColorSpace << /DefaultRGB [/ICCBased %v] ", profile(3))
@@ -291,22 +292,22 @@ func (c *canvas) picture(p *picture, in frame) {
 
 // text writes a setting into a frame, in the middle of its height.
 func (c *canvas) text(s setting, in frame) error {
-	used := map[*trueType][]rune{}
-	var order []*trueType
+	used := map[*font.Font][]rune{}
+	var order []*font.Font
 	for _, p := range s.pieces {
 		if used[p.face] == nil {
 			order = append(order, p.face)
 		}
 		used[p.face] = append(used[p.face], []rune(p.text)...)
 	}
-	names := map[*trueType]string{}
+	names := map[*font.Font]string{}
 	for i, f := range order {
-		sub, err := f.newSubset(used[f])
+		sub, err := f.NewSubset(used[f])
 		if err != nil {
 			return err
 		}
 		c.fonts[f], names[f] = sub, fmt.Sprintf("/F%d", i)
-		c.refs = append(c.refs, sub.put(c.u))
+		c.refs = append(c.refs, sub.Put(c.u))
 	}
 	top := in.y + in.h - (in.h-s.height)/2
 	c.op("BT")
@@ -314,7 +315,7 @@ func (c *canvas) text(s setting, in frame) error {
 		c.op("rg", p.colour.rgb()...)
 		c.op(names[p.face] + " " + number(p.size) + " Tf")
 		c.op("Tm", 1, 0, 0, 1, in.x+p.x, top-p.y)
-		c.op(c.fonts[p.face].encode(p.text) + " Tj")
+		c.op(c.fonts[p.face].Encode(p.text) + " Tj")
 	}
 	c.op("ET")
 	return nil

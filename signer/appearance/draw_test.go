@@ -2,6 +2,7 @@ package appearance
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/color"
@@ -17,9 +18,29 @@ import (
 	"golang.org/x/image/font/gofont/goregular"
 	"pgregory.net/rapid"
 
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
+
+func parse(t testing.TB, data []byte) *font.Font {
+	t.Helper()
+	f, err := font.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// repertoire returns every character that a font shows and that may stand in a text.
+func repertoire(f *font.Font) (all []rune) {
+	for r := rune(0x20); r < 0x30000; r++ {
+		if clean, err := clean(string(r)); err == nil && clean == string(r) && f.Shows(r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
 
 // drawn is a file of one page with the appearance of a field that has no signature.
 func drawn(t testing.TB, a Appearance, f Facts) []byte {
@@ -106,9 +127,9 @@ func wantWords(t interface {
 
 // Every character that a font shows can be copied out again as itself.
 func TestEveryCharacterSurvives(t *testing.T) {
-	for name, font := range map[string][]byte{"regular": goregular.TTF, "mono": gomono.TTF, "composites": composites(t)} {
-		all := repertoire(parse(t, font))
-		a := Appearance{Font: font, Hide: Title, Rect: pdf.Box{0, 0, 1000, 800}, FontSize: 6}
+	for name, data := range map[string][]byte{"regular": goregular.TTF, "mono": gomono.TTF} {
+		all := repertoire(parse(t, data))
+		a := Appearance{Font: data, Hide: Title, Rect: pdf.Box{0, 0, 1000, 800}, FontSize: 6}
 		var words []string
 		for i := 0; i < len(all); i += 8 {
 			w := strings.Join(strings.Fields(string(all[i:min(i+8, len(all))])), "")
@@ -192,12 +213,12 @@ func TestPictureInCMYK(t *testing.T) {
 func TestProfiles(t *testing.T) {
 	for _, grey := range []bool{false, true} {
 		p := iccProfile(grey)
-		if u32(p, 0) != len(p) || string(p[36:40]) != "acsp" || len(p)%4 != 0 {
+		if u32(p) != len(p) || string(p[36:40]) != "acsp" || len(p)%4 != 0 {
 			t.Errorf("profile of %d bytes", len(p))
 		}
-		for i := range u32(p, 128) {
+		for i := range u32(p[128:]) {
 			row := p[132+12*i:]
-			if at, size := u32(row, 4), u32(row, 8); at%4 != 0 || at+size > len(p) || string(p[at+4:at+8]) != "\x00\x00\x00\x00" {
+			if at, size := u32(row[4:]), u32(row[8:]); at%4 != 0 || at+size > len(p) || string(p[at+4:at+8]) != "\x00\x00\x00\x00" {
 				t.Errorf("tag %q", row[:4])
 			}
 		}
@@ -219,7 +240,7 @@ func TestAnyBox(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.paint(&canvas{u: updateOf(t), width: w, height: h, fonts: map[*trueType]*subset{}}); err != nil {
+		if err := p.paint(&canvas{u: updateOf(t), width: w, height: h, fonts: map[*font.Font]*font.Subset{}}); err != nil {
 			continue
 		}
 		if drawnOnce++; drawnOnce%6 == 0 {
@@ -230,6 +251,8 @@ func TestAnyBox(t *testing.T) {
 		t.Errorf("only %d of 60 boxes were drawn", drawnOnce)
 	}
 }
+
+func u32(b []byte) int { return int(binary.BigEndian.Uint32(b)) }
 
 func updateOf(t testing.TB) *pdf.Update {
 	t.Helper()
@@ -243,4 +266,33 @@ func updateOf(t testing.TB) *pdf.Update {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// A field that is marked NoRotate is shown upright by the reader, so its appearance is not turned.
+func TestExistingFieldThatDoesNotTurn(t *testing.T) {
+	in := pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R] /Count 1 /Rotate 90 /MediaBox [0 0 300 200] >>"},
+		{Number: 3, Body: "<< /Type /Page /Parent 2 0 R >>"},
+		{Number: 4, Body: "<< /Rect [10 10 110 60] /F 20 >>"},
+		{Number: 5, Body: "<< /Rect [10 10 110 60] /F 4 >>"},
+	}}.Classic()
+	doc, err := pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := doc.Page(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for number, want := range map[int]string{4: "1 0 0 1 0 0", 5: "0 1 -1 0 100 0"} {
+		widget, err := doc.Load(pdf.Ref{Number: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := (&Appearance{}).Existing(doc, widget.Value, page)
+		if err != nil || numbers(p.matrix()...) != want {
+			t.Errorf("object %d: matrix %v, %v", number, p.matrix(), err)
+		}
+	}
 }

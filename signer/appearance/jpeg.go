@@ -138,6 +138,8 @@ func (j *jpegFile) checkColours() error {
 	return nil
 }
 
+func u16(b []byte, at int) int { return int(binary.BigEndian.Uint16(b[at:])) }
+
 // exifOrientation finds the tag in the first directory of Exif data; damaged data say nothing.
 func exifOrientation(b []byte) orientation {
 	if len(b) < 8 {

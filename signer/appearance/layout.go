@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 )
 
 // block is one item of the text.
 type block struct {
-	face   *trueType
+	face   *font.Font
 	scale  float64 // of the base size
 	colour Colour
 	label  string // before the text, or nothing
@@ -19,7 +21,7 @@ type block struct {
 
 // piece is a text at its place: the left end of the baseline, from the top left corner of the text area downwards.
 type piece struct {
-	face   *trueType
+	face   *font.Font
 	size   float64
 	colour Colour
 	text   string
@@ -95,7 +97,7 @@ func set(blocks []block, w, base float64, m manner, muted Colour) setting {
 		if b.label != "" {
 			x = column
 			if inline {
-				x = b.face.width(b.label+" ", size)
+				x = b.face.Width(b.label+" ", size)
 			}
 			first = w - x
 		}
@@ -105,10 +107,10 @@ func set(blocks []block, w, base float64, m manner, muted Colour) setting {
 		}
 		own := m
 		own.wrap = m.wrap && (!b.whole || m.wrapDate)
-		lines, ok := b.face.wrap(b.text, size, first, rest, own)
+		lines, ok := wrap(b.face, b.text, size, first, rest, own)
 		out.fits = out.fits && ok
 		if i == 0 {
-			y = size * float64(b.face.capHeight) / float64(b.face.units)
+			y = size * b.face.CapHeight()
 		} else {
 			y += b.gap*base + leading*size
 		}
@@ -135,27 +137,27 @@ func labelColumn(blocks []block, base float64) float64 {
 	widest := 0.0
 	for _, b := range blocks {
 		if b.label != "" {
-			widest = max(widest, b.face.width(b.label, base*b.scale)+0.45*base)
+			widest = max(widest, b.face.Width(b.label, base*b.scale)+0.45*base)
 		}
 	}
 	return widest
 }
 
 // wrap breaks a text into lines, the first and the others with their own width. It reports whether they keep it.
-func (f *trueType) wrap(text string, size, first, rest float64, m manner) (lines []string, ok bool) {
+func wrap(f *font.Font, text string, size, first, rest float64, m manner) (lines []string, ok bool) {
 	room := first
 	for text != "" {
-		if f.width(text, size) <= room {
+		if f.Width(text, size) <= room {
 			return append(lines, text), true
 		}
 		if !m.wrap {
 			return nil, false
 		}
 		if m.cut > 0 && len(lines) == m.cut-1 {
-			short, ok := f.shorten(text, size, room)
+			short, ok := shorten(f, text, size, room)
 			return append(lines, short), ok
 		}
-		n := f.breakAt(text, size, room, m.cut > 0)
+		n := breakAt(f, text, size, room, m.cut > 0)
 		if n == 0 {
 			return nil, false
 		}
@@ -168,14 +170,14 @@ func (f *trueType) wrap(text string, size, first, rest float64, m manner) (lines
 
 // breakAt returns how many bytes of a text go into a line: up to the last space, or after a hyphen or slash, and 0 when
 // there is none. force breaks a word that is longer than the line.
-func (f *trueType) breakAt(text string, size, room float64, force bool) int {
+func breakAt(f *font.Font, text string, size, room float64, force bool) int {
 	width, fit, all := 0.0, 0, 0
 	for i, r := range text {
 		if r == ' ' { // may hang over the edge
 			fit = i + 1
 		}
 		n := len(string(r))
-		if width += f.width(string(r), size); width > room {
+		if width += f.Width(string(r), size); width > room {
 			break
 		}
 		all = i + n
@@ -190,15 +192,15 @@ func (f *trueType) breakAt(text string, size, room float64, force bool) int {
 }
 
 // shorten cuts a text and puts an ellipsis at its end, of three full stops in a font without one.
-func (f *trueType) shorten(text string, size, room float64) (string, bool) {
+func shorten(f *font.Font, text string, size, room float64) (string, bool) {
 	dots := "…"
-	if !f.shows('…') {
+	if !f.Shows('…') {
 		dots = "..."
 	}
-	room -= f.width(dots, size)
+	room -= f.Width(dots, size)
 	width, end := 0.0, 0
 	for i, r := range text {
-		if width += f.width(string(r), size); width > room {
+		if width += f.Width(string(r), size); width > room {
 			break
 		}
 		end = i + len(string(r))

@@ -32,14 +32,15 @@ func badPicture(format string, args ...any) error {
 }
 
 // readPicture reads a PNG or JPEG file whole, so that a damaged one is found now and not by a reader of the signed
-// document. Errors wrap ErrPicture.
-func readPicture(data []byte) (*picture, error) {
+// document. What is transparent is blended with the colour behind it, and has a mask of its own only where that is
+// none: so a file that allows no transparency, such as PDF/A-1, can take it. Errors wrap ErrPicture.
+func readPicture(data []byte, behind Colour) (*picture, error) {
 	if len(data) > maxPictureSize {
 		return nil, badPicture("larger than %d bytes; give a smaller one", maxPictureSize)
 	}
 	switch {
 	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
-		return readPNG(data)
+		return readPNG(data, behind)
 	case bytes.HasPrefix(data, []byte("\xff\xd8")):
 		return readJPEG(data)
 	}
@@ -58,7 +59,7 @@ func checkSize(w, h int) error {
 
 // readPNG brings any kind of PNG (palette, 1 to 16 bits, interlaced) to eight bits of grey or RGB, and its alpha to a
 // mask of its own. Gamma and colour profile are not considered: the values are taken as sRGB.
-func readPNG(data []byte) (*picture, error) {
+func readPNG(data []byte, behind Colour) (*picture, error) {
 	head, err := png.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, badPicture("PNG: %v", err)
@@ -72,10 +73,13 @@ func readPNG(data []byte) (*picture, error) {
 	}
 	b := img.Bounds()
 	rgb, alpha := make([]byte, 0, 3*b.Dx()*b.Dy()), make([]byte, 0, b.Dx()*b.Dy())
-	grey, opaque := true, true
+	grey, opaque, back := true, true, behind.rgb()
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
 			c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
+			if behind != "none" {
+				c = over(c, back)
+			}
 			grey = grey && c.R == c.G && c.G == c.B
 			opaque = opaque && c.A == 255
 			rgb, alpha = append(rgb, c.R, c.G, c.B), append(alpha, c.A)
@@ -85,11 +89,19 @@ func readPNG(data []byte) (*picture, error) {
 	if grey {
 		p.space, p.data = "/ColorSpace /DeviceGray", everyThird(rgb)
 	}
-	p.data = deflate(p.data)
+	p.data = pdf.Deflate(p.data)
 	if !opaque {
-		p.alpha = deflate(alpha)
+		p.alpha = pdf.Deflate(alpha)
 	}
 	return p, nil
+}
+
+// over returns an opaque colour: c as seen over back, whose parts are from 0 to 1.
+func over(c color.NRGBA, back []float64) color.NRGBA {
+	mix := func(v uint8, b float64) uint8 {
+		return uint8((float64(v)*float64(c.A)+b*255*float64(255-c.A))/255 + 0.5)
+	}
+	return color.NRGBA{R: mix(c.R, back[0]), G: mix(c.G, back[1]), B: mix(c.B, back[2]), A: 255}
 }
 
 func everyThird(rgb []byte) []byte {
@@ -146,10 +158,10 @@ func (p *picture) put(u *pdf.Update) pdf.Ref {
 	image, mask := u.New(), ""
 	if p.alpha != nil {
 		ref := u.New()
-		u.Put(ref, rawStream(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
+		u.Put(ref, pdf.StreamObject(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
 		mask = fmt.Sprintf(" /SMask %v", ref)
 	}
-	u.Put(image, rawStream(head+p.space+" /Filter "+p.filter+mask, p.data))
+	u.Put(image, pdf.StreamObject(head+p.space+" /Filter "+p.filter+mask, p.data))
 	return image
 }
 

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
 func pngOf(t testing.TB, m image.Image) []byte {
@@ -57,7 +59,7 @@ func chunk(kind string, data []byte) []byte {
 func pngFile(w, h uint32, bits, kind, interlace byte, rows []byte, more ...[]byte) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
 	head = append(head, bits, kind, 0, 0, interlace)
-	return slices.Concat([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), slices.Concat(more...), chunk("IDAT", deflate(rows)), chunk("IEND", nil))
+	return slices.Concat([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), slices.Concat(more...), chunk("IDAT", pdf.Deflate(rows)), chunk("IEND", nil))
 }
 
 // Every picture here is the same two pixels: red, and blue or half-transparent blue.
@@ -90,7 +92,7 @@ func TestKindsOfPNG(t *testing.T) {
 		"one bit":          {pngFile(2, 1, 1, 0, 0, []byte{0, 0x40}), []byte{0, 255}, nil},
 		"grey, alpha":      {pngFile(2, 1, 8, 4, 0, []byte{0, 10, 255, 200, 7}), []byte{10, 200}, []byte{255, 7}},
 	} {
-		p, err := readPicture(c.data)
+		p, err := readPicture(c.data, "none")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -139,7 +141,7 @@ func TestPicturesThatCannotBeUsed(t *testing.T) {
 		"JPEG: invalid JPEG format: missing":               {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0, 0xff, 0xd9},
 	} {
 		if want == "PNG: png: invalid format: zlib: invalid checksum" {
-			rows := deflate([]byte{0, 10, 200})
+			rows := pdf.Deflate([]byte{0, 10, 200})
 			rows[len(rows)-1] ^= 1
 			data = slices.Concat(pngFile(2, 1, 8, 0, 0, nil)[:33], chunk("IDAT", rows), chunk("IEND", nil))
 		}
@@ -147,7 +149,7 @@ func TestPicturesThatCannotBeUsed(t *testing.T) {
 			data[sof+7] = 0xff
 			data[sof+6], data[sof+8] = 8, 8
 		}
-		_, err := readPicture(data)
+		_, err := readPicture(data, "none")
 		if !errors.Is(err, ErrPicture) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q expected, got %v", want, err)
 		}
@@ -232,7 +234,7 @@ func TestKindsOfJPEG(t *testing.T) {
 		"grey, of library":  {jpegOf(t, image.NewGray(image.Rect(0, 0, 30, 20))), "/ColorSpace /DeviceGray"},
 		"something follows": {append(solidJPEG(markSOF0, -1, "\x01", 60), "a film"...), "/ColorSpace /DeviceGray"},
 	} {
-		p, err := readPicture(c.data)
+		p, err := readPicture(c.data, "none")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -269,7 +271,7 @@ func TestJPEGKeepsItsOrientationAndNoMetadata(t *testing.T) {
 		}
 		for _, e := range [][]byte{exif(binary.BigEndian, "MM", v), exif(binary.LittleEndian, "II", v)} {
 			comment := []byte{0xff, markCOM, 0, 8, 's', 'e', 'c', 'r', 'e', 't'}
-			p, err := readPicture(slices.Concat(plain[:2], e, comment, plain[2:]))
+			p, err := readPicture(slices.Concat(plain[:2], e, comment, plain[2:]), "none")
 			if err != nil || p.orientation != want {
 				t.Errorf("orientation %d: %+v, %v", v, p, err)
 				continue
@@ -289,7 +291,7 @@ func FuzzPicture(f *testing.F) {
 	plain := jpegOf(f, image.NewGray(image.Rect(0, 0, 9, 7)))
 	f.Add(slices.Concat(plain[:2], exif(binary.LittleEndian, "II", 6), plain[2:]))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := readPicture(data)
+		p, err := readPicture(data, "#FFFFFF")
 		if err != nil {
 			if !errors.Is(err, ErrPicture) {
 				t.Errorf("error of another kind: %v", err)
@@ -300,7 +302,7 @@ func FuzzPicture(f *testing.F) {
 			t.Errorf("%d × %d pixels", p.width, p.height)
 		}
 		if p.filter == "/DCTDecode" {
-			if again, err := readPicture(p.data); err != nil || !bytes.Equal(again.data, p.data) {
+			if again, err := readPicture(p.data, "none"); err != nil || !bytes.Equal(again.data, p.data) {
 				t.Errorf("what was passed through reads otherwise: %v", err)
 			}
 		}

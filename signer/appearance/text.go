@@ -2,12 +2,13 @@ package appearance
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/bidi"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/ecsigner/ecsigner/signer/appearance/font"
 )
 
 const maxText = 1024 // characters of one text
@@ -62,25 +63,14 @@ func describe(r rune) string { return fmt.Sprintf("%q (U+%04X)", r, r) }
 
 // check wants every character of a text in the font. Errors wrap ErrText and name each that it lacks: a box or a gap in
 // its place would not be what the person approved.
-func (f *trueType) check(text string) error {
-	var lacking []string
-	for _, r := range text {
-		if !f.shows(r) && !slices.Contains(lacking, describe(r)) {
-			lacking = append(lacking, describe(r))
-		}
+func check(f *font.Font, text string) error {
+	lacking := f.Lacking(text)
+	if len(lacking) == 0 {
+		return nil
 	}
-	if len(lacking) > 0 {
-		return fmt.Errorf("%w: the font %s lacks %s", ErrText, f.name, strings.Join(lacking, ", "))
+	names := make([]string, len(lacking))
+	for i, r := range lacking {
+		names[i] = describe(r)
 	}
-	return nil
-}
-
-// shows reports whether the font has a glyph for a character, with ink unless it is a blank.
-func (f *trueType) shows(r rune) bool {
-	glyph := f.glyph(r)
-	if glyph == 0 {
-		return false
-	}
-	outline, err := f.outline(glyph)
-	return err == nil && (len(outline) > 0 || unicode.IsSpace(r))
+	return fmt.Errorf("%w: the font %s lacks %s", ErrText, f.Name(), strings.Join(names, ", "))
 }

@@ -115,8 +115,8 @@ func TestSettingStaysInItsBox(t *testing.T) {
 		var all strings.Builder
 		shortened := false
 		for i, p := range s.pieces {
-			if p.x < 0 || p.x+p.face.width(p.text, p.size) > w+0.001 {
-				rt.Errorf("%q reaches from %.1f to %.1f of %.1f", p.text, p.x, p.x+p.face.width(p.text, p.size), w)
+			if p.x < 0 || p.x+p.face.Width(p.text, p.size) > w+0.001 {
+				rt.Errorf("%q reaches from %.1f to %.1f of %.1f", p.text, p.x, p.x+p.face.Width(p.text, p.size), w)
 			}
 			if p.y-p.size*0.7 < -0.5 || p.y+below*p.size > h+0.001 || p.size < minSize || p.size > maxSize {
 				rt.Errorf("%q at %.1f of %.1f, size %.2f", p.text, p.y, h, p.size)

@@ -33,7 +33,12 @@ func rendered(t *testing.T, out, name string, args ...string) image.Image {
 	if said, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, said)
 	}
-	data, err := os.ReadFile(out)
+	return decoded(t, out)
+}
+
+func decoded(t *testing.T, name string) image.Image {
+	t.Helper()
+	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

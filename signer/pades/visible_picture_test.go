@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
-	"github.com/ecsigner/ecsigner/signer/pades"
 )
 
 // pictured signs with a picture alone, in a box of 120 × 60 points at (20, 20) from the top left corner, and shows it.
@@ -78,19 +77,27 @@ func TestPictureKeepsItsColours(t *testing.T) {
 	}
 }
 
-// A half-transparent quarter lets the background through; a picture without alpha makes nothing transparent.
+// A half-transparent quarter lets the background through, or the page where there is none. Nothing is transparent in
+// the file unless the picture is and stands on the page itself.
 func TestPictureWithAlpha(t *testing.T) {
 	m := quarters(color.NRGBA{R: 0, G: 0, B: 0, A: 128})
 	for program, got := range pictured(t, pngBytes(m), "#FFFF00") {
 		wantQuarters(t, program, got, [4]color.NRGBA{m.NRGBAAt(0, 0), m.NRGBAAt(30, 0), m.NRGBAAt(0, 15), {127, 127, 0, 255}})
 	}
+	for program, got := range pictured(t, pngBytes(m), "none") {
+		wantQuarters(t, program, got, [4]color.NRGBA{m.NRGBAAt(0, 0), m.NRGBAAt(30, 0), m.NRGBAAt(0, 15), {127, 127, 127, 255}})
+	}
 	in := onPage("/MediaBox [0 0 200 150]")
-	for alpha, want := range map[uint8]bool{128: true, 255: false} {
+	for _, c := range []struct {
+		alpha      uint8
+		background appearance.Colour
+		mask       bool
+	}{{128, "none", true}, {255, "none", false}, {128, "", false}, {128, "#FFFF00", false}} {
 		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{
-			Picture: pngBytes(quarters(color.NRGBA{A: alpha})), PicturePlace: appearance.PictureOnly, Width: 100, Height: 50,
+			Picture: pngBytes(quarters(color.NRGBA{A: c.alpha})), PicturePlace: appearance.PictureOnly, Width: 100, Height: 50, Background: c.background,
 		}))
-		if got := bytes.Contains(out, []byte("/SMask")); got != want {
-			t.Errorf("alpha %d: mask is %v", alpha, got)
+		if got := bytes.Contains(out, []byte("/SMask")); got != c.mask {
+			t.Errorf("alpha %d over %q: mask is %v", c.alpha, c.background, got)
 		}
 	}
 }
@@ -159,51 +166,5 @@ func TestPictureThatIsABomb(t *testing.T) {
 	a := appearance.Appearance{Picture: b.Bytes()}
 	if err := a.Check(); err == nil {
 		t.Error("a picture of 9 million pixels is taken")
-	}
-}
-
-// An existing field keeps its rectangle, its page and all else; only its appearance is new.
-func TestAppearanceInAnExistingField(t *testing.T) {
-	look := appearance.Appearance{Page: 7, Corner: appearance.TopLeft} // not considered
-	for name, c := range map[string]struct {
-		page, field string
-		where       image.Rectangle
-	}{
-		"with /P":     {"/Annots [5 0 R]", "/Rect [150 20 30 80] /P 3 0 R", pixels(30, 120, 150, 180)},
-		"listed":      {"/Annots 6 0 R", "/Rect [30 20 150 80]", pixels(30, 120, 150, 180)},
-		"turned":      {"/Annots [5 0 R] /Rotate 90", "/Rect [30 20 90 140] /F 4", pixels(20, 30, 140, 90)},
-		"turned back": {"/Annots [5 0 R] /Rotate 180", "/Rect [30 20 150 80]", pixels(150, 20, 270, 80)},
-	} {
-		in := onPage("/MediaBox [0 0 300 200] "+c.page, fieldObjects("<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) "+c.field+" >>")...)
-		out, err := pades.DrawInto(in, shown(look), 5)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		judgeStructure(t, in, out)
-		a, b := poppler(t, out, dpi), mupdf(t, out, dpi)
-		alike(t, "pdftoppm", a, "mutool", b)
-		if got := inked(b); !near(got, c.where) {
-			t.Errorf("%s: ink at %v, not %v", name, got, c.where)
-		}
-		reference := signPDF(t, onPage("/MediaBox [0 0 300 200]"), ecIdentity(), shown(appearance.Appearance{Width: 120, Height: 60}))
-		alike(t, name, cut(b, c.where, 0), "a new field", cut(mupdf(t, reference, dpi), pixels(144, 104, 264, 164), 0))
-		if !bytes.Contains(out[len(in):], []byte("5 0 obj\n<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) "+c.field+"  /AP << /N ")) {
-			t.Errorf("%s: more than the appearance was changed", name)
-		}
-	}
-}
-
-func TestExistingFieldThatCannotShowAnything(t *testing.T) {
-	for _, field := range []string{"/Rect [0 0 0 0]", "/Rect [30 20 150 80] /F 2", "/Rect [30 20 150 80] /F 36", "/Rect [500 20 550 80] /P 3 0 R", "/Rect [1 2 3]", ""} {
-		in := onPage("/MediaBox [0 0 300 200] /Annots [5 0 R]", fieldObjects("<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) "+field+" >>")...)
-		if _, err := pades.DrawInto(in, shown(appearance.Appearance{}), 5); err == nil {
-			t.Errorf("field with %q gets an appearance", field)
-		}
-		o := shown(appearance.Appearance{})
-		o.Appearance = nil
-		if _, err := pades.DrawInto(in, o, 5); err != nil {
-			t.Errorf("no appearance is wanted: %v", err)
-		}
 	}
 }

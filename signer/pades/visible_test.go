@@ -164,6 +164,16 @@ func TestVisibleSignatureOnEachPage(t *testing.T) {
 	}
 }
 
+// Without the required /MediaBox all readers take the American letter.
+func TestVisibleSignatureOnAPageWithoutSize(t *testing.T) {
+	out := signPDF(t, onPage(""), ecIdentity(), shown(appearance.Appearance{}))
+	a, b := poppler(t, out, dpi), mupdf(t, out, dpi)
+	alike(t, "pdftoppm", a, "mutool", b)
+	if got, want := inked(b), pixels(612-36-216, 792-36-72, 612-36, 792-36); !near(got, want) {
+		t.Errorf("ink at %v, not %v", got, want)
+	}
+}
+
 func TestVisibleSignatureThatHasNoPlace(t *testing.T) {
 	in := onPage("/MediaBox [0 0 400 300] /CropBox [60 40 340 215]")
 	for want, look := range map[string]appearance.Appearance{
@@ -201,7 +211,7 @@ func TestPagesThatContradictThemselves(t *testing.T) {
 		deep = append(deep, fmt.Sprintf("<< /Type /Pages /Kids [%d 0 R] /Count 1 >>", i+3))
 	}
 	for want, in := range map[string][]byte{
-		"/MediaBox of page object 3 0 R: " + pdf.ErrDamaged.Error(): pages(one, "<< /Type /Page >>"),
+		"/MediaBox of page object 3 0 R: " + pdf.ErrDamaged.Error(): pages(one, "<< /Type /Page /MediaBox 7 >>"),
 		"/CropBox of page object 3 0 R":                             pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /CropBox [0 0 /x 1] >>"),
 		"has no visible area":                                       pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /CropBox [10 10 20 20] >>"),
 		"/Rotate of page object 3 0 R":                              pages(one, "<< /Type /Page /MediaBox [0 0 9 9] /Rotate 45 >>"),
@@ -360,9 +370,4 @@ func closeTo(a, b color.NRGBA) bool {
 		}
 	}
 	return true
-}
-
-// fieldObjects are an existing field and an array of annotations that lists it.
-func fieldObjects(field string) []pdftest.Obj {
-	return []pdftest.Obj{{Number: 5, Body: field}, {Number: 6, Body: "[5 0 R]"}}
 }

@@ -39,6 +39,9 @@ type Page struct {
 // Page finds a page by its number: 1 is the first, 0 the last. /Count is not relied upon. Errors wrap ErrDamaged,
 // ErrTooLarge and ErrNoPage.
 func (d *Document) Page(number int) (*Page, error) {
+	if number < 0 {
+		return nil, fmt.Errorf("%w: number %d", ErrNoPage, number)
+	}
 	left := number
 	page, err := d.findPage(number == 0, func(Ref, Value) (bool, error) {
 		left--
@@ -123,7 +126,10 @@ func (w *pageWalk) node(ref Ref, from inherited, depth int) (done bool, err erro
 
 func (d *Document) newPage(o Object, from inherited) (*Page, error) {
 	p := &Page{Object: o, UserUnit: 1}
-	media, err := d.Box(from.media)
+	media, err := Box{0, 0, 612, 792}, error(nil) // what all readers take where the required key is missing
+	if from.media.Kind != Null {
+		media, err = d.Box(from.media)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("/MediaBox of page object %v: %w", o.Ref, err)
 	}

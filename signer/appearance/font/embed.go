@@ -1,18 +1,19 @@
-package appearance
+package font
 
 import (
 	"bytes"
-	"compress/zlib"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
-// width returns the length of a text in points.
-func (f *trueType) width(text string, size float64) float64 {
+// Width returns the length of a text in points.
+func (f *Font) Width(text string, size float64) float64 {
 	n := 0
 	for _, r := range text {
 		n += f.advance(f.glyph(r))
@@ -21,7 +22,7 @@ func (f *trueType) width(text string, size float64) float64 {
 }
 
 // code returns the number under which a subset shows a character.
-func (s *subset) code(r rune) int {
+func (s *Subset) code(r rune) int {
 	for i, have := range s.runes {
 		if have == r {
 			return i + 1
@@ -30,8 +31,8 @@ func (s *subset) code(r rune) int {
 	return 0
 }
 
-// encode writes a text as the hexadecimal string that shows it, two bytes a character (Identity-H).
-func (s *subset) encode(text string) string {
+// Encode writes a text as the hexadecimal string that shows it, two bytes a character (Identity-H).
+func (s *Subset) Encode(text string) string {
 	var b strings.Builder
 	b.WriteByte('<')
 	for _, r := range text {
@@ -41,9 +42,9 @@ func (s *subset) encode(text string) string {
 	return b.String()
 }
 
-// put writes the objects of a composite font (ISO 32000-2 clause 9.7): Type0 with Identity-H, its CIDFontType2 with the
+// Put writes the objects of a composite font (ISO 32000-2 clause 9.7): Type0 with Identity-H, its CIDFontType2 with the
 // widths, the descriptor with the embedded file and the CIDSet that PDF/A-1 asks for, and the mapping to Unicode.
-func (s *subset) put(u *pdf.Update) pdf.Ref {
+func (s *Subset) Put(u *pdf.Update) pdf.Ref {
 	sum := sha256.Sum256(s.data)
 	name := make([]byte, 6) // the tag of a subset: six capital letters (clause 9.9.2)
 	for i := range name {
@@ -56,18 +57,18 @@ func (s *subset) put(u *pdf.Update) pdf.Ref {
 		name, cid, unicode))
 	u.Put(cid, fmt.Appendf(nil, "<< /Type /Font /Subtype /CIDFontType2 /BaseFont /%s /CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >> "+
 		"/FontDescriptor %v /CIDToGIDMap /Identity /DW %d /W [0 [%s]] >>", name, descriptor, s.milli(s.from.advance(0)), s.widths()))
-	u.Put(descriptor, fmt.Appendf(nil, "<< /Type /FontDescriptor /FontName /%s /Flags %d /FontBBox [%d %d %d %d] /ItalicAngle %s "+
+	u.Put(descriptor, fmt.Appendf(nil, "<< /Type /FontDescriptor /FontName /%s /Flags %d /FontBBox [%d %d %d %d] /ItalicAngle %.2f "+
 		"/Ascent %d /Descent %d /CapHeight %d /StemV %d /FontFile2 %v /CIDSet %v >>",
 		name, s.flags(), s.milli(s.from.bbox[0]), s.milli(s.from.bbox[1]), s.milli(s.from.bbox[2]), s.milli(s.from.bbox[3]),
-		number(s.from.italic), s.milli(s.from.ascent), s.milli(s.from.descent), s.milli(s.from.capHeight), 80, file, set))
-	u.Put(file, stream(fmt.Sprintf("/Length1 %d", len(s.data)), s.data))
-	u.Put(unicode, stream("", s.toUnicode()))
-	u.Put(set, stream("", s.cidSet()))
+		s.from.italic, s.milli(s.from.ascent), s.milli(s.from.descent), s.milli(s.from.capHeight), 80, file, set))
+	u.Put(file, pdf.FlateObject(fmt.Sprintf("/Length1 %d", len(s.data)), s.data))
+	u.Put(unicode, pdf.FlateObject("", s.toUnicode()))
+	u.Put(set, pdf.FlateObject("", s.cidSet()))
 	return font
 }
 
 // milli converts font units to thousandths of an em, rounded.
-func (s *subset) milli(n int) int {
+func (s *Subset) milli(n int) int {
 	v := n * 2000 / s.from.units
 	if v < 0 {
 		return (v - 1) / 2
@@ -75,7 +76,7 @@ func (s *subset) milli(n int) int {
 	return (v + 1) / 2
 }
 
-func (s *subset) widths() string {
+func (s *Subset) widths() string {
 	var b strings.Builder
 	for i, glyph := range s.glyphs {
 		if i > 0 {
@@ -87,7 +88,7 @@ func (s *subset) widths() string {
 }
 
 // flags returns the font flags (ISO 32000-2 table 121): symbolic, as it has characters outside the Latin set.
-func (s *subset) flags() int {
+func (s *Subset) flags() int {
 	flags := 4
 	if s.from.fixedPitch {
 		flags |= 1
@@ -99,7 +100,7 @@ func (s *subset) flags() int {
 }
 
 // toUnicode returns the CMap from codes to characters (ISO 32000-2 clause 9.10.3).
-func (s *subset) toUnicode() []byte {
+func (s *Subset) toUnicode() []byte {
 	var b bytes.Buffer
 	b.WriteString("/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n" +
 		"/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def\n" +
@@ -122,7 +123,7 @@ func (s *subset) toUnicode() []byte {
 }
 
 // cidSet has a bit for each glyph in the file, the highest bit first.
-func (s *subset) cidSet() []byte {
+func (s *Subset) cidSet() []byte {
 	set := make([]byte, (len(s.glyphs)+7)/8)
 	for i := range s.glyphs {
 		set[i/8] |= 0x80 >> (i % 8)
@@ -130,28 +131,29 @@ func (s *subset) cidSet() []byte {
 	return set
 }
 
-// stream returns a compressed stream object with further dictionary entries.
-func stream(entries string, data []byte) []byte {
-	return rawStream(entries+" /Filter /FlateDecode", deflate(data))
+// Lacking returns the characters of a text that the font does not show, each once.
+func (f *Font) Lacking(text string) []rune {
+	var lacking []rune
+	for _, r := range text {
+		if !f.Shows(r) && !slices.Contains(lacking, r) {
+			lacking = append(lacking, r)
+		}
+	}
+	return lacking
 }
 
-func deflate(data []byte) []byte {
-	var z bytes.Buffer
-	w, err := zlib.NewWriterLevel(&z, zlib.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
+// Shows reports whether the font has a glyph for a character, with ink unless it is a blank.
+func (f *Font) Shows(r rune) bool {
+	glyph := f.glyph(r)
+	if glyph == 0 {
+		return false
 	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		panic(err) // the level is known, and a buffer never returns an error
-	}
-	return z.Bytes()
+	outline, err := f.outline(glyph)
+	return err == nil && (len(outline) > 0 || unicode.IsSpace(r))
 }
 
-// rawStream returns a stream object of data that is encoded as the entries say.
-func rawStream(entries string, data []byte) []byte {
-	b := fmt.Appendf(nil, "<< %s /Length %d >>\nstream\n", entries, len(data))
-	return append(append(b, data...), "\nendstream"...)
-}
+// Name returns the PostScript name: letters, digits and '-'.
+func (f *Font) Name() string { return f.name }
+
+// CapHeight returns the height of capital letters, in sizes.
+func (f *Font) CapHeight() float64 { return float64(f.capHeight) / float64(f.units) }

@@ -1,11 +1,19 @@
-package appearance
+// Package font reads TrueType fonts and embeds subsets of them into PDF files: only the characters that are used, each
+// under a number of its own, so that a reader can copy out exactly the text that was written. Outlines are neither
+// changed nor redrawn. The same characters of the same font give the same bytes.
+package font
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 )
+
+// ErrUnusable: the file is damaged, of another format, beyond the limits, or its licence does not allow embedding. The
+// wrapping text says which.
+var ErrUnusable = errors.New("unusable font")
 
 // Limits of a font file. The largest free fonts of many scripts are below them.
 const (
@@ -15,8 +23,8 @@ const (
 	maxComposite  = 6   // levels of composite glyphs in composite glyphs
 )
 
-// trueType is a parsed TrueType font: the tables a subset is made of, and its metrics. All slices point into the file.
-type trueType struct {
+// Font is a parsed TrueType font: the tables a subset is made of, and its metrics. All slices point into the file.
+type Font struct {
 	name       string // PostScript name, only letters, digits and '-'
 	tables     map[string][]byte
 	glyphs     int
@@ -36,10 +44,10 @@ func u16(b []byte, at int) int { return int(binary.BigEndian.Uint16(b[at:])) }
 func i16(b []byte, at int) int { return int(int16(binary.BigEndian.Uint16(b[at:]))) }
 func u32(b []byte, at int) int { return int(binary.BigEndian.Uint32(b[at:])) }
 
-// parseTrueType reads a font with TrueType outlines (Microsoft OpenType 1.9). It refuses what may not or cannot be
-// embedded as a subset. Errors wrap ErrFont.
-func parseTrueType(data []byte) (*trueType, error) {
-	f := &trueType{tables: map[string][]byte{}}
+// Parse reads a font with TrueType outlines (Microsoft OpenType 1.9). It refuses what may not or cannot be
+// embedded as a subset. Errors wrap ErrUnusable.
+func Parse(data []byte) (*Font, error) {
+	f := &Font{tables: map[string][]byte{}}
 	for _, step := range []func() error{
 		func() error { return f.readDirectory(data) }, f.readHead, f.readMetrics, f.readLoca, f.readRights, f.readName, f.readCmap,
 	} {
@@ -51,10 +59,10 @@ func parseTrueType(data []byte) (*trueType, error) {
 }
 
 func badFont(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrFont, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
 }
 
-func (f *trueType) readDirectory(data []byte) error {
+func (f *Font) readDirectory(data []byte) error {
 	if len(data) > maxFontSize {
 		return badFont("larger than %d bytes", maxFontSize)
 	}
@@ -90,7 +98,7 @@ func (f *trueType) readDirectory(data []byte) error {
 	return nil
 }
 
-func (f *trueType) readHead() error {
+func (f *Font) readHead() error {
 	head := f.tables["head"]
 	f.units = u16(head, 18)
 	if f.units < 16 || f.units > 16384 {
@@ -111,7 +119,7 @@ func (f *trueType) readHead() error {
 	return nil
 }
 
-func (f *trueType) readMetrics() error {
+func (f *Font) readMetrics() error {
 	hhea := f.tables["hhea"]
 	f.ascent, f.descent, f.hMetrics = i16(hhea, 4), i16(hhea, 6), u16(hhea, 34)
 	if f.hMetrics == 0 || f.hMetrics > f.glyphs || len(f.tables["hmtx"]) < 4*f.hMetrics+2*(f.glyphs-f.hMetrics) {
@@ -128,7 +136,7 @@ func (f *trueType) readMetrics() error {
 	return nil
 }
 
-func (f *trueType) readLoca() error {
+func (f *Font) readLoca() error {
 	size := 2
 	if f.longLoca {
 		size = 4
@@ -140,7 +148,7 @@ func (f *trueType) readLoca() error {
 }
 
 // readRights honours the embedding permissions (OS/2 fsType): a licence that forbids embedding, or to embed a part.
-func (f *trueType) readRights() error {
+func (f *Font) readRights() error {
 	os2 := f.tables["OS/2"]
 	if len(os2) < 10 {
 		return nil
@@ -156,7 +164,7 @@ func (f *trueType) readRights() error {
 }
 
 // readName takes the PostScript name; a font without one is called "Font".
-func (f *trueType) readName() error {
+func (f *Font) readName() error {
 	f.name = "Font"
 	name := f.tables["name"]
 	if len(name) < 6 {
@@ -187,7 +195,7 @@ func (f *trueType) readName() error {
 }
 
 // readCmap chooses the Unicode mapping with the most characters.
-func (f *trueType) readCmap() error {
+func (f *Font) readCmap() error {
 	cmap := f.tables["cmap"]
 	best := 0
 	for i := range u16(cmap, 2) {
@@ -278,7 +286,7 @@ func cmap12(sub []byte) (func(rune) int, error) {
 
 // glyph returns the glyph of a character, 0 when the font lacks it. A few characters differ from others in meaning and
 // not in shape; where a font has only the other, that is shown, and the text that is copied stays what it was.
-func (f *trueType) glyph(r rune) int {
+func (f *Font) glyph(r rune) int {
 	if g := f.lookup(r); g > 0 && g < f.glyphs {
 		return g
 	}
@@ -294,10 +302,10 @@ func (f *trueType) glyph(r rune) int {
 }
 
 // advance returns the width of a glyph in font units.
-func (f *trueType) advance(glyph int) int { return u16(f.tables["hmtx"], 4*min(glyph, f.hMetrics-1)) }
+func (f *Font) advance(glyph int) int { return u16(f.tables["hmtx"], 4*min(glyph, f.hMetrics-1)) }
 
 // bearing returns the left side bearing of a glyph.
-func (f *trueType) bearing(glyph int) int {
+func (f *Font) bearing(glyph int) int {
 	if glyph < f.hMetrics {
 		return i16(f.tables["hmtx"], 4*glyph+2)
 	}
@@ -305,7 +313,7 @@ func (f *trueType) bearing(glyph int) int {
 }
 
 // outline returns the description of a glyph, empty for one without ink.
-func (f *trueType) outline(glyph int) ([]byte, error) {
+func (f *Font) outline(glyph int) ([]byte, error) {
 	loca, glyf := f.tables["loca"], f.tables["glyf"]
 	var from, to int
 	if f.longLoca {

@@ -1,4 +1,4 @@
-package appearance
+package font
 
 import (
 	"bytes"
@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// subset is a TrueType font with only some glyphs of another. Glyph 0 is .notdef and glyph i+1 shows runes[i], so that
+// Subset is a TrueType font with only some glyphs of another. Glyph 0 is .notdef and glyph i+1 shows runes[i], so that
 // one number is always one character, even where the original shows several characters by one glyph; parts of composite
 // glyphs follow.
-type subset struct {
-	from   *trueType
+type Subset struct {
+	from   *Font
 	runes  []rune // in order
 	glyphs []int  // new number to the number in the original
 	data   []byte // the font file
 }
 
-// newSubset keeps the glyphs of the characters given, each of which the font must have. Equal characters give equal bytes.
-func (f *trueType) newSubset(runes []rune) (*subset, error) {
-	s := &subset{from: f, runes: slices.Compact(slices.Sorted(slices.Values(runes))), glyphs: []int{0}}
+// NewSubset keeps the glyphs of the characters given, each of which the font must have. Equal characters give equal bytes.
+func (f *Font) NewSubset(runes []rune) (*Subset, error) {
+	s := &Subset{from: f, runes: slices.Compact(slices.Sorted(slices.Values(runes))), glyphs: []int{0}}
 	for _, r := range s.runes {
 		s.glyphs = append(s.glyphs, f.glyph(r))
 	}
@@ -45,7 +45,7 @@ func (f *trueType) newSubset(runes []rune) (*subset, error) {
 }
 
 // renumber returns the outline of an original glyph with its parts under their new numbers.
-func (s *subset) renumber(glyph int, part map[int]int) ([]byte, error) {
+func (s *Subset) renumber(glyph int, part map[int]int) ([]byte, error) {
 	o, err := s.from.outline(glyph)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func height(glyph int, outlines [][]byte, known map[int]int, depth int) (int, er
 }
 
 // assemble writes the font file with the tables that an embedded font needs (ISO 32000-2 clause 9.9.1).
-func (s *subset) assemble(outlines [][]byte) []byte {
+func (s *Subset) assemble(outlines [][]byte) []byte {
 	n := len(s.glyphs)
 	var glyf, loca, hmtx []byte
 	for i, o := range outlines {

@@ -1,4 +1,4 @@
-package appearance
+package font
 
 import (
 	"bytes"
@@ -17,19 +17,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-func parse(t testing.TB, data []byte) *trueType {
+func parse(t testing.TB, data []byte) *Font {
 	t.Helper()
-	f, err := parseTrueType(data)
+	f, err := Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// repertoire returns every character that a font shows and that may stand in a text.
-func repertoire(f *trueType) (all []rune) {
+// repertoire returns every character that a font shows.
+func repertoire(f *Font) (all []rune) {
 	for r := rune(0x20); r < 0x30000; r++ {
-		if clean, err := clean(string(r)); err == nil && clean == string(r) && f.shows(r) {
+		if f.Shows(r) {
 			all = append(all, r)
 		}
 	}
@@ -48,7 +48,7 @@ func outlineOf(t testing.TB, f *sfnt.Font, glyph int) sfnt.Segments {
 }
 
 // readable adds what a font file needs beside what an embedded one has, so that another reader takes it.
-func readable(t testing.TB, subset []byte, from *trueType) []byte {
+func readable(t testing.TB, subset []byte, from *Font) []byte {
 	t.Helper()
 	tables := map[string][]byte{}
 	for i := range u16(subset, 4) {
@@ -89,7 +89,7 @@ func composites(t testing.TB) []byte {
 }
 
 // withOutlines returns a font with other outlines for some glyphs.
-func withOutlines(f *trueType, other map[int][]byte) []byte {
+func withOutlines(f *Font, other map[int][]byte) []byte {
 	var glyf, loca []byte
 	for i := range f.glyphs {
 		o, ok := other[i]
@@ -118,7 +118,7 @@ func TestSubsetShowsWhatTheFontShows(t *testing.T) {
 			all := repertoire(f)
 			rapid.Check(t, func(rt *rapid.T) {
 				runes := append(rapid.SliceOfN(rapid.SampledFrom(all), 1, 40).Draw(rt, "runes"), 'Ä')
-				s, err := f.newSubset(runes)
+				s, err := f.NewSubset(runes)
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -152,11 +152,11 @@ func tableOf(font []byte, tag string) []byte {
 
 func TestSubsetIsSmallAndAlwaysTheSame(t *testing.T) {
 	f := parse(t, goregular.TTF)
-	a, err := f.newSubset([]rune("Шевченко Тарас"))
+	a, err := f.NewSubset([]rune("Шевченко Тарас"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := f.newSubset([]rune("сарТ окнечвеШаа"))
+	b, err := f.NewSubset([]rune("сарТ окнечвеШаа"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +208,8 @@ func TestFontsThatCannotBeUsed(t *testing.T) {
 		"\"cmap\" format 4 is too short":  with("cmap", slices.Concat([]byte{0, 0, 0, 1, 0, 3, 0, 1, 0, 0, 0, 12, 0, 4}, make([]byte, 4), []byte{0x40, 0}, make([]byte, 8))),
 		"\"cmap\" format 12 is too short": with("cmap", slices.Concat([]byte{0, 0, 0, 1, 0, 3, 0, 10, 0, 0, 0, 12, 0, 12}, make([]byte, 10), []byte{9, 0, 0, 0})),
 	} {
-		_, err := parseTrueType(data)
-		if !errors.Is(err, ErrFont) || !strings.Contains(err.Error(), want) {
+		_, err := Parse(data)
+		if !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q expected, got %v", want, err)
 		}
 	}
@@ -236,8 +236,8 @@ func TestCompositesThatNeverEnd(t *testing.T) {
 		"a part that is not there": withOutlines(f, map[int][]byte{f.glyph('A'): missing}),
 		"composite glyph":          withOutlines(f, map[int][]byte{f.glyph('A'): missing[:12]}),
 	} {
-		_, err := parse(t, data).newSubset([]rune{'A'})
-		if !errors.Is(err, ErrFont) || !strings.Contains(err.Error(), want) {
+		_, err := parse(t, data).NewSubset([]rune{'A'})
+		if !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q expected, got %v", want, err)
 		}
 	}
@@ -249,7 +249,7 @@ const fuzzText = "Щи Å, 1"
 // whole font changes too little under a fuzzer.
 func small(t testing.TB, format int) []byte {
 	t.Helper()
-	s, err := parse(t, composites(t)).newSubset([]rune(fuzzText))
+	s, err := parse(t, composites(t)).NewSubset([]rune(fuzzText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,8 +286,8 @@ func small(t testing.TB, format int) []byte {
 func TestBothFormatsOfMapping(t *testing.T) {
 	for _, format := range []int{4, 12} {
 		f := parse(t, small(t, format))
-		if err := f.check(fuzzText); err != nil || f.name != "Go" {
-			t.Errorf("format %d: name %q, %v", format, f.name, err)
+		if lacking := f.Lacking(fuzzText); lacking != nil || f.Name() != "Go" {
+			t.Errorf("format %d: name %q, lacks %q", format, f.Name(), lacking)
 		}
 		if f.glyph('Ж') != 0 || f.glyph(0x1f600) != 0 || f.glyph(0) != 0 {
 			t.Errorf("format %d has what it has not", format)
@@ -299,21 +299,21 @@ func FuzzFont(f *testing.F) {
 	f.Add(small(f, 4))
 	f.Add(small(f, 12))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		font, err := parseTrueType(data)
+		font, err := Parse(data)
 		if err != nil {
-			if !errors.Is(err, ErrFont) {
+			if !errors.Is(err, ErrUnusable) {
 				t.Errorf("error of another kind: %v", err)
 			}
 			return
 		}
-		if font.check(fuzzText) != nil {
+		if font.Lacking(fuzzText) != nil {
 			return
 		}
-		s, err := font.newSubset([]rune(fuzzText))
+		s, err := font.NewSubset([]rune(fuzzText))
 		if err != nil {
 			return
 		}
-		if !(font.width(fuzzText, 10) >= 0) || s.code('1') == 0 || len(s.encode(fuzzText)) != 2+4*7 {
+		if !(font.Width(fuzzText, 10) >= 0) || s.code('1') == 0 || len(s.Encode(fuzzText)) != 2+4*7 {
 			t.Error("text is lost")
 		}
 		if len(s.toUnicode()) == 0 || len(s.widths()) == 0 || len(s.data) > 4*len(data)+1<<20 {
