@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"store":          {"signer", "augment", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "store/"},
 	"store/":         {"store", "signer", "augment", "call", "signer/cades", "enrol", "tenure", "otp", "otp/sms", "ca", "audit", "credential", "sam"},
 	"proto/":         {"proto/"},
-	"server":         {"enrol", "tenure", "signer", "augment", "signer/cades", "signer/revinfo", "audit", "ca", "credential", "sam", "proto/"},
+	"server":         {"enrol", "tenure", "signer", "augment", "signer/appearance", "signer/cades", "signer/pades", "signer/revinfo", "audit", "ca", "credential", "sam", "proto/"},
 	"server/pki":     {},
 	"server/webhook": {},
 

@@ -76,7 +76,10 @@ func largest() []proto.Message {
 		Reason: strings.Repeat("Щ", 256), Location: strings.Repeat("Щ", 256), Contact: strings.Repeat("Щ", 256), FieldName: strings.Repeat("Щ", 256),
 		CommitmentType: pb.CommitmentType_COMMITMENT_TYPE_PROOF_OF_CREATION, ClaimedRoles: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16),
 		Policy:   &pb.SignaturePolicy{Oid: "2.999" + strings.Repeat(".1234567890", 29), Sha256: hash, Uri: strings.Repeat("u", 256)},
-		MimeType: strings.Repeat("m", 255), Certification: 3,
+		MimeType: strings.Repeat("m", 255), Certification: 3, Appearance: &pb.SignatureAppearance{
+			Page: 1_000_000, Corner: pb.PageCorner_PAGE_CORNER_TOP_LEFT, Width: 14400, Height: 14400, Margin: 14400, Language: "uk",
+			Lines: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16), Picture: make([]byte, 256<<10), PictureOnly: true,
+		},
 	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
 	return []proto.Message{

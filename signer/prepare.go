@@ -13,6 +13,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
 )
@@ -38,11 +39,14 @@ func (e *SpaceError) FieldName() string { return e.Field }
 
 // Options is what a signature says beside its content. All are optional.
 type Options struct {
-	Reason    string                // PAdES; not beside a commitment type
-	Location  string                // PAdES
-	FieldName string                // PAdES
-	Commit    asn1.ObjectIdentifier // commitment type, such as cades.ProofOfApproval
-	Roles     []string              // that the signatory claims
+	Reason    string // PAdES; not beside a commitment type
+	Location  string // PAdES
+	Contact   string // PAdES
+	FieldName string // PAdES: an empty field that there is, or a new one
+	Certify   pades.Certification
+	Visible   *appearance.Appearance // PAdES; nil: invisible
+	Commit    asn1.ObjectIdentifier  // commitment type, such as cades.ProofOfApproval
+	Roles     []string               // that the signatory claims
 	Policy    *cades.Policy
 	MIMEType  string // CAdES: of the content
 }
@@ -50,7 +54,7 @@ type Options struct {
 // more is what the fingerprint of a request says of an item beyond its source and format; empty: nothing.
 func (r ItemRequest) more() string {
 	o := r.Options
-	if r.Level <= cades.LevelBB && r.Room == 0 && o.Reason+o.Location+o.FieldName+o.MIMEType == "" && o.Commit == nil && o.Roles == nil && o.Policy == nil {
+	if r.Level <= cades.LevelBB && r.Room == 0 && !o.pdf() && o.MIMEType == "" && o.Commit == nil && o.Roles == nil && o.Policy == nil {
 		return ""
 	}
 	b, err := json.Marshal(o)
@@ -58,6 +62,11 @@ func (r ItemRequest) more() string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// pdf tells that something is asked for that only a PDF has.
+func (o Options) pdf() bool {
+	return o.Reason+o.Location+o.Contact+o.FieldName != "" || o.Certify != pades.Approval || o.Visible != nil
 }
 
 // validate checks what needs no record and no document. path stands before the names of fields.
@@ -82,14 +91,13 @@ func (r ItemRequest) validate(path string) error {
 		return wrong("format", "use pades-b-b, pades-hash, cades-b-b, cades-attached or raw")
 	}
 	o := r.Options
-	pdf := r.Format == PAdESBB
 	switch {
 	case r.Level > cades.LevelBLTA || r.Format == Raw && r.Level > cades.LevelBB:
 		return wrong("level", "this format has no such level")
 	case r.Room < 0 || r.Room > maxRoom || r.Format != PAdESHash && r.Room != 0:
 		return wrong("reserved_cms_bytes", fmt.Sprintf("at most %d, and only for a PDF that stays with you", maxRoom))
-	case !pdf && o.Reason+o.Location+o.FieldName != "":
-		return wrong("options", "reason, location and field name stand in a PDF that is uploaded")
+	case r.Format != PAdESBB && o.pdf():
+		return wrong("options", "reason, location, contact, field, certification and appearance stand in a PDF that is uploaded")
 	case r.Format != CAdESBB && r.Format != CAdESAttached && o.MIMEType != "":
 		return wrong("options.mime_type", "only CAdES says it")
 	case r.Format == Raw && (o.Commit != nil || o.Roles != nil || o.Policy != nil):
@@ -137,8 +145,14 @@ func inItem(i int, err error) error {
 	case errors.As(err, &space):
 		space.Field = path + space.Field
 		return space
-	case errors.Is(err, pades.ErrOptions), errors.Is(err, cades.ErrInput):
-		return &FieldError{path + "options", err.Error(), ErrInput}
+	}
+	for _, target := range []error{
+		pades.ErrOptions, pades.ErrField, pades.ErrFieldExists, pades.ErrSeedValue, pades.ErrNotFirst, cades.ErrInput, appearance.ErrOptions,
+		appearance.ErrPlace, appearance.ErrTooSmall, appearance.ErrText, appearance.ErrFont, appearance.ErrPicture, appearance.ErrAnnotations,
+	} {
+		if errors.Is(err, target) { // their texts are written for callers
+			return &FieldError{path + "options", err.Error(), ErrInput}
+		}
 	}
 	return &FieldError{path + "document", err.Error(), err}
 }
@@ -174,7 +188,8 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 	defer func() { _ = f.Close() }()
 	wanted := pades.Options{
 		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm, Reserve: space,
-		Reason: o.Reason, Location: o.Location, FieldName: o.FieldName,
+		Reason: o.Reason, Location: o.Location, Contact: o.Contact, FieldName: o.FieldName, Certification: o.Certify,
+		CommitmentType: o.Commit, ClaimedRoles: o.Roles, Policy: o.Policy, Appearance: o.Visible,
 	}
 	if algorithm.Hash() == crypto.SHA256 {
 		wanted.Hashed = s.hashed.of(d.ID)

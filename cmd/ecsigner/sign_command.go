@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type signFlags struct {
 	highValue                                               bool
 	wait                                                    time.Duration
 	options                                                 pb.SignatureOptions
-	policyURI                                               string
+	policyURI, visible, picture                             string
 }
 
 func signCommand() *cobra.Command {
@@ -79,6 +80,8 @@ func (f *signFlags) add(c *cobra.Command) {
 	s.StringVar(&f.options.Contact, "contact", "", "PDF: how to reach the signatory")
 	s.StringVar(&f.options.FieldName, "field", "", "PDF: name of the signature field, an empty one or a new one")
 	s.Uint32Var(&f.options.Certification, "certify", 0, "PDF: certify the document, allowing 1 nothing, 2 forms and signatures, 3 comments too")
+	s.StringVar(&f.visible, "visible", "", "PDF: show the signature on a page, 1 the first, or last; optionally with a corner, such as last:top-left")
+	s.StringVar(&f.picture, "picture", "", "PDF: picture in a visible signature, a PNG or JPEG file of at most 256 KiB")
 	s.StringVar(&f.options.MimeType, "mime-type", "", "CAdES: media type of the content")
 	s.StringVar(&f.commitment, "commitment", "", "commitment: proof-of-origin, -receipt, -delivery, -sender, -approval or -creation")
 	s.StringArrayVar(&f.options.ClaimedRoles, "role", nil, "role that the signatory claims; may be repeated")
@@ -143,6 +146,9 @@ func (f *signFlags) run(paths []string) (batch.Options, error) {
 		}
 		f.options.Policy = &pb.SignaturePolicy{Oid: f.policy, Sha256: digest, Uri: f.policyURI}
 	}
+	if f.options.Appearance, err = f.appearance(); err != nil {
+		return batch.Options{}, err
+	}
 	if f.title == "" {
 		f.title = filepath.Base(paths[0])
 	}
@@ -153,6 +159,35 @@ func (f *signFlags) run(paths []string) (batch.Options, error) {
 		},
 		Item: &pb.SigningItemRequest{Format: format, Level: level, Options: &f.options},
 	}, nil
+}
+
+// appearance reads --visible and --picture; nil: invisible.
+func (f *signFlags) appearance() (*pb.SignatureAppearance, error) {
+	if f.visible == "" && f.picture == "" {
+		return nil, nil
+	}
+	page, corner, _ := strings.Cut(f.visible, ":")
+	a := &pb.SignatureAppearance{Language: f.language}
+	if page != "" && page != "last" {
+		n, err := strconv.ParseUint(page, 10, 20)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("--visible %q is no page; use 1, 2, … or last", f.visible)
+		}
+		a.Page = uint32(n)
+	}
+	if corner != "" && corner != "bottom-right" {
+		c := pb.PageCorner_value["PAGE_CORNER_"+strings.ReplaceAll(strings.ToUpper(corner), "-", "_")]
+		if c == 0 {
+			return nil, fmt.Errorf("--visible %q has no such corner; use bottom-right, bottom-left, top-right or top-left", f.visible)
+		}
+		a.Corner = pb.PageCorner(c)
+	}
+	if f.picture == "" {
+		return a, nil
+	}
+	var err error
+	a.Picture, err = os.ReadFile(f.picture)
+	return a, err
 }
 
 func augmentCommand() *cobra.Command {

@@ -395,6 +395,63 @@ func (CommitmentType) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
 }
 
+// PageCorner is where on the page, as the reader sees it, the box of a signature stands.
+type PageCorner int32
+
+const (
+	// The bottom right one.
+	PageCorner_PAGE_CORNER_UNSPECIFIED PageCorner = 0
+	// Bottom left.
+	PageCorner_PAGE_CORNER_BOTTOM_LEFT PageCorner = 1
+	// Top right.
+	PageCorner_PAGE_CORNER_TOP_RIGHT PageCorner = 2
+	// Top left.
+	PageCorner_PAGE_CORNER_TOP_LEFT PageCorner = 3
+)
+
+// Enum value maps for PageCorner.
+var (
+	PageCorner_name = map[int32]string{
+		0: "PAGE_CORNER_UNSPECIFIED",
+		1: "PAGE_CORNER_BOTTOM_LEFT",
+		2: "PAGE_CORNER_TOP_RIGHT",
+		3: "PAGE_CORNER_TOP_LEFT",
+	}
+	PageCorner_value = map[string]int32{
+		"PAGE_CORNER_UNSPECIFIED": 0,
+		"PAGE_CORNER_BOTTOM_LEFT": 1,
+		"PAGE_CORNER_TOP_RIGHT":   2,
+		"PAGE_CORNER_TOP_LEFT":    3,
+	}
+)
+
+func (x PageCorner) Enum() *PageCorner {
+	p := new(PageCorner)
+	*p = x
+	return p
+}
+
+func (x PageCorner) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PageCorner) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[6].Descriptor()
+}
+
+func (PageCorner) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[6]
+}
+
+func (x PageCorner) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PageCorner.Descriptor instead.
+func (PageCorner) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
+}
+
 // SignatureAlgorithm is how a key signs. All hash with SHA-256.
 type SignatureAlgorithm int32
 
@@ -436,11 +493,11 @@ func (x SignatureAlgorithm) String() string {
 }
 
 func (SignatureAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_ecsigner_v1_signing_proto_enumTypes[6].Descriptor()
+	return file_ecsigner_v1_signing_proto_enumTypes[7].Descriptor()
 }
 
 func (SignatureAlgorithm) Type() protoreflect.EnumType {
-	return &file_ecsigner_v1_signing_proto_enumTypes[6]
+	return &file_ecsigner_v1_signing_proto_enumTypes[7]
 }
 
 func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
@@ -449,7 +506,7 @@ func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignatureAlgorithm.Descriptor instead.
 func (SignatureAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
 }
 
 // LevelProgress is how far a level above B-B is.
@@ -638,6 +695,8 @@ type SignatureOptions struct {
 	// PAdES: certify the document, allowing afterwards: 1 nothing, 2 filling in forms and signing, 3 comments too (DocMDP).
 	// 0: an approval signature.
 	Certification uint32 `protobuf:"varint,9,opt,name=certification,proto3" json:"certification,omitempty"`
+	// PAdES: what the signature looks like on a page; absent: it is invisible.
+	Appearance    *SignatureAppearance `protobuf:"bytes,10,opt,name=appearance,proto3" json:"appearance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,6 +794,132 @@ func (x *SignatureOptions) GetCertification() uint32 {
 	return 0
 }
 
+func (x *SignatureOptions) GetAppearance() *SignatureAppearance {
+	if x != nil {
+		return x.Appearance
+	}
+	return nil
+}
+
+// SignatureAppearance is what a signature looks like: a box with name, reason, location and time, as far as the signature says
+// them. Lengths are in points, 1/72 of an inch.
+type SignatureAppearance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page: 1 is the first; 0 is the last.
+	Page uint32 `protobuf:"varint,1,opt,name=page,proto3" json:"page,omitempty"`
+	// The corner of the page.
+	Corner PageCorner `protobuf:"varint,2,opt,name=corner,proto3,enum=ecsigner.v1.PageCorner" json:"corner,omitempty"`
+	// Width of the box; 0: 216.
+	Width uint32 `protobuf:"varint,3,opt,name=width,proto3" json:"width,omitempty"`
+	// Height of the box; 0: 72.
+	Height uint32 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
+	// Distance from both edges; 0: 36.
+	Margin uint32 `protobuf:"varint,5,opt,name=margin,proto3" json:"margin,omitempty"`
+	// Language of the labels: uk, pl or en; empty: en.
+	Language string `protobuf:"bytes,6,opt,name=language,proto3" json:"language,omitempty"`
+	// Further lines of text.
+	Lines []string `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
+	// A picture, PNG or JPEG; empty: none.
+	Picture []byte `protobuf:"bytes,8,opt,name=picture,proto3" json:"picture,omitempty"`
+	// The picture alone, as large as the box, without any text.
+	PictureOnly   bool `protobuf:"varint,9,opt,name=picture_only,json=pictureOnly,proto3" json:"picture_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureAppearance) Reset() {
+	*x = SignatureAppearance{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureAppearance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureAppearance) ProtoMessage() {}
+
+func (x *SignatureAppearance) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureAppearance.ProtoReflect.Descriptor instead.
+func (*SignatureAppearance) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SignatureAppearance) GetPage() uint32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetCorner() PageCorner {
+	if x != nil {
+		return x.Corner
+	}
+	return PageCorner_PAGE_CORNER_UNSPECIFIED
+}
+
+func (x *SignatureAppearance) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetMargin() uint32 {
+	if x != nil {
+		return x.Margin
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *SignatureAppearance) GetLines() []string {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetPicture() []byte {
+	if x != nil {
+		return x.Picture
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetPictureOnly() bool {
+	if x != nil {
+		return x.PictureOnly
+	}
+	return false
+}
+
 // SigningItemRequest is one thing to sign.
 type SigningItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -761,7 +946,7 @@ type SigningItemRequest struct {
 
 func (x *SigningItemRequest) Reset() {
 	*x = SigningItemRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +958,7 @@ func (x *SigningItemRequest) String() string {
 func (*SigningItemRequest) ProtoMessage() {}
 
 func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +971,7 @@ func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItemRequest.ProtoReflect.Descriptor instead.
 func (*SigningItemRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SigningItemRequest) GetSource() isSigningItemRequest_Source {
@@ -891,7 +1076,7 @@ type SigningItem struct {
 
 func (x *SigningItem) Reset() {
 	*x = SigningItem{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1088,7 @@ func (x *SigningItem) String() string {
 func (*SigningItem) ProtoMessage() {}
 
 func (x *SigningItem) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1101,7 @@ func (x *SigningItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItem.ProtoReflect.Descriptor instead.
 func (*SigningItem) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SigningItem) GetFormat() SignatureFormat {
@@ -1030,7 +1215,7 @@ type SigningOperation struct {
 
 func (x *SigningOperation) Reset() {
 	*x = SigningOperation{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1227,7 @@ func (x *SigningOperation) String() string {
 func (*SigningOperation) ProtoMessage() {}
 
 func (x *SigningOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1240,7 @@ func (x *SigningOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningOperation.ProtoReflect.Descriptor instead.
 func (*SigningOperation) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SigningOperation) GetId() string {
@@ -1186,7 +1371,7 @@ type CreateSigningOperationRequest struct {
 
 func (x *CreateSigningOperationRequest) Reset() {
 	*x = CreateSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1383,7 @@ func (x *CreateSigningOperationRequest) String() string {
 func (*CreateSigningOperationRequest) ProtoMessage() {}
 
 func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1396,7 @@ func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateSigningOperationRequest) GetRequestId() string {
@@ -1274,7 +1459,7 @@ type CreateSigningOperationResponse struct {
 
 func (x *CreateSigningOperationResponse) Reset() {
 	*x = CreateSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1471,7 @@ func (x *CreateSigningOperationResponse) String() string {
 func (*CreateSigningOperationResponse) ProtoMessage() {}
 
 func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1484,7 @@ func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1324,7 +1509,7 @@ type SendCodeRequest struct {
 
 func (x *SendCodeRequest) Reset() {
 	*x = SendCodeRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1521,7 @@ func (x *SendCodeRequest) String() string {
 func (*SendCodeRequest) ProtoMessage() {}
 
 func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1534,7 @@ func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SendCodeRequest) GetRequestId() string {
@@ -1384,7 +1569,7 @@ type SendCodeResponse struct {
 
 func (x *SendCodeResponse) Reset() {
 	*x = SendCodeResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1581,7 @@ func (x *SendCodeResponse) String() string {
 func (*SendCodeResponse) ProtoMessage() {}
 
 func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1594,7 @@ func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SendCodeResponse) GetSentCode() *SentCode {
@@ -1436,7 +1621,7 @@ type AuthorizeSigningOperationRequest struct {
 
 func (x *AuthorizeSigningOperationRequest) Reset() {
 	*x = AuthorizeSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1633,7 @@ func (x *AuthorizeSigningOperationRequest) String() string {
 func (*AuthorizeSigningOperationRequest) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1646,7 @@ func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AuthorizeSigningOperationRequest) GetRequestId() string {
@@ -1496,7 +1681,7 @@ type AuthorizeSigningOperationResponse struct {
 
 func (x *AuthorizeSigningOperationResponse) Reset() {
 	*x = AuthorizeSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1693,7 @@ func (x *AuthorizeSigningOperationResponse) String() string {
 func (*AuthorizeSigningOperationResponse) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1706,7 @@ func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use AuthorizeSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AuthorizeSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1542,7 +1727,7 @@ type GetSigningOperationRequest struct {
 
 func (x *GetSigningOperationRequest) Reset() {
 	*x = GetSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1739,7 @@ func (x *GetSigningOperationRequest) String() string {
 func (*GetSigningOperationRequest) ProtoMessage() {}
 
 func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1752,7 @@ func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetSigningOperationRequest) GetOperationId() string {
@@ -1588,7 +1773,7 @@ type GetSigningOperationResponse struct {
 
 func (x *GetSigningOperationResponse) Reset() {
 	*x = GetSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1785,7 @@ func (x *GetSigningOperationResponse) String() string {
 func (*GetSigningOperationResponse) ProtoMessage() {}
 
 func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1798,7 @@ func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1636,7 +1821,7 @@ type CancelSigningOperationRequest struct {
 
 func (x *CancelSigningOperationRequest) Reset() {
 	*x = CancelSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1833,7 @@ func (x *CancelSigningOperationRequest) String() string {
 func (*CancelSigningOperationRequest) ProtoMessage() {}
 
 func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1846,7 @@ func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelSigningOperationRequest) GetRequestId() string {
@@ -1689,7 +1874,7 @@ type CancelSigningOperationResponse struct {
 
 func (x *CancelSigningOperationResponse) Reset() {
 	*x = CancelSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1886,7 @@ func (x *CancelSigningOperationResponse) String() string {
 func (*CancelSigningOperationResponse) ProtoMessage() {}
 
 func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1899,7 @@ func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1737,7 +1922,7 @@ type CompleteSigningOperationRequest struct {
 
 func (x *CompleteSigningOperationRequest) Reset() {
 	*x = CompleteSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1934,7 @@ func (x *CompleteSigningOperationRequest) String() string {
 func (*CompleteSigningOperationRequest) ProtoMessage() {}
 
 func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1947,7 @@ func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CompleteSigningOperationRequest) GetRequestId() string {
@@ -1790,7 +1975,7 @@ type CompleteSigningOperationResponse struct {
 
 func (x *CompleteSigningOperationResponse) Reset() {
 	*x = CompleteSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1987,7 @@ func (x *CompleteSigningOperationResponse) String() string {
 func (*CompleteSigningOperationResponse) ProtoMessage() {}
 
 func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +2000,7 @@ func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CompleteSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1846,7 +2031,7 @@ type ListSigningOperationsRequest struct {
 
 func (x *ListSigningOperationsRequest) Reset() {
 	*x = ListSigningOperationsRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2043,7 @@ func (x *ListSigningOperationsRequest) String() string {
 func (*ListSigningOperationsRequest) ProtoMessage() {}
 
 func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2056,7 @@ func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSigningOperationsRequest) GetPageSize() uint32 {
@@ -1929,7 +2114,7 @@ type ListSigningOperationsResponse struct {
 
 func (x *ListSigningOperationsResponse) Reset() {
 	*x = ListSigningOperationsResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2126,7 @@ func (x *ListSigningOperationsResponse) String() string {
 func (*ListSigningOperationsResponse) ProtoMessage() {}
 
 func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2139,7 @@ func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSigningOperationsResponse) GetOperations() []*SigningOperation {
@@ -1984,7 +2169,7 @@ type WatchSigningOperationRequest struct {
 
 func (x *WatchSigningOperationRequest) Reset() {
 	*x = WatchSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2181,7 @@ func (x *WatchSigningOperationRequest) String() string {
 func (*WatchSigningOperationRequest) ProtoMessage() {}
 
 func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2194,7 @@ func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchSigningOperationRequest) GetOperationId() string {
@@ -2037,7 +2222,7 @@ type WatchSigningOperationResponse struct {
 
 func (x *WatchSigningOperationResponse) Reset() {
 	*x = WatchSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2234,7 @@ func (x *WatchSigningOperationResponse) String() string {
 func (*WatchSigningOperationResponse) ProtoMessage() {}
 
 func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2247,7 @@ func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchSigningOperationResponse) GetOperation() *SigningOperation {
@@ -2088,7 +2273,7 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x0fSignaturePolicy\x125\n" +
 	"\x03oid\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-2](\\.[0-9]{1,10}){1,30}$R\x03oid\x12\x1f\n" +
 	"\x06sha256\x18\x02 \x01(\fB\a\xbaH\x04z\x02h R\x06sha256\x12$\n" +
-	"\x03uri\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x022\b^[!-~]*$R\x03uri\"\x8e\x04\n" +
+	"\x03uri\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x022\b^[!-~]*$R\x03uri\"\xd0\x04\n" +
 	"\x10SignatureOptions\x12.\n" +
 	"\x06reason\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\x06reason\x122\n" +
 	"\blocation\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\blocation\x120\n" +
@@ -2099,7 +2284,21 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\rclaimed_roles\x18\x06 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\x10\x10\"\x15r\x13\x10\x01\x18\x80\x022\f^[^\\p{Cc}]*$R\fclaimedRoles\x124\n" +
 	"\x06policy\x18\a \x01(\v2\x1c.ecsigner.v1.SignaturePolicyR\x06policy\x122\n" +
 	"\tmime_type\x18\b \x01(\tB\x15\xbaH\x12r\x102\x0e^[!-~]{0,255}$R\bmimeType\x12-\n" +
-	"\rcertification\x18\t \x01(\rB\a\xbaH\x04*\x02\x18\x03R\rcertification\"\xfa\x02\n" +
+	"\rcertification\x18\t \x01(\rB\a\xbaH\x04*\x02\x18\x03R\rcertification\x12@\n" +
+	"\n" +
+	"appearance\x18\n" +
+	" \x01(\v2 .ecsigner.v1.SignatureAppearanceR\n" +
+	"appearance\"\x81\x03\n" +
+	"\x13SignatureAppearance\x12\x1d\n" +
+	"\x04page\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x04page\x129\n" +
+	"\x06corner\x18\x02 \x01(\x0e2\x17.ecsigner.v1.PageCornerB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06corner\x12\x1e\n" +
+	"\x05width\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x05width\x12 \n" +
+	"\x06height\x18\x04 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x06height\x12 \n" +
+	"\x06margin\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x06margin\x12/\n" +
+	"\blanguage\x18\x06 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02ukR\x02plR\x02enR\blanguage\x123\n" +
+	"\x05lines\x18\a \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\"\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\x05lines\x12#\n" +
+	"\apicture\x18\b \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x10R\apicture\x12!\n" +
+	"\fpicture_only\x18\t \x01(\bR\vpictureOnly\"\xfa\x02\n" +
 	"\x12SigningItemRequest\x12>\n" +
 	"\vdocument_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$H\x00R\n" +
 	"documentId\x12!\n" +
@@ -2243,7 +2442,13 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"!COMMITMENT_TYPE_PROOF_OF_DELIVERY\x10\x03\x12#\n" +
 	"\x1fCOMMITMENT_TYPE_PROOF_OF_SENDER\x10\x04\x12%\n" +
 	"!COMMITMENT_TYPE_PROOF_OF_APPROVAL\x10\x05\x12%\n" +
-	"!COMMITMENT_TYPE_PROOF_OF_CREATION\x10\x06*\xb1\x01\n" +
+	"!COMMITMENT_TYPE_PROOF_OF_CREATION\x10\x06*{\n" +
+	"\n" +
+	"PageCorner\x12\x1b\n" +
+	"\x17PAGE_CORNER_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17PAGE_CORNER_BOTTOM_LEFT\x10\x01\x12\x19\n" +
+	"\x15PAGE_CORNER_TOP_RIGHT\x10\x02\x12\x18\n" +
+	"\x14PAGE_CORNER_TOP_LEFT\x10\x03*\xb1\x01\n" +
 	"\x12SignatureAlgorithm\x12#\n" +
 	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
 	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
@@ -2271,8 +2476,8 @@ func file_ecsigner_v1_signing_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_signing_proto_rawDescData
 }
 
-var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SigningState)(0),                         // 0: ecsigner.v1.SigningState
 	(SigningOutcome)(0),                       // 1: ecsigner.v1.SigningOutcome
@@ -2280,85 +2485,89 @@ var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SignatureLevel)(0),                       // 3: ecsigner.v1.SignatureLevel
 	(LevelState)(0),                           // 4: ecsigner.v1.LevelState
 	(CommitmentType)(0),                       // 5: ecsigner.v1.CommitmentType
-	(SignatureAlgorithm)(0),                   // 6: ecsigner.v1.SignatureAlgorithm
-	(*LevelProgress)(nil),                     // 7: ecsigner.v1.LevelProgress
-	(*SignaturePolicy)(nil),                   // 8: ecsigner.v1.SignaturePolicy
-	(*SignatureOptions)(nil),                  // 9: ecsigner.v1.SignatureOptions
-	(*SigningItemRequest)(nil),                // 10: ecsigner.v1.SigningItemRequest
-	(*SigningItem)(nil),                       // 11: ecsigner.v1.SigningItem
-	(*SigningOperation)(nil),                  // 12: ecsigner.v1.SigningOperation
-	(*CreateSigningOperationRequest)(nil),     // 13: ecsigner.v1.CreateSigningOperationRequest
-	(*CreateSigningOperationResponse)(nil),    // 14: ecsigner.v1.CreateSigningOperationResponse
-	(*SendCodeRequest)(nil),                   // 15: ecsigner.v1.SendCodeRequest
-	(*SendCodeResponse)(nil),                  // 16: ecsigner.v1.SendCodeResponse
-	(*AuthorizeSigningOperationRequest)(nil),  // 17: ecsigner.v1.AuthorizeSigningOperationRequest
-	(*AuthorizeSigningOperationResponse)(nil), // 18: ecsigner.v1.AuthorizeSigningOperationResponse
-	(*GetSigningOperationRequest)(nil),        // 19: ecsigner.v1.GetSigningOperationRequest
-	(*GetSigningOperationResponse)(nil),       // 20: ecsigner.v1.GetSigningOperationResponse
-	(*CancelSigningOperationRequest)(nil),     // 21: ecsigner.v1.CancelSigningOperationRequest
-	(*CancelSigningOperationResponse)(nil),    // 22: ecsigner.v1.CancelSigningOperationResponse
-	(*CompleteSigningOperationRequest)(nil),   // 23: ecsigner.v1.CompleteSigningOperationRequest
-	(*CompleteSigningOperationResponse)(nil),  // 24: ecsigner.v1.CompleteSigningOperationResponse
-	(*ListSigningOperationsRequest)(nil),      // 25: ecsigner.v1.ListSigningOperationsRequest
-	(*ListSigningOperationsResponse)(nil),     // 26: ecsigner.v1.ListSigningOperationsResponse
-	(*WatchSigningOperationRequest)(nil),      // 27: ecsigner.v1.WatchSigningOperationRequest
-	(*WatchSigningOperationResponse)(nil),     // 28: ecsigner.v1.WatchSigningOperationResponse
-	(*timestamppb.Timestamp)(nil),             // 29: google.protobuf.Timestamp
-	(*SentCode)(nil),                          // 30: ecsigner.v1.SentCode
+	(PageCorner)(0),                           // 6: ecsigner.v1.PageCorner
+	(SignatureAlgorithm)(0),                   // 7: ecsigner.v1.SignatureAlgorithm
+	(*LevelProgress)(nil),                     // 8: ecsigner.v1.LevelProgress
+	(*SignaturePolicy)(nil),                   // 9: ecsigner.v1.SignaturePolicy
+	(*SignatureOptions)(nil),                  // 10: ecsigner.v1.SignatureOptions
+	(*SignatureAppearance)(nil),               // 11: ecsigner.v1.SignatureAppearance
+	(*SigningItemRequest)(nil),                // 12: ecsigner.v1.SigningItemRequest
+	(*SigningItem)(nil),                       // 13: ecsigner.v1.SigningItem
+	(*SigningOperation)(nil),                  // 14: ecsigner.v1.SigningOperation
+	(*CreateSigningOperationRequest)(nil),     // 15: ecsigner.v1.CreateSigningOperationRequest
+	(*CreateSigningOperationResponse)(nil),    // 16: ecsigner.v1.CreateSigningOperationResponse
+	(*SendCodeRequest)(nil),                   // 17: ecsigner.v1.SendCodeRequest
+	(*SendCodeResponse)(nil),                  // 18: ecsigner.v1.SendCodeResponse
+	(*AuthorizeSigningOperationRequest)(nil),  // 19: ecsigner.v1.AuthorizeSigningOperationRequest
+	(*AuthorizeSigningOperationResponse)(nil), // 20: ecsigner.v1.AuthorizeSigningOperationResponse
+	(*GetSigningOperationRequest)(nil),        // 21: ecsigner.v1.GetSigningOperationRequest
+	(*GetSigningOperationResponse)(nil),       // 22: ecsigner.v1.GetSigningOperationResponse
+	(*CancelSigningOperationRequest)(nil),     // 23: ecsigner.v1.CancelSigningOperationRequest
+	(*CancelSigningOperationResponse)(nil),    // 24: ecsigner.v1.CancelSigningOperationResponse
+	(*CompleteSigningOperationRequest)(nil),   // 25: ecsigner.v1.CompleteSigningOperationRequest
+	(*CompleteSigningOperationResponse)(nil),  // 26: ecsigner.v1.CompleteSigningOperationResponse
+	(*ListSigningOperationsRequest)(nil),      // 27: ecsigner.v1.ListSigningOperationsRequest
+	(*ListSigningOperationsResponse)(nil),     // 28: ecsigner.v1.ListSigningOperationsResponse
+	(*WatchSigningOperationRequest)(nil),      // 29: ecsigner.v1.WatchSigningOperationRequest
+	(*WatchSigningOperationResponse)(nil),     // 30: ecsigner.v1.WatchSigningOperationResponse
+	(*timestamppb.Timestamp)(nil),             // 31: google.protobuf.Timestamp
+	(*SentCode)(nil),                          // 32: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	3,  // 0: ecsigner.v1.LevelProgress.level:type_name -> ecsigner.v1.SignatureLevel
 	4,  // 1: ecsigner.v1.LevelProgress.state:type_name -> ecsigner.v1.LevelState
-	29, // 2: ecsigner.v1.LevelProgress.next_attempt_time:type_name -> google.protobuf.Timestamp
+	31, // 2: ecsigner.v1.LevelProgress.next_attempt_time:type_name -> google.protobuf.Timestamp
 	5,  // 3: ecsigner.v1.SignatureOptions.commitment_type:type_name -> ecsigner.v1.CommitmentType
-	8,  // 4: ecsigner.v1.SignatureOptions.policy:type_name -> ecsigner.v1.SignaturePolicy
-	2,  // 5: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
-	3,  // 6: ecsigner.v1.SigningItemRequest.level:type_name -> ecsigner.v1.SignatureLevel
-	9,  // 7: ecsigner.v1.SigningItemRequest.options:type_name -> ecsigner.v1.SignatureOptions
-	2,  // 8: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
-	3,  // 9: ecsigner.v1.SigningItem.level:type_name -> ecsigner.v1.SignatureLevel
-	7,  // 10: ecsigner.v1.SigningItem.levels:type_name -> ecsigner.v1.LevelProgress
-	0,  // 11: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
-	1,  // 12: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
-	11, // 13: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
-	29, // 14: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
-	29, // 15: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
-	6,  // 16: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	30, // 17: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
-	10, // 18: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
-	6,  // 19: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	12, // 20: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	30, // 21: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	12, // 22: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	12, // 23: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	12, // 24: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	12, // 25: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	0,  // 26: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
-	29, // 27: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
-	29, // 28: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
-	12, // 29: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
-	12, // 30: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	13, // 31: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	15, // 32: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	17, // 33: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	19, // 34: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	21, // 35: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	23, // 36: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	25, // 37: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
-	27, // 38: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
-	14, // 39: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	16, // 40: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	18, // 41: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	20, // 42: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	22, // 43: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	24, // 44: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	26, // 45: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
-	28, // 46: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
-	39, // [39:47] is the sub-list for method output_type
-	31, // [31:39] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	9,  // 4: ecsigner.v1.SignatureOptions.policy:type_name -> ecsigner.v1.SignaturePolicy
+	11, // 5: ecsigner.v1.SignatureOptions.appearance:type_name -> ecsigner.v1.SignatureAppearance
+	6,  // 6: ecsigner.v1.SignatureAppearance.corner:type_name -> ecsigner.v1.PageCorner
+	2,  // 7: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 8: ecsigner.v1.SigningItemRequest.level:type_name -> ecsigner.v1.SignatureLevel
+	10, // 9: ecsigner.v1.SigningItemRequest.options:type_name -> ecsigner.v1.SignatureOptions
+	2,  // 10: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 11: ecsigner.v1.SigningItem.level:type_name -> ecsigner.v1.SignatureLevel
+	8,  // 12: ecsigner.v1.SigningItem.levels:type_name -> ecsigner.v1.LevelProgress
+	0,  // 13: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
+	1,  // 14: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
+	13, // 15: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
+	31, // 16: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
+	31, // 17: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 18: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	32, // 19: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
+	12, // 20: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
+	7,  // 21: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	14, // 22: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	32, // 23: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	14, // 24: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 25: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 26: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 27: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	0,  // 28: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
+	31, // 29: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
+	31, // 30: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
+	14, // 31: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
+	14, // 32: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	15, // 33: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	17, // 34: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	19, // 35: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	21, // 36: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	23, // 37: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	25, // 38: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	27, // 39: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
+	29, // 40: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
+	16, // 41: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	18, // 42: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	20, // 43: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	22, // 44: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	24, // 45: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	26, // 46: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	28, // 47: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
+	30, // 48: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
+	41, // [41:49] is the sub-list for method output_type
+	33, // [33:41] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
@@ -2368,7 +2577,7 @@ func file_ecsigner_v1_signing_proto_init() {
 	}
 	file_ecsigner_v1_enrolment_proto_init()
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_signing_proto_msgTypes[3].OneofWrappers = []any{
+	file_ecsigner_v1_signing_proto_msgTypes[4].OneofWrappers = []any{
 		(*SigningItemRequest_DocumentId)(nil),
 		(*SigningItemRequest_Sha256)(nil),
 	}
@@ -2377,8 +2586,8 @@ func file_ecsigner_v1_signing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_signing_proto_rawDesc), len(file_ecsigner_v1_signing_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   22,
+			NumEnums:      8,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
