@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	"server/pki":     {},
 	"server/webhook": {},
 
+	"client":         {"proto/", "signer/cades", "signer/pades", "signer/revinfo"},
 	"cmd/ecsigner":         {"*"},
 	"cmd/ecsigner/engine":  {"*"},
 	"cmd/ecsigner/config":  {},
@@ -71,7 +72,7 @@ var only = map[string][]string{
 
 	"github.com/miekg/pkcs11":      {"hsm", "hsm/hsmtest"},
 	"C":                            {"hsm"},
-	"google.golang.org/grpc":       {"server", "proto/", "cmd/ecsigner", "cmd/ecsigner/", "examples/go"},
+	"google.golang.org/grpc":       {"server", "client", "proto/", "cmd/ecsigner", "cmd/ecsigner/", "examples/go"},
 	"database/sql":                 {"store", "store/"},
 	"github.com/mattn/go-sqlite3":  {"store"},
 	"github.com/digitorus/pdfsign": {"cmd/ecsigner/verify", "interop/benchpdf"},

@@ -156,4 +156,3 @@ func TestSignOtherFormats(t *testing.T) {
 	s.i.Run("augment", file+".p7m", "--client", profile)
 	endRun(t, s.i)
 }
-

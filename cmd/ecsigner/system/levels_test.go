@@ -179,4 +179,3 @@ func TestLevelsAndTheKey(t *testing.T) {
 		})
 	}
 }
-
