@@ -32,6 +32,14 @@ const (
 	ReasonStampTooLarge    Reason = "time-stamp-too-large"       // final: more than the space that was left for it
 )
 
+// Reasons returns all of them, in their order.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonStampUnavailable, ReasonStampRefused, ReasonNoRevocation, ReasonRevocationLater, ReasonNoPath, ReasonInternal,
+		ReasonRevoked, ReasonGone, ReasonUnfit, ReasonStampTooLarge,
+	}
+}
+
 // final tells that trying again changes nothing.
 func (r Reason) final() bool {
 	return r == ReasonRevoked || r == ReasonGone || r == ReasonUnfit || r == ReasonStampTooLarge

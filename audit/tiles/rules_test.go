@@ -89,6 +89,8 @@ func signingStories() []story {
 		{"raised out of nothing", []audit.Event{raised(0, "B-T")}, 0, "was not signed"},
 		{"raised twice", append(s, raised(0, "B-T"), raised(0, "B-T")), 6, "out of order"},
 		{"raised over a level", append(s, raised(0, "B-T"), raised(0, "B-LTA")), 6, "out of order"},
+		{"raised again after a restore", append(s, raised(0, "B-T"), audit.ServiceRestored{Backup: 1, Size: 2, Epoch: 2, Report: digest("r")}, raised(0, "B-T"), raised(0, "B-LT")), 0, ""},
+		{"raised over a level after a restore", append(s, audit.ServiceRestored{Backup: 1, Size: 2, Epoch: 2, Report: digest("r")}, raised(0, "B-LT")), 6, "out of order"},
 		{"raised to no level", append(s, raised(0, "B-B")), 5, "out of order"},
 
 		{"signed out of nothing", s[sign:], 0, "signed, but never requested"},

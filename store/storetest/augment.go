@@ -90,7 +90,9 @@ func testArtefacts(t *testing.T, s Store) {
 	a.Level, b.Level = cades.LevelBT, cades.LevelBLT
 	b.Subject, b.Item, b.Data = a.Subject, a.Item, nil
 	aug := fill[augment.Augmentation](t, 22)
-	put := func(tx augment.Tx) error { return errors.Join(tx.PutArtefact(b), tx.PutArtefact(a), tx.PutAugmentation(aug)) }
+	put := func(tx augment.Tx) error {
+		return errors.Join(tx.PutArtefact(b), tx.PutArtefact(a), tx.PutAugmentation(aug))
+	}
 	if _, err := s.Augment().Update(context.Background(), put); err != nil {
 		t.Fatal(err)
 	}
