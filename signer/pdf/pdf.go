@@ -72,15 +72,16 @@ func (l Limits) withDefaults() Limits {
 // Document is an open PDF file. It reads from the file on every call, is not safe for concurrent use, and expects the
 // file not to change.
 type Document struct {
-	r       io.ReaderAt
-	size    int64
-	lim     Limits
-	objects table
-	highest int     // greatest object number that any section mentions
-	newest  section // where startxref points
-	budget  int64   // bytes that may still be decoded
-	streams map[int]*objectStream
-	catalog Object
+	r        io.ReaderAt
+	size     int64
+	lim      Limits
+	objects  table
+	highest  int     // greatest object number that any section mentions
+	newest   section // where startxref points
+	budget   int64   // bytes that may still be decoded
+	sections []int64 // where the cross-reference sections begin, from the newest
+	streams  map[int]*objectStream
+	catalog  Object
 }
 
 // Object is an indirect object.

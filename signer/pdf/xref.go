@@ -91,6 +91,7 @@ func (d *Document) readSections(start int64) error {
 		if offset == start {
 			d.newest = s
 		}
+		d.sections = append(d.sections, offset)
 		prev := s.trailer.Get("Prev")
 		if prev.Kind == Null {
 			return nil

@@ -1,0 +1,214 @@
+package pades
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // the name of a VRI entry (ISO 32000-2 section 12.8.4.3), no protection
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
+)
+
+// kinds of what a document security store holds.
+const (
+	kindCertificate = iota
+	kindOCSP
+	kindCRL
+	kinds
+)
+
+// storeKeys and vriKeys are the names of the arrays in the store and in a VRI entry.
+var (
+	storeKeys = [kinds]string{"Certs", "OCSPs", "CRLs"}
+	vriKeys   = [kinds]string{"Cert", "OCSP", "CRL"}
+)
+
+// dss is the document security store of a document (ISO 32000-2 section 12.8.4.3) as it was found. What is not understood
+// in it stays as it is.
+type dss struct {
+	dict   pdf.Object        // Ref is zero when it stands in the catalog; Null when there is none
+	arrays [kinds]pdf.Object // likewise, in dict
+	vri    pdf.Object
+	held   revinfo.Evidence // what could be read
+	refs   [kinds]map[[sha256.Size]byte]pdf.Ref
+}
+
+// readDSS reads the store with all its streams, of at most limit bytes together. Errors wrap pdf.ErrDamaged and
+// pdf.ErrTooLarge. An entry of an array that is no readable stream is no evidence, and is passed over.
+func readDSS(doc *pdf.Document, limit int64) (*dss, error) {
+	d := &dss{}
+	for kind := range d.refs {
+		d.refs[kind] = map[[sha256.Size]byte]pdf.Ref{}
+	}
+	var err error
+	if d.dict, err = part(doc, doc.Catalog().Value.Get("DSS"), pdf.Dict, "/DSS"); err != nil {
+		return nil, err
+	}
+	if d.vri, err = part(doc, d.dict.Value.Get("VRI"), pdf.Dict, "/VRI"); err != nil {
+		return nil, err
+	}
+	for kind, key := range storeKeys {
+		if d.arrays[kind], err = part(doc, d.dict.Value.Get(key), pdf.Array, "/"+key); err != nil {
+			return nil, err
+		}
+		for _, e := range d.arrays[kind].Value.Elems {
+			if e.Kind != pdf.Reference {
+				continue
+			}
+			data, err := doc.Stream(e.Ref, limit)
+			if errors.Is(err, pdf.ErrTooLarge) {
+				return nil, fmt.Errorf("/%s of /DSS: %w", key, err)
+			}
+			if err != nil {
+				continue
+			}
+			limit -= int64(len(data))
+			d.hold(kind, data, e.Ref)
+		}
+	}
+	return d, nil
+}
+
+func (d *dss) hold(kind int, data []byte, ref pdf.Ref) {
+	sum := sha256.Sum256(data)
+	if _, there := d.refs[kind][sum]; there {
+		return
+	}
+	d.refs[kind][sum] = ref
+	list := list(&d.held, kind)
+	*list = append(*list, data)
+}
+
+// list returns the part of e that is of a kind.
+func list(e *revinfo.Evidence, kind int) *[][]byte {
+	return [kinds]*[][]byte{&e.Certificates, &e.OCSPs, &e.CRLs}[kind]
+}
+
+// part loads a value that may be an object of its own and must be of one kind, or Null.
+func part(doc *pdf.Document, v pdf.Value, want pdf.Kind, what string) (pdf.Object, error) {
+	o := pdf.Object{Value: v}
+	if v.Kind == pdf.Reference {
+		var err error
+		if o, err = doc.Load(v.Ref); err != nil {
+			return o, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	switch {
+	case o.Value.Kind == pdf.Null:
+		return pdf.Object{}, nil // a reference to nothing counts as absent
+	case o.Value.Kind != want || o.Stream:
+		return o, fmt.Errorf("%w: %s is of the wrong type", pdf.ErrDamaged, what)
+	}
+	return o, nil
+}
+
+// proof is the evidence for one signature or document time-stamp.
+type proof struct {
+	key      string // of its VRI entry
+	evidence revinfo.Evidence
+}
+
+// vriKey returns the name under which a store lists what belongs to a signature: the SHA-1 of the value of /Contents, which
+// is the decoded string with the zeros that fill it up (ISO 32000-2 section 12.8.4.3), in capitals.
+func vriKey(contents []byte) string {
+	return fmt.Sprintf("%X", sha1.Sum(contents)) //nolint:gosec // as above
+}
+
+// update writes what of the proofs is not in the store yet, each as a stream of its own, and reports whether there was
+// anything. Every old entry stays as it is and where it is; a VRI entry that exists is never changed, because readers
+// compare it with that of an earlier revision. Streams are not compressed: certificates and OCSP answers hardly shrink, and
+// so the bytes do not depend on the version of a compressor.
+func (d *dss) update(doc *pdf.Document, u *pdf.Update, proofs []proof) (changed bool) {
+	dict := d.dict.Value
+	if dict.Kind == pdf.Null {
+		dict = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< /Type /DSS >>")}
+	}
+	before := dict.Raw
+	for kind, key := range storeKeys {
+		added := d.addStreams(u, kind, proofs)
+		if len(added) == 0 {
+			continue
+		}
+		changed = true
+		array := pdf.Value{Kind: pdf.Array, Raw: []byte("[]")}
+		if d.arrays[kind].Value.Kind == pdf.Array {
+			array = d.arrays[kind].Value
+		}
+		raw := array.Append(added)
+		if ref := d.arrays[kind].Ref; ref != (pdf.Ref{}) {
+			u.Put(ref, raw)
+		} else {
+			dict = dict.With(key, raw)
+		}
+	}
+	if vri, more := d.withEntries(proofs); more {
+		changed = true
+		if d.vri.Ref != (pdf.Ref{}) {
+			u.Put(d.vri.Ref, vri)
+		} else {
+			dict = dict.With("VRI", vri)
+		}
+	}
+	catalog := doc.Catalog()
+	switch {
+	case bytes.Equal(dict.Raw, before):
+	case d.dict.Ref != (pdf.Ref{}):
+		u.Put(d.dict.Ref, dict.Raw)
+	case d.dict.Value.Kind == pdf.Dict:
+		u.Put(catalog.Ref, catalog.Value.With("DSS", dict.Raw).Raw)
+	default:
+		ref := u.New()
+		u.Put(ref, dict.Raw)
+		u.Put(catalog.Ref, catalog.Value.With("DSS", []byte(ref.String())).Raw)
+	}
+	return changed
+}
+
+// addStreams writes the missing items of a kind and returns their references, as the inside of an array.
+func (d *dss) addStreams(u *pdf.Update, kind int, proofs []proof) (added []byte) {
+	for _, p := range proofs {
+		for _, data := range *list(&p.evidence, kind) {
+			if _, there := d.refs[kind][sha256.Sum256(data)]; there {
+				continue
+			}
+			ref := u.New()
+			body := fmt.Appendf(nil, "<< /Length %d >>\nstream\n", len(data))
+			body = append(append(body, data...), "\nendstream"...)
+			u.Put(ref, body)
+			d.hold(kind, data, ref)
+			if len(added) > 0 {
+				added = append(added, ' ')
+			}
+			added = append(added, ref.String()...)
+		}
+	}
+	return added
+}
+
+// withEntries returns the VRI dictionary with an entry for each proof that has none, and whether there was one.
+func (d *dss) withEntries(proofs []proof) (raw []byte, more bool) {
+	vri := d.vri.Value
+	if vri.Kind == pdf.Null {
+		vri = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< >>")}
+	}
+	for _, p := range proofs {
+		if p.evidence.Empty() || vri.Get(p.key).Kind != pdf.Null {
+			continue
+		}
+		more = true
+		entry := []byte("<<")
+		for kind, key := range vriKeys {
+			if items := *list(&p.evidence, kind); len(items) > 0 {
+				entry = fmt.Appendf(entry, " /%s [", key)
+				for _, data := range items {
+					entry = fmt.Appendf(entry, " %v", d.refs[kind][sha256.Sum256(data)])
+				}
+				entry = append(entry, " ]"...)
+			}
+		}
+		vri = vri.With(p.key, append(entry, " >>"...))
+	}
+	return vri.Raw, more
+}

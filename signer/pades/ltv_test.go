@@ -1,0 +1,104 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ocsp"
+
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
+	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
+	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
+)
+
+// world is a certification authority and a time-stamping authority for all tests that misuse none.
+var world = sync.OnceValue(func() *authorities {
+	return &authorities{pki: must(revtest.New(revtest.Options{URL: "http://pki.test"})), tsa: must(tsptest.New(tsptest.Options{Name: "First"}))}
+})
+
+type authorities struct {
+	pki *revtest.PKI
+	tsa *tsptest.TSA
+}
+
+// signatory returns a new person with a certificate of the authority.
+func (a *authorities) signatory(kind revtest.Key) identity {
+	leaf := must(a.pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас", Kind: kind}))
+	return identity{leaf.Key, [][]byte{leaf.Raw, a.pki.Issuing().Raw, a.pki.CA(0).Raw}}
+}
+
+// prover proves for signatories and time-stamp units of the world, and accuses when it is asked about anybody else.
+type prover struct {
+	*authorities
+	tsas  []*tsptest.TSA
+	fail  func(leaf *x509.Certificate) error
+	mu    sync.Mutex
+	asked []string // "name at time"
+}
+
+func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := must(x509.ParseCertificate(leaf))
+	p.asked = append(p.asked, c.Subject.CommonName+" at "+at.UTC().Format(time.RFC3339))
+	if p.fail != nil {
+		if err := p.fail(c); err != nil {
+			return revinfo.Evidence{}, err
+		}
+	}
+	for _, tsa := range p.tsas {
+		if !bytes.Equal(tsa.Certificate().Raw, leaf) {
+			continue
+		}
+		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{must(tsa.CRL()), must(tsa.RootCRL())}}
+		for _, ca := range tsa.CACertificates() {
+			e.Certificates = append(e.Certificates, ca.Raw)
+		}
+		return e, nil
+	}
+	issuing, root := p.pki.Issuing(), p.pki.CA(0)
+	if c.CheckSignatureFrom(issuing.Certificate.Certificate) != nil {
+		return revinfo.Evidence{}, errors.New("nobody that is known here")
+	}
+	if !slices.ContainsFunc(known, func(k []byte) bool { return bytes.Equal(k, issuing.Raw) }) {
+		return revinfo.Evidence{}, errors.New("the embedded certificates are not known")
+	}
+	answer := must(issuing.OCSP(must(ocsp.CreateRequest(c, issuing.Certificate.Certificate, nil))))
+	return revinfo.Evidence{Certificates: [][]byte{leaf, issuing.Raw, root.Raw}, CRLs: [][]byte{must(root.CRL())}, OCSPs: [][]byte{answer}}, nil
+}
+
+// services are those of the world, with a prover of their own.
+func (a *authorities) services() (cades.Services, *prover) {
+	p := &prover{authorities: a, tsas: []*tsptest.TSA{a.tsa}}
+	return cades.Services{Stamper: a.tsa, Prover: p, Now: time.Now}, p
+}
+
+// timeStamp appends a document time-stamp.
+func timeStamp(t *testing.T, in []byte, s cades.Services) []byte {
+	t.Helper()
+	tail, err := pades.TimeStamp(t.Context(), bytes.NewReader(in), int64(len(in)), s, pdf.Limits{})
+	if err != nil {
+		t.Fatalf("TimeStamp: %v", err)
+	}
+	return append(bytes.Clone(in), tail...)
+}
+
+// verifyAll reads all signatures and time-stamps.
+func verifyAll(t *testing.T, data []byte) []pades.SignatureInfo {
+	t.Helper()
+	infos, err := pades.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return infos
+}
