@@ -91,6 +91,14 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	// pyHanko looks for revocation data on a root that signs OCSP answers itself, and there never are any: responders sign.
+	for _, ca := range []*revtest.CA{pki.CA(0), pki.Issuing()} {
+		responder, err := ca.Issue(revtest.Template{Name: "Responder", Delegate: true})
+		if err != nil {
+			return nil, err
+		}
+		ca.SetOCSP(revtest.OCSP{Delegate: responder})
+	}
 	ports := []uint16{address.Port()}
 	anchors := []*x509.Certificate{pki.CA(0).Certificate.Certificate}
 	issuers := []*x509.Certificate{pki.Issuing().Certificate.Certificate}
