@@ -29,6 +29,16 @@ type Report struct {
 	TimeStamps        []TimeStamp // of the signature: signature-time-stamp
 	ArchiveTimeStamps []TimeStamp // archive-time-stamp-v3
 	Countersignatures int
+	signer            *signerOf
+}
+
+// Conforms returns nil when the signed attributes meet the B-B rules of p, else an error that wraps ErrProfile, or what made
+// the signature unreadable.
+func (r Report) Conforms(p Profile) error {
+	if r.signer == nil || r.signer.certificate == nil || r.signer.hashed == nil {
+		return r.Missing
+	}
+	return r.signer.conforms(p)
 }
 
 // maxTimeStamps bounds the tokens of one kind that are read of a signature.
@@ -41,6 +51,9 @@ type TimeStamp struct {
 	Invalid error // nil: the token verifies and covers the signature
 	token   *tsp.Token
 }
+
+// Token returns the parsed token; nil when it could not be read.
+func (t TimeStamp) Token() *tsp.Token { return t.token }
 
 var (
 	oidContentTimeStamp = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 20}
@@ -91,7 +104,7 @@ func InspectSignedData(sd *cms.SignedData, content Content) []Report {
 
 func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *evidence) (Report, *signerOf) {
 	s, err := readSigner(info, sd.Certificates)
-	r := Report{Signer: s.certificate, Algorithm: s.algorithm, SigningTime: s.attributes.signingTime}
+	r := Report{Signer: s.certificate, Algorithm: s.algorithm, SigningTime: s.attributes.signingTime, signer: s}
 	r.Countersignatures = len(cms.AllValues(info.Unsigned, oidCountersignature))
 	if err != nil {
 		r.Invalid, r.Missing = err, err
@@ -143,9 +156,11 @@ func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
 }
 
 // baseline checks the requirements of B-B (EN 319 122-1 clause 6.3).
-func (s *signerOf) baseline() error {
+func (s *signerOf) baseline() error { return s.conforms(CAdES) }
+
+func (s *signerOf) conforms(p Profile) error {
 	signature := Signature{Certificate: s.certificate, SigningTime: s.attributes.signingTime, attributes: s.attributes}
-	return signature.Conforms(CAdES)
+	return signature.Conforms(p)
 }
 
 // allowed checks that no unsigned attribute is there that B-LT forbids.

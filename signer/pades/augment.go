@@ -1,16 +1,22 @@
 package pades
 
 import (
+	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
 
-// ErrToken: a time-stamp could not be had, does not verify or covers something else; nothing was written.
-var ErrToken = errors.New("pades: time-stamp")
+// ErrNoSignature: there is nothing in the document that could be raised.
+var ErrNoSignature = errors.New("the document holds no signature: sign it first, or ask for a time-stamp alone")
 
 // AugmentOptions are those of AugmentWith and TimeStampWith. The zero value is good.
 type AugmentOptions struct {
@@ -30,11 +36,310 @@ func (o *AugmentOptions) check(s *cades.Services, to cades.Level) error {
 	if s.Hash != crypto.SHA256 && s.Hash != crypto.SHA384 && s.Hash != crypto.SHA512 {
 		return fmt.Errorf("%w: time-stamps with %v", ErrOptions, s.Hash)
 	}
-	if to >= cades.LevelBT && s.Stamper == nil || to >= cades.LevelBLT && (s.Prover == nil || s.Now == nil) {
+	if to >= cades.LevelBT && (s.Stamper == nil || s.Now == nil) || to >= cades.LevelBLT && s.Prover == nil {
 		return fmt.Errorf("%w: %v needs a service that is not given", ErrOptions, to)
 	}
 	if o.Room < 0 || o.Room > maxRoom {
 		return fmt.Errorf("%w: room of %d bytes for a token", ErrOptions, o.Room)
 	}
 	return nil
+}
+
+// Augmented is the result of AugmentWith.
+type Augmented struct {
+	Tail []byte // to be appended to the file; empty when nothing was missing
+	Left []Left // what was not raised, in the order of the form; always empty unless Partial is set
+}
+
+// Left is a signature or document time-stamp that was not raised.
+type Left struct {
+	Field string
+	Err   error
+}
+
+// Augment returns the bytes to append to the PDF in r that raise every signature in it to a level (EN 319 142-1 clause 6), by
+// whomever it was made; those that are not PAdES get the same evidence. Only what is missing is added:
+//
+//   - B-T: a document time-stamp over all, when a signature has no time-stamp in its CMS and none over it.
+//   - B-LT: in the document security store, the path and the revocation data of each signer, at the time of the earliest
+//     time-stamp over the signature, and of each time-stamp unit, at the time of the next time-stamp over its own, else now.
+//   - B-LTA: a document time-stamp over all that. When there is one already this renews: evidence for that one is added first.
+//
+// An empty result means that nothing was missing. A document certified as final, or with locked fields, allows all of this
+// (ISO 32000-2 section 12.8.2.2.2). The file is read in one pass, and memory does not grow with it. It is refused, and nothing
+// is returned, when a signature or document time-stamp does not verify or cannot be judged, or when evidence for it cannot
+// be had; the error names its field. AugmentWith can go on with the rest.
+//
+// Errors: those of package pdf, of Verify, and of the services; cades.ErrTimeStamp and cades.ErrEvidence wrap the latter.
+// ErrNoSignature, ErrOptions, ErrReserve.
+func Augment(ctx context.Context, r io.ReaderAt, size int64, to cades.Level, s cades.Services, lim pdf.Limits) (tail []byte, err error) {
+	a, err := AugmentWith(ctx, r, size, to, s, AugmentOptions{Limits: lim})
+	return a.Tail, err
+}
+
+// AugmentWith is Augment with options.
+func AugmentWith(ctx context.Context, r io.ReaderAt, size int64, to cades.Level, s cades.Services, o AugmentOptions) (Augmented, error) {
+	if err := o.check(&s, to); err != nil {
+		return Augmented{}, err
+	}
+	f, err := readFile(ctx, r, size, o.Limits, s.Hash)
+	if err != nil {
+		return Augmented{}, err
+	}
+	a := &augmentation{Services: s, options: o, ctx: ctx, file: f, out: &appended{ReaderAt: r, size: size}, to: to}
+	if err := a.run(); err != nil {
+		return Augmented{}, err
+	}
+	return Augmented{a.out.tail, a.left}, nil
+}
+
+// augmentation is one run.
+type augmentation struct {
+	*file
+	cades.Services
+	options AugmentOptions
+	ctx     context.Context
+	to      cades.Level
+	out     *appended // the file and what is added to it
+	left    []Left
+	good    []*found // what is raised, with the document time-stamps that are added
+}
+
+func (a *augmentation) run() error {
+	if len(a.found) == 0 {
+		return ErrNoSignature
+	}
+	for _, s := range a.found {
+		if s.Err != nil {
+			if err := a.leave(s, s.Err); err != nil {
+				return err
+			}
+			continue
+		}
+		a.good = append(a.good, s)
+	}
+	if a.to >= cades.LevelBT {
+		if err := a.proveTime(); err != nil {
+			return err
+		}
+	}
+	if a.to >= cades.LevelBLT {
+		if err := a.addEvidence(a.good); err != nil {
+			return err
+		}
+	}
+	if a.to < cades.LevelBLTA {
+		return a.any()
+	}
+	if err := a.any(); err != nil {
+		return err
+	}
+	newest, err := a.stamp()
+	if err != nil {
+		return err
+	}
+	return a.outlive(newest)
+}
+
+// any refuses to go on for nothing.
+func (a *augmentation) any() error {
+	if len(a.good) == 0 {
+		return fmt.Errorf("no signature can be raised: %w", a.left[0].Err)
+	}
+	return nil
+}
+
+// leave gives a signature up, or everything.
+func (a *augmentation) leave(s *found, err error) error {
+	err = fmt.Errorf("signature field %q: %w", s.Field, err)
+	if !a.options.Partial || a.ctx.Err() != nil {
+		return err
+	}
+	a.left = append(a.left, Left{s.Field, err})
+	a.good = slices.DeleteFunc(a.good, func(g *found) bool { return g == s })
+	return nil
+}
+
+// proveTime sees to it that each signature is time-stamped while its certificate is valid.
+func (a *augmentation) proveTime() error {
+	missing := false
+	for _, s := range slices.Clone(a.good) {
+		if s.DocTimeStamp {
+			continue
+		}
+		missing = missing || s.Proven.IsZero()
+		if end := s.Certificate.NotAfter; !s.Proven.IsZero() && s.Proven.After(end) || s.Proven.IsZero() && a.Now().After(end) {
+			if err := a.leave(s, fmt.Errorf("%w: the signer's certificate ended before one was made; it proves nothing any more", cades.ErrTimeStamp)); err != nil {
+				return err
+			}
+		}
+	}
+	if !missing || len(a.good) == 0 {
+		return nil
+	}
+	stamp, err := a.stamp()
+	if err != nil {
+		return err
+	}
+	a.good = append(a.good, stamp)
+	return nil
+}
+
+// stamp adds a document time-stamp over the file and what was added so far.
+func (a *augmentation) stamp() (*found, error) {
+	doc, err := pdf.Open(a.out, a.out.end(), a.options.Limits)
+	if err != nil {
+		return nil, err
+	}
+	t, err := layOutTimeStamp(a.ctx, doc, a.Services, a.options.Room)
+	if err != nil {
+		return nil, err
+	}
+	token, err := t.obtain(a.ctx, a.Services, a.digests, a.out.tail)
+	if err != nil {
+		return nil, err
+	}
+	first := a.out.end() + int64(len(t.head))
+	s := &found{contents: t.contents, SignatureInfo: SignatureInfo{
+		Field: t.name, DocTimeStamp: true, TimeStamp: token, Certificate: token.Signer, Certificates: token.Certificates,
+		ByteRange: [4]int64{0, first, first + 2 + 2*int64(t.room), int64(len(t.foot))},
+	}}
+	a.out.tail = append(a.out.tail, t.bytes()...)
+	for _, earlier := range a.good {
+		earlier.prove(token)
+	}
+	a.found = append(a.found, s)
+	return s, nil
+}
+
+// addEvidence adds to the store what is missing there for some signatures.
+func (a *augmentation) addEvidence(of []*found) error {
+	doc, err := pdf.Open(a.out, a.out.end(), a.options.Limits)
+	if err != nil {
+		return err
+	}
+	store, err := readDSS(doc, a.limit)
+	if err != nil {
+		return err
+	}
+	c := &collection{augmentation: a, store: store, before: newEvidence(store.held), now: newEvidence(store.held), held: store.held}
+	var proofs []proof
+	for _, s := range slices.Clone(of) {
+		p, err := c.proof(s)
+		if err != nil {
+			if err := a.leave(s, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if !p.evidence.Empty() {
+			proofs = append(proofs, p)
+		}
+	}
+	u, err := doc.NewUpdate()
+	if err != nil {
+		return err
+	}
+	if !store.update(doc, u, proofs) {
+		return nil
+	}
+	tail, err := u.Finish()
+	if err != nil {
+		return err
+	}
+	a.out.tail = append(a.out.tail, tail...)
+	return nil
+}
+
+// outlive adds evidence for the unit of the new document time-stamp, if it can be had and is not there: nothing covers it before
+// the renewal, which demands it, but with it the file can be judged without a network as it is.
+func (a *augmentation) outlive(newest *found) error {
+	partial, left := a.options.Partial, a.left
+	a.options.Partial = true
+	err := a.addEvidence([]*found{newest})
+	a.options.Partial, a.left = partial, left
+	return err
+}
+
+// collection gathers evidence.
+type collection struct {
+	*augmentation
+	store       *dss
+	before, now *evidence        // of the store as it was, and with what was collected
+	held        revinfo.Evidence // what now was read from
+}
+
+// proof returns the evidence for a signature with its time-stamps, or for a document time-stamp; it is empty when all of it is
+// in the store already.
+func (c *collection) proof(s *found) (proof, error) {
+	p := proof{key: vriKey(s.contents)}
+	listed := c.store.vri.Value.Get(p.key).Kind != pdf.Null
+	there := true
+	add := func(certificate *x509.Certificate, known [][]byte, since, at time.Time, what string) error {
+		q := question{since: since.Add(-maxAge), issuer: true, anchored: !listed} // somebody's anchor may not be self-signed
+		if _, err := c.before.with(known).prove(certificate, q); err != nil {
+			there = false
+		}
+		e, err := c.collect(certificate, known, q, since, at)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", cades.ErrEvidence, what, err)
+		}
+		p.evidence.Add(e)
+		return nil
+	}
+	for _, t := range s.valid() {
+		if err := add(t.Signer, slices.Concat(t.Certificates, s.Certificates), t.Time, c.provenBy(s), "time-stamp"); err != nil {
+			return p, err
+		}
+	}
+	at, what := s.Proven, "signer"
+	since := at
+	if s.DocTimeStamp {
+		since, at, what = s.TimeStamp.Time, c.provenBy(s), "time-stamp"
+	}
+	if err := add(s.Certificate, s.Certificates, since, at, what); err != nil {
+		return p, err
+	}
+	if there {
+		return proof{}, nil
+	}
+	return p, nil
+}
+
+// provenBy is when the time-stamps in s, or s if it is one, are known to have existed: the time of the earliest document
+// time-stamp over them, else now.
+func (c *collection) provenBy(s *found) time.Time {
+	if t := c.firstStamp(s); t != nil {
+		return t.TimeStamp.Time
+	}
+	return c.Now()
+}
+
+// collect returns what proves a certificate that was used at one time and was known to be so at another, from what is there or
+// from the Prover.
+func (c *collection) collect(certificate *x509.Certificate, known [][]byte, q question, used, at time.Time) (revinfo.Evidence, error) {
+	view := c.now.with(known)
+	if e, err := view.prove(certificate, q); err == nil {
+		return e, nil
+	}
+	known = slices.Concat(known, c.held.Certificates)
+	e, err := c.Prover.Collect(c.ctx, certificate.Raw, known, at)
+	if errors.Is(err, revinfo.ErrNotYet) && used.Before(at) {
+		// Nothing says that it was revoked, and newer data are not there yet: those since it was used are enough.
+		e, err = c.Prover.Collect(c.ctx, certificate.Raw, known, used)
+	}
+	if err != nil {
+		if errors.Is(err, revinfo.ErrRevoked) || c.ctx.Err() != nil {
+			return revinfo.Evidence{}, err
+		}
+		// What somebody put there may not be fresh enough for us, and all that can be had.
+		if old, errOld := view.prove(certificate, question{issuer: true}); errOld == nil {
+			return old, nil
+		}
+		return revinfo.Evidence{}, err
+	}
+	e.Add(revinfo.Evidence{Certificates: [][]byte{certificate.Raw}})
+	c.held.Add(e)
+	c.now = c.now.renewed(c.held)
+	return e, nil
 }

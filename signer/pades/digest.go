@@ -24,8 +24,8 @@ type digests struct {
 	whole map[crypto.Hash]hash.Cloner // state after the last byte
 }
 
-// open is the state of one wanted digest within its second range.
-type open struct {
+// openTail is the state of one wanted digest within its second range.
+type openTail struct {
 	wanted
 	state hash.Cloner
 }
@@ -51,7 +51,7 @@ func readDigests(ctx context.Context, r io.ReaderAt, size int64, wants []wanted,
 		d.whole[h] = state
 	}
 	slices.Sort(cuts)
-	var tails []open
+	var tails []openTail
 	for at, i := int64(0), 0; ; i++ {
 		var err error
 		if tails, err = d.cut(at, wants, tails); err != nil {
@@ -82,17 +82,17 @@ func readDigests(ctx context.Context, r io.ReaderAt, size int64, wants []wanted,
 }
 
 // cut begins and ends what begins and ends at a place in the file.
-func (d *digests) cut(at int64, wants []wanted, tails []open) ([]open, error) {
+func (d *digests) cut(at int64, wants []wanted, tails []openTail) ([]openTail, error) {
 	for _, w := range wants {
-		if w.ranges[1] == at && d.sums[w] == nil && !slices.ContainsFunc(tails, func(t open) bool { return t.wanted == w }) {
+		if w.ranges[1] == at && d.sums[w] == nil && !slices.ContainsFunc(tails, func(t openTail) bool { return t.wanted == w }) {
 			state, err := d.whole[w.hash].Clone()
 			if err != nil {
 				return nil, fmt.Errorf("pades: copying the state of %v: %w", w.hash, err)
 			}
-			tails = append(tails, open{w, state})
+			tails = append(tails, openTail{w, state})
 		}
 	}
-	return slices.DeleteFunc(tails, func(t open) bool {
+	return slices.DeleteFunc(tails, func(t openTail) bool {
 		if t.ranges[2]+t.ranges[3] != at {
 			return false
 		}

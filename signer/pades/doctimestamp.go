@@ -32,7 +32,7 @@ type withinStamper interface {
 // TimeStamp returns the bytes to append to the PDF in r for a document time-stamp (ISO 32000-2 section 12.8.5, EN 319 142-1
 // clause 5.4.3) over all of it: it proves that the file existed, and says nothing about signatures in it, which are not
 // looked at. The file is read once. A document certified as final allows it (ISO 32000-2 section 12.8.2.2.2).
-// Errors: those of package pdf and of the Stamper, ErrOptions, ErrToken, ErrReserve; with each of them nothing was written.
+// Errors: those of package pdf and of the Stamper, ErrOptions, cades.ErrTimeStamp, ErrReserve; with each of them nothing was written.
 func TimeStamp(ctx context.Context, r io.ReaderAt, size int64, s cades.Services, lim pdf.Limits) (tail []byte, err error) {
 	return TimeStampWith(ctx, r, size, s, AugmentOptions{Limits: lim})
 }
@@ -63,6 +63,7 @@ func TimeStampWith(ctx context.Context, r io.ReaderAt, size int64, s cades.Servi
 
 // docTimeStamp is a revision with a document time-stamp whose token is not there yet.
 type docTimeStamp struct {
+	name       string // of the field
 	head, foot []byte // around the value of /Contents
 	room       int    // bytes for the token
 	token      *tsp.Token
@@ -78,10 +79,10 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	if form.XFA {
 		return nil, pdf.ErrXFA
 	}
-	t := &docTimeStamp{room: defaultRoom}
+	t := &docTimeStamp{name: freeName(form, "TimeStamp"), room: defaultRoom}
 	if sized, ok := s.Stamper.(sizer); ok {
 		if t.room, err = sized.MaxSize(ctx, s.Hash); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+			return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 		}
 	}
 	if t.room = max(t.room, room); t.room < 1 || t.room > maxRoom {
@@ -95,7 +96,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	body, rangeAt, holeAt := timeStampDict(t.room)
 	start := u.Put(stamp, body)
 	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /F 132 >>",
-		pdf.TextString(freeName(form, "TimeStamp")), stamp))
+		pdf.TextString(t.name), stamp))
 	addField(u, doc, form, field)
 	tail, err := u.Finish()
 	if err != nil {
@@ -152,7 +153,7 @@ func (t *docTimeStamp) obtain(ctx context.Context, s cades.Services, d *digests,
 		raw, err = s.Stamper.Stamp(ctx, s.Hash, imprint)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if err := t.accept(raw, s.Hash, imprint); err != nil {
 		return nil, err
@@ -164,14 +165,14 @@ func (t *docTimeStamp) obtain(ctx context.Context, s cades.Services, d *digests,
 func (t *docTimeStamp) accept(raw []byte, h crypto.Hash, imprint []byte) error {
 	token, err := tsp.Parse(raw)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrToken, err)
+		return fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if err := token.Covers(h, imprint); err != nil {
-		return fmt.Errorf("%w: %w", ErrToken, err)
+		return fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	der, err := token.DER()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrToken, err)
+		return fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if len(der) > t.room {
 		return fmt.Errorf("%w: a time-stamp of %d bytes into %d", ErrReserve, len(der), t.room)

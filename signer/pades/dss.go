@@ -77,12 +77,12 @@ func (d *dss) hold(kind int, data []byte, ref pdf.Ref) {
 		return
 	}
 	d.refs[kind][sum] = ref
-	list := list(&d.held, kind)
-	*list = append(*list, data)
+	held := items(&d.held, kind)
+	*held = append(*held, data)
 }
 
-// list returns the part of e that is of a kind.
-func list(e *revinfo.Evidence, kind int) *[][]byte {
+// items returns the part of e that is of a kind.
+func items(e *revinfo.Evidence, kind int) *[][]byte {
 	return [kinds]*[][]byte{&e.Certificates, &e.OCSPs, &e.CRLs}[kind]
 }
 
@@ -169,7 +169,7 @@ func (d *dss) update(doc *pdf.Document, u *pdf.Update, proofs []proof) (changed 
 // addStreams writes the missing items of a kind and returns their references, as the inside of an array.
 func (d *dss) addStreams(u *pdf.Update, kind int, proofs []proof) (added []byte) {
 	for _, p := range proofs {
-		for _, data := range *list(&p.evidence, kind) {
+		for _, data := range *items(&p.evidence, kind) {
 			if _, there := d.refs[kind][sha256.Sum256(data)]; there {
 				continue
 			}
@@ -200,9 +200,9 @@ func (d *dss) withEntries(proofs []proof) (raw []byte, more bool) {
 		more = true
 		entry := []byte("<<")
 		for kind, key := range vriKeys {
-			if items := *list(&p.evidence, kind); len(items) > 0 {
+			if listed := *items(&p.evidence, kind); len(listed) > 0 {
 				entry = fmt.Appendf(entry, " /%s [", key)
-				for _, data := range items {
+				for _, data := range listed {
 					entry = fmt.Appendf(entry, " %v", d.refs[kind][sha256.Sum256(data)])
 				}
 				entry = append(entry, " ]"...)

@@ -102,3 +102,19 @@ func verifyAll(t *testing.T, data []byte) []pades.SignatureInfo {
 	}
 	return infos
 }
+
+// summary says in one line what Verify found: the level or kind of each, and a mark for each error.
+func summary(infos []pades.SignatureInfo) string {
+	out := ""
+	for _, s := range infos {
+		what := s.Level
+		if s.DocTimeStamp {
+			what = "time-stamp"
+		}
+		if s.Err != nil {
+			what += "!"
+		}
+		out += s.Field + "=" + what + " "
+	}
+	return out
+}

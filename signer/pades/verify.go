@@ -3,169 +3,167 @@ package pades
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
 // ErrSignatureDict: a signature dictionary is not one that can be judged.
 var ErrSignatureDict = errors.New("pades: unusable signature dictionary")
 
-// SignatureInfo is what can be said about one signature of a document without trust anchors: integrity and profile,
-// not who vouches for the certificate and whether it was valid.
+// SignatureInfo is what can be said about one signature or document time-stamp of a document without trust anchors:
+// integrity, profile and what evidence is there, not who vouches for the certificates and what the evidence says.
 type SignatureInfo struct {
-	Field       string // fully qualified name of the signature field
-	SubFilter   string // without '/'
-	Modified    string // /M as written, such as "D:20260102030405Z"; claimed, not proven
-	Name        string // /Name, /Reason and /Location; claimed, signed with the document
-	Reason      string
-	Location    string
-	ByteRange   [4]int64
-	CoversFile  bool  // the signature covers the whole file but its own /Contents
-	LaterBytes  int64 // bytes appended after this signature; they may change what is shown
-	CMS         *cades.Signature
-	Certificate *x509.Certificate // the signer's; nil when the CMS could not be read
-	Level       string            // "B-B" or "B-T" (its time-stamp not verified here), "" when the profile is not PAdES baseline
+	Field          string // fully qualified name of the signature field
+	SubFilter      string // without '/'
+	Modified       string // /M as written, such as "D:20260102030405Z"; claimed, not proven
+	Name           string // /Name, /Reason and /Location; claimed, signed with the document
+	Reason         string
+	Location       string
+	ByteRange      [4]int64
+	CoversFile     bool  // the signature covers the whole file but its own /Contents
+	LaterBytes     int64 // bytes appended after this signature; they may change what is shown
+	LaterRevisions int   // cross-reference sections in them
+	Covered        bool  // a valid later signature or document time-stamp covers this one
+
+	CMS          *cades.Signature  // nil for a document time-stamp, and for CMS that is not the strict DER that cades.Parse reads
+	Algorithm    cades.Algorithm   // of the signature; 0 when it is another than the named ones
+	Certificate  *x509.Certificate // of the signer or the time-stamp unit; nil when the CMS could not be read
+	Certificates [][]byte          // embedded in the CMS or the token, DER
+	DocTimeStamp bool              // a document time-stamp (ETSI.RFC3161), not a signature
+	TimeStamp    *tsp.Token        // of a document time-stamp; nil when it could not be read
+	TimeStamps   []cades.TimeStamp // signature-time-stamps in the CMS, each with what is wrong with it
+	Proven       time.Time         // of the earliest valid time-stamp over this signature, of either kind; zero when there is none
+
+	// Level is the highest baseline level (EN 319 142-1 clause 6) whose parts are all there: "B-B", "B-T", "B-LT", "B-LTA", and
+	// "" for a document time-stamp and when the signature is not PAdES baseline. Time-stamps count when they verify and
+	// cover what they must; evidence when it is authentic.
+	Level string
+	// Missing says why it is not the next level; nil at B-LTA. It wraps cades.ErrProfile, cades.ErrTimeStamp or
+	// cades.ErrEvidence, or is Err.
+	Missing error
 	// Err is nil when the digest over the byte range and the signature value are right. Otherwise it wraps
-	// cades.ErrDigest or cades.ErrSignature (broken), or cades.ErrMalformed, cades.ErrUnsupported or ErrSignatureDict
-	// (could not be judged: treat as not valid).
+	// cades.ErrDigest or cades.ErrSignature (broken), or cades.ErrMalformed, cades.ErrUnsupported, cades.ErrProfile,
+	// tsp.ErrToken, pdf.ErrTooLarge or ErrSignatureDict (could not be judged: treat as not valid).
 	Err error
 }
 
 // Verify reads every signature field of the PDF in r that is filled in, in the order of the form, and checks each
-// signature's integrity. The returned error concerns the file as a whole (see pdf.Open); a bad signature is reported in
-// its SignatureInfo. Document time-stamps (ETSI.RFC3161) are listed as not judged.
+// signature's and document time-stamp's integrity and level. The returned error concerns the file as a whole (see pdf.Open);
+// a bad signature is reported in its SignatureInfo. The file is read once, however many signatures there are.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits) ([]SignatureInfo, error) {
-	doc, err := pdf.Open(r, size, lim)
+	f, err := readFile(ctx, r, size, lim)
 	if err != nil {
 		return nil, err
 	}
-	form, err := doc.Form()
-	if err != nil {
-		return nil, err
-	}
-	var out []SignatureInfo
-	for _, f := range form.Fields {
-		if f.Type != "Sig" || f.Value.Kind == pdf.Null {
-			continue
-		}
-		info := SignatureInfo{Field: f.Name}
-		info.Err = info.read(ctx, doc, r, f)
-		if errors.Is(info.Err, context.Canceled) || errors.Is(info.Err, context.DeadlineExceeded) {
-			return nil, info.Err
-		}
-		out = append(out, info)
+	f.judgeLevels(r, lim)
+	out := make([]SignatureInfo, 0, len(f.found))
+	for _, s := range f.found {
+		out = append(out, s.SignatureInfo)
 	}
 	return out, nil
 }
 
-func (s *SignatureInfo) read(ctx context.Context, doc *pdf.Document, r io.ReaderAt, f pdf.Field) error {
-	texts := []*string{&s.SubFilter, &s.Modified, &s.Name, &s.Reason, &s.Location}
-	for i, key := range []string{"SubFilter", "M", "Name", "Reason", "Location"} {
-		v, err := doc.Resolve(f.Value.Get(key))
-		if err != nil {
-			return err
+// judgeLevels tells the level of every signature.
+func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
+	now, errNow := readDSS(f.doc, f.limit)
+	j := &levels{file: f}
+	if errNow == nil {
+		j.now = newEvidence(now.held)
+	}
+	if newest := f.newestStamp(); newest != nil {
+		// What a time-stamp covers is the file as it was then, which is a PDF by itself.
+		end := newest.end()
+		if doc, err := pdf.Open(io.NewSectionReader(r, 0, end), end, lim); err == nil {
+			if then, err := readDSS(doc, f.limit); err == nil {
+				j.newest, j.then = newest, newEvidence(then.held)
+			}
 		}
-		*texts[i] = v.Unicode()
 	}
-	if err := s.readByteRange(doc, f.Value); err != nil {
-		return err
+	for _, s := range f.found {
+		if s.DocTimeStamp {
+			continue
+		}
+		level, missing := j.level(s)
+		if errNow != nil && level >= cades.LevelBT && level < cades.LevelBLTA {
+			missing = fmt.Errorf("%w: %w", cades.ErrEvidence, errNow)
+		}
+		if s.Missing = missing; level > 0 {
+			s.Level = level.String()
+		}
 	}
-	hole, err := doc.Bytes(s.ByteRange[1], s.ByteRange[2]-s.ByteRange[1])
-	if err != nil {
-		return err
-	}
-	der, err := decodeContents(hole)
-	if err != nil {
-		return err
-	}
-	if s.SubFilter != "ETSI.CAdES.detached" && s.SubFilter != "adbe.pkcs7.detached" {
-		return fmt.Errorf("%w: /SubFilter %q is not judged here", ErrSignatureDict, s.SubFilter)
-	}
-	if s.CMS, err = cades.Parse(der); err != nil {
-		return err
-	}
-	s.Certificate = s.CMS.Certificate
-	if s.SubFilter == "ETSI.CAdES.detached" && s.Modified != "" && f.Value.Get("Cert").Kind == pdf.Null {
-		s.Level = s.CMS.Level(cades.PAdES)
-	}
-	sum, err := digestRanges(ctx, r, s.CMS.Algorithm.Hash(), s.ByteRange)
-	if err != nil {
-		return err
-	}
-	return s.CMS.Verify(sum)
 }
 
-// readByteRange accepts only two ranges from the first byte on, with nothing between them but the /Contents value of
-// this very dictionary: otherwise bytes outside the signature could be shown as signed.
-func (s *SignatureInfo) readByteRange(doc *pdf.Document, dict pdf.Value) error {
-	br, err := doc.Resolve(dict.Get("ByteRange"))
-	if err != nil {
-		return err
+// levels judges the levels of the signatures of one file.
+type levels struct {
+	*file
+	now    *evidence // in the file as it is; nil when it could not be read
+	newest *found    // the newest valid document time-stamp; nil when there is none
+	then   *evidence // in the part of the file that newest covers
+}
+
+// level is the level of a signature, 0 for none, and why it is not the next one.
+func (j *levels) level(s *found) (cades.Level, error) {
+	if err := s.baseline(); err != nil {
+		return 0, err
 	}
-	contents := dict.Get("Contents")
-	if br.Kind != pdf.Array || len(br.Elems) != 4 || contents.Kind != pdf.String || contents.Pos < 0 {
-		return fmt.Errorf("%w: /ByteRange or /Contents", ErrSignatureDict)
+	if s.Err != nil {
+		return cades.LevelBB, s.Err
 	}
-	for i, e := range br.Elems {
-		if e.Kind != pdf.Integer || e.Int < 0 || e.Int > pdf.MaxSize {
-			return fmt.Errorf("%w: /ByteRange", ErrSignatureDict)
+	if err := j.proven(s); err != nil {
+		return cades.LevelBB, err
+	}
+	if j.newest != nil && j.newest.covers(s) {
+		if j.proves(j.then, s, j.newest) == nil {
+			return cades.LevelBLTA, nil
 		}
-		s.ByteRange[i] = e.Int
 	}
-	end := s.ByteRange[2] + s.ByteRange[3]
-	if s.ByteRange[0] != 0 || s.ByteRange[1] != contents.Pos ||
-		s.ByteRange[2] != contents.Pos+int64(len(contents.Raw)) || end > doc.Size() {
-		return fmt.Errorf("%w: /ByteRange leaves out more or less than /Contents", ErrSignatureDict)
+	if j.now == nil {
+		return cades.LevelBT, cades.ErrEvidence
 	}
-	s.LaterBytes = doc.Size() - end
-	s.CoversFile = s.LaterBytes == 0
+	if err := j.proves(j.now, s, nil); err != nil {
+		return cades.LevelBT, err
+	}
+	return cades.LevelBLT, fmt.Errorf("%w: no document time-stamp covers the evidence", cades.ErrTimeStamp)
+}
+
+// proven returns nil when a time-stamp proves that the signature existed while its certificate was valid.
+func (j *levels) proven(s *found) error {
+	if s.Proven.IsZero() {
+		for _, t := range s.TimeStamps {
+			if t.Invalid != nil {
+				return fmt.Errorf("signature-time-stamp: %w", t.Invalid)
+			}
+		}
+		return fmt.Errorf("%w: there is none", cades.ErrTimeStamp)
+	}
+	if s.Proven.After(s.Certificate.NotAfter) {
+		return fmt.Errorf("%w: the signer's certificate had ended before it", cades.ErrTimeStamp)
+	}
 	return nil
 }
 
-// decodeContents reads "<hex digits>" and cuts the zeros after the DER structure in it. Anything else after it would be
-// bytes that no signature covers.
-func decodeContents(hole []byte) ([]byte, error) {
-	if len(hole) < 2 || hole[0] != '<' || hole[len(hole)-1] != '>' {
-		return nil, fmt.Errorf("%w: /Contents is not a hexadecimal string", ErrSignatureDict)
+// proves returns nil when there is evidence for the signer and for every time-stamp that the signature rests on: those in
+// the CMS, else the earliest document time-stamp over it, unless that is the one over the evidence.
+func (j *levels) proves(e *evidence, s, over *found) error {
+	if _, err := e.with(s.Certificates).prove(s.Certificate, question{issuer: true}); err != nil {
+		return fmt.Errorf("signer: %w", err)
 	}
-	digits := hole[1 : len(hole)-1]
-	raw := make([]byte, hex.DecodedLen(len(digits)))
-	if _, err := hex.Decode(raw, digits); err != nil {
-		return nil, fmt.Errorf("%w: /Contents: %w", ErrSignatureDict, err)
-	}
-	n, ok := derLength(raw)
-	if !ok {
-		return nil, fmt.Errorf("%w: /Contents holds no DER structure", ErrSignatureDict)
-	}
-	for _, c := range raw[n:] {
-		if c != 0 {
-			return nil, fmt.Errorf("%w: /Contents holds more than the CMS", ErrSignatureDict)
+	stamps := s.valid()
+	if len(stamps) == 0 {
+		if first := j.firstStamp(s); first != over {
+			stamps = []*tsp.Token{first.TimeStamp}
 		}
 	}
-	return raw[:n], nil
-}
-
-// derLength returns the length of the DER element at the start of b, header included.
-func derLength(b []byte) (int, bool) {
-	if len(b) < 2 {
-		return 0, false
-	}
-	n, head := int(b[1]), 2
-	if n >= 0x80 {
-		octets := n - 0x80
-		if octets == 0 || octets > 3 || len(b) < 2+octets {
-			return 0, false
+	for _, t := range stamps {
+		if _, err := e.with(t.Certificates).prove(t.Signer, question{}); err != nil {
+			return fmt.Errorf("time-stamp: %w", err)
 		}
-		n = 0
-		for _, c := range b[2 : 2+octets] {
-			n = n<<8 | int(c)
-		}
-		head += octets
 	}
-	return head + n, head+n <= len(b)
+	return nil
 }

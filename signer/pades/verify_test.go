@@ -13,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
 func verify1(t *testing.T, data []byte) pades.SignatureInfo {
@@ -87,7 +88,8 @@ func TestVerifyRefuses(t *testing.T) {
 		"no byte range":          {edit("/ByteRange", "/ByteRangf"), pades.ErrSignatureDict},
 		"no contents":            {edit("/Contents <", "/Contentz <"), pades.ErrSignatureDict},
 		"data after the CMS":     {padded, pades.ErrSignatureDict},
-		"other subfilter":        {edit("/ETSI.CAdES.detached", "/ETSI.RFC3161       "), pades.ErrSignatureDict},
+		"other subfilter":        {edit("/ETSI.CAdES.detached", "/adbe.pkcs7.sha1    "), pades.ErrSignatureDict},
+		"called a time-stamp":    {edit("/ETSI.CAdES.detached", "/ETSI.RFC3161       "), tsp.ErrToken},
 		"document changed":       {edit("0 0 m 99 99 l S", "0 0 m 99 98 l S"), cades.ErrDigest},
 	} {
 		if s := verify1(t, tc.data); !errors.Is(s.Err, tc.want) {
