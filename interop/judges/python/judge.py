@@ -11,13 +11,15 @@ import sys
 from datetime import datetime
 
 from asn1crypto import cms as asn1_cms
-from asn1crypto import x509 as asn1_x509
+from asn1crypto.crl import CertificateList
+from asn1crypto.ocsp import OCSPResponse
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign import fields, signers
 from pyhanko.sign.general import load_certs_from_pemder
 from pyhanko.sign.timestamps.aiohttp_client import AIOHttpTimeStamper
 from pyhanko.sign.validation import ades
+from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko.sign.validation.policy_decl import (
     LocalKnowledge, PdfSignatureValidationSpec, RevocationInfoGatheringSpec, RevinfoOnlineFetchingRule, SignatureValidationSpec,
 )
@@ -28,6 +30,7 @@ from pyhanko_certvalidator.context import CertValidationPolicySpec
 from pyhanko_certvalidator.fetchers.aiohttp_fetchers import AIOHttpFetcherBackend
 from pyhanko_certvalidator.ltv.types import ValidationTimingInfo
 from pyhanko_certvalidator.policy_decl import REQUIRE_REVINFO, CertRevTrustPolicy
+from pyhanko_certvalidator.revinfo.archival import CRLContainer, OCSPContainer
 from pyhanko_certvalidator.registry import SimpleTrustManager
 
 import aiohttp
@@ -37,8 +40,8 @@ def certificates(request, key="roots"):
     return list(load_certs_from_pemder(f for f in request.get(key, "").split(",") if f))
 
 
-def spec(request):
-    """Revocation data are required of every certificate; online=1 allows to fetch them."""
+def spec(request, dss=None):
+    """Revocation data are required of every certificate; online=1 allows to fetch them, dss is where else they are found."""
     online = request.get("online") == "1"
     return SignatureValidationSpec(
         cert_validation_policy=CertValidationPolicySpec(
@@ -48,7 +51,11 @@ def spec(request):
         revinfo_gathering_policy=RevocationInfoGatheringSpec(
             online_fetching_rule=RevinfoOnlineFetchingRule.NO_HISTORICAL_FETCH if online else RevinfoOnlineFetchingRule.LOCAL_ONLY,
         ),
-        local_knowledge=LocalKnowledge(known_certs=certificates(request, "known")),
+        local_knowledge=LocalKnowledge(known_certs=certificates(request, "known")) if dss is None else LocalKnowledge(
+            known_certs=certificates(request, "known") + list(dss.load_certs()),
+            known_crls=[c for der in dss.crls for c in [CRLContainer(CertificateList.load(der.get_object().data))]],
+            known_ocsps=[c for der in dss.ocsps for c in OCSPContainer.load_multi(OCSPResponse.load(der.get_object().data))],
+        ),
     )
 
 
@@ -64,7 +71,7 @@ def said(result):
 
 
 async def adesverify(request):
-    """file, level (basic, time, lta), roots, online; optional: time. One verdict for each signature that is no time-stamp."""
+    """file, level (basic, time, lt with the evidence in the file, lta), roots, online; optional: time. One verdict for each signature that is no time-stamp."""
     with open(request["file"], "rb") as f:
         reader = PdfFileReader(f)
         verdicts = []
@@ -76,6 +83,10 @@ async def adesverify(request):
             elif request["level"] == "time":
                 r = await ades.ades_with_time_validation(
                     sig.signed_data, spec(request), timing_info=timing(request), raw_digest=sig.compute_digest())
+            elif request["level"] == "lt":
+                dss = DocumentSecurityStore.read_dss(reader)
+                r = await ades.ades_with_time_validation(
+                    sig.signed_data, spec(request, dss), timing_info=timing(request), raw_digest=sig.compute_digest())
             else:
                 r = await ades.ades_lta_validation(sig, PdfSignatureValidationSpec(spec(request)), timing_info=timing(request))
             verdicts.append({"verdict": said(r), "why": r.failure_msg})
