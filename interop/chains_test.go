@@ -60,7 +60,8 @@ func (s subject) tags() []string {
 	} else if strings.HasPrefix(s.alg, "RSA") {
 		family = "PKCS#1"
 	}
-	return []string{strings.Fields(s.format)[0], strings.ReplaceAll(s.format, " ", "-"), strings.ReplaceAll(s.level, " ", "-"), family, s.shape}
+	dash := strings.NewReplacer(" ", "-")
+	return []string{strings.Fields(s.format)[0], dash.Replace(s.format), dash.Replace(s.level), family, dash.Replace(s.shape)}
 }
 
 // chain signs content once, and raises the signature through all levels.

@@ -35,8 +35,8 @@ func (m moment) pairs() []string {
 
 // dssStamp and dssReport are what EU DSS answers.
 type dssStamp struct {
-	Type, Archive, Indication, Sub, Time string
-	Errors, Warnings                     []string
+	Type, Archive, Indication, Sub, Qualification, Time string
+	Errors, Warnings                                    []string
 }
 
 type dssReport struct {
@@ -48,10 +48,10 @@ type dssReport struct {
 	Stamps []dssStamp // that belong to no signature
 }
 
-// askDSS has EU DSS validate with its default policy.
+// askDSS has EU DSS validate with its default policy and the trusted list.
 func (w *world) askDSS(r *residents, a artefact, m moment) (dssReport, error) {
 	var report dssReport
-	err := r.java.ask(&report, "validate", append(m.pairs(), "file", a.file, "content", a.content, "roots", w.roots)...)
+	err := r.java.ask(&report, "validate", append(m.pairs(), "file", a.file, "content", a.content, "tl", "1")...)
 	return report, err
 }
 
@@ -59,7 +59,7 @@ func (w *world) askDSS(r *residents, a artefact, m moment) (dssReport, error) {
 func (d dssReport) String() string {
 	var said []string
 	for _, s := range d.Signatures {
-		line := s.Indication + plus("/", s.Sub) + " " + s.Level
+		line := s.Indication + plus("/", s.Sub) + " " + s.Level + " " + s.Qualification
 		for _, t := range s.Stamps {
 			line += " + " + t.String()
 		}
@@ -79,7 +79,7 @@ func (t dssStamp) String() string {
 	if t.Archive != "" && t.Archive != "PAdES" {
 		kind += " " + t.Archive
 	}
-	return kind + " " + t.Indication + plus("/", t.Sub) + complaints(t.Errors, t.Warnings)
+	return kind + " " + t.Indication + plus("/", t.Sub) + " " + t.Qualification + complaints(t.Errors, t.Warnings)
 }
 
 func complaints(errors, warnings []string) string {

@@ -126,7 +126,14 @@ func newWorld() (*world, error) {
 			return nil, err
 		}
 	}
-	return w, w.enrol(pki)
+	if err := w.enrol(pki); err != nil {
+		return nil, err
+	}
+	r, err := bench()
+	if err != nil {
+		return nil, err
+	}
+	return w, w.publishList(r, issuers[0])
 }
 
 // serve listens on a port of its own and has the handler that make makes for its address answer.
@@ -193,6 +200,10 @@ func (w *world) writeRoots(anchors, issuers []*x509.Certificate) error {
 // enrol makes a signatory for every kind of key.
 func (w *world) enrol(pki *revtest.PKI) error {
 	ca, root := pki.Issuing(), pki.CA(0)
+	statements, err := qcStatements()
+	if err != nil {
+		return err
+	}
 	for name, make := range map[string]func() (crypto.Signer, error){
 		"P-256":    func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) },
 		"P-384":    func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) },
@@ -205,6 +216,7 @@ func (w *world) enrol(pki *revtest.PKI) error {
 		c, err := ca.Issue(revtest.Template{Name: "Шевченко Тарас", Key: key, Change: func(c *x509.Certificate) {
 			c.NotAfter = w.expiry
 			c.KeyUsage = x509.KeyUsageContentCommitment
+			c.ExtraExtensions = append(c.ExtraExtensions, statements)
 		}})
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -17,7 +18,7 @@ type verdict struct {
 	tags        []string // each may name several alternatives, between strokes
 	text        string   // empty: it is not asked
 	reason      string   // why it is not asked, or what its word is worth
-	used        bool
+	used        atomic.Bool
 }
 
 // expectations are all lines; the first that fits a subject holds.
@@ -71,15 +72,31 @@ func rows(t *testing.T, name string) map[int][]string {
 	return found
 }
 
-func (e expectations) of(j judge, s subject) (*verdict, error) {
+// fits tells whether a subject has all tags.
+func (v *verdict) fits(s subject) bool {
 	have := s.tags()
+	return !slices.ContainsFunc(v.tags, func(want string) bool {
+		return !slices.ContainsFunc(strings.Split(want, "/"), func(w string) bool { return slices.Contains(have, w) })
+	})
+}
+
+// of returns what a judge must say of a subject.
+func (e expectations) of(j judge, s subject) (*verdict, error) {
 	for _, v := range e {
-		if v.judge == j.name && !slices.ContainsFunc(v.tags, func(want string) bool {
-			return !slices.ContainsFunc(strings.Split(want, "/"), func(w string) bool { return slices.Contains(have, w) })
-		}) {
-			v.used = true
+		if v.judge == j.name && v.fits(s) {
+			v.used.Store(true)
 			return v, nil
 		}
 	}
 	return nil, fmt.Errorf("verdicts.txt does not say what %s must say of %v", j.name, s)
+}
+
+// unused complains of lines that speak of nothing.
+func (e expectations) unused(t *testing.T, file string) {
+	t.Helper()
+	for _, v := range e {
+		if !v.used.Load() {
+			t.Errorf("%s: nothing fits %q of %s", file, v.when, v.judge)
+		}
+	}
 }

@@ -28,17 +28,21 @@ import eu.europa.esig.dss.validation.reports.Reports;
 final class Dss {
     private final Map<String, CertificateVerifier> verifiers = new HashMap<>();
 
-    /** roots: files separated by commas; online=1: revocation data and certificates are fetched. */
+    final Trust trust = new Trust();
+
+    /** roots: files separated by commas; tl=1: the trusted list instead; online=1: revocation data and certificates are fetched. */
     CertificateVerifier verifier(Map<String, String> r) {
         String roots = r.getOrDefault("roots", "");
         boolean online = "1".equals(r.get("online"));
-        return verifiers.computeIfAbsent(online + roots, k -> {
+        boolean list = "1".equals(r.get("tl"));
+        return verifiers.computeIfAbsent(online + " " + list + roots, k -> {
             CommonTrustedCertificateSource trusted = new CommonTrustedCertificateSource();
             for (String f : roots.split(",")) {
                 if (!f.isEmpty()) trusted.addCertificate(DSSUtils.loadCertificate(new File(f)));
             }
             CommonCertificateVerifier v = new CommonCertificateVerifier();
-            v.setTrustedCertSources(trusted);
+            if (list) v.setTrustedCertSources(trust.source);
+            else v.setTrustedCertSources(trusted);
             v.setAIASource(null);
             if (online) {
                 v.setCrlSource(new OnlineCRLSource(new CommonsDataLoader()));
@@ -89,6 +93,7 @@ final class Dss {
         one.put("archive", d.getTimestampById(id).getArchiveTimestampType());
         one.put("indication", s.getIndication(id));
         one.put("sub", s.getSubIndication(id));
+        one.put("qualification", s.getTimestampQualification(id));
         one.put("time", time(d.getTimestampById(id).getProductionTime()));
         one.put("errors", keys(s.getAdESValidationErrors(id), s.getQualificationErrors(id)));
         one.put("warnings", keys(s.getAdESValidationWarnings(id), s.getQualificationWarnings(id)));

@@ -40,6 +40,7 @@ public final class Judge {
         }
         switch (words[0]) {
             case "validate": return dss.validate(r);
+            case "trust": return dss.trust.load(r);
             case "sign": return new Factory(dss).sign(r);
             case "box": return Box.pdf(r);
             case "cms": return Box.cms(r);
