@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test model race-free lint fmt generate generate-check readme bench clean
+.PHONY: help packages build demo test model fuzz fuzz-long interop lint fmt generate generate-check readme bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ test: packages ## all tests under the race detector; with CI=true nothing may be
 
 model: ## random histories of enrolment and signing, held against a model (HISTORIES=N; 10,000. SEED=N: others)
 	$(GO) test ./cmd/ecsigner/model -run TestHistories -count=1 -v -timeout 0 $(if $(HISTORIES),-histories $(HISTORIES)) $(if $(SEED),-rapid.seed $(SEED))
+
+fuzz: packages ## every fuzz target for 15 s (FUZZTIME=…; ONLY=REGEXP)
+	.ci/fuzz
+
+fuzz-long: packages ## every fuzz target for 10 minutes and 100,000 damaged files of each kind; writes docs/fuzzing.md
+	MUTATIONS=100000 $(GO) test -count=1 -timeout 0 -run 'Mutat' ./signer/...
+	FUZZTIME=$${FUZZTIME:-10m} .ci/fuzz docs/fuzzing.md
 
 interop: packages ## tests with judges and clients from PyPI, installed once
 	.ci/interop

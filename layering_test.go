@@ -16,12 +16,14 @@ var allowed = map[string][]string{
 	"ca": {"ca/lint"}, "ca/lint": {},
 	"sam": {"credential"},
 	"hsm": {}, "hsm/hsmtest": {"hsm"},
+
+	"signer/appearance/font": {"signer/pdf"},
 	"signer/revinfo/revtest": {}, "signer/revinfo/status": {}, "signer/revinfo/web": {},
 
 	"signer":             {"otp", "otp/sms", "audit", "sam", "credential", "signer/"},
-	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/appearance"},
-	"signer/appearance":  {"signer/pdf"},
-	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo"},
+	"signer/pades":       {"signer/cades", "signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status", "signer/pdf", "signer/appearance"},
+	"signer/appearance":  {"signer/appearance/font", "signer/pdf"},
+	"signer/cades":       {"signer/cms", "signer/tsp", "signer/revinfo", "signer/revinfo/status"},
 	"signer/cms":         {},
 	"signer/tsp":         {"signer/cms"},
 	"signer/tsp/tsptest": {},

@@ -62,6 +62,9 @@ func Augment(ctx context.Context, data []byte, content Content, to Level, s Serv
 // AugmentTo is Augment for a CMS that was read already, such as one whose content is too large for memory: attached content
 // is read twice, for the digest and for the copy. Nothing is written to w before all that is to be added is there.
 func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Content, to Level, s Services) error {
+	if len(sd.Signers) == 0 {
+		return fmt.Errorf("%w: there is no signature in it", ErrUnsupported)
+	}
 	if to < LevelBB || to > LevelBLTA {
 		return fmt.Errorf("%w: %v", ErrInput, to)
 	}
@@ -74,7 +77,7 @@ func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Con
 	if s.Now == nil || to >= LevelBT && s.Stamper == nil || to >= LevelBLT && s.Prover == nil {
 		return fmt.Errorf("%w: %v needs a service that is not given", ErrInput, to)
 	}
-	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, contents: newDigests(sd, content)}
+	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, proven: map[string]bool{}, contents: newDigests(ctx, sd, content)}
 	a.certificates, a.revocation = slices.Clip(sd.Certificates), slices.Clip(sd.RevocationInfos)
 	if err := a.run(); err != nil {
 		return err
@@ -92,6 +95,7 @@ type augmentation struct {
 	contents                 *digests
 	certificates, revocation [][]byte
 	evidence                 *evidence // of these two
+	proven                   map[string]bool
 	signers                  []*raised
 }
 
@@ -220,29 +224,42 @@ func (s *raised) add(oid []int, value []byte) {
 }
 
 // prove adds evidence for the signer at the time of the first time-stamp, and for the authorities of all time-stamps now.
+// The prover is asked even where there is something already: how fresh is fresh enough is for it to say. Only what is B-LT
+// is left alone, and archive time-stamps that a later one covers.
 func (a *augmentation) prove(s *raised) error {
 	first, err := anyValid(s.report.TimeStamps, "signature-time-stamp")
 	if err != nil {
 		return err
 	}
-	anchored := s.report.Level < LevelBLT // somebody else's B-LT may rely on an anchor that is not in the file
-	if err := a.collect(s.certificate, nil, first.Time, anchored, "signer"); err != nil {
-		return err
-	}
-	stamps := s.report.TimeStamps
-	// A content-time-stamp is signed; if it is broken, that is no reason not to prove the rest.
-	for _, t := range timeStamps(cms.AllValues(s.info.Signed, oidContentTimeStamp), a.certificates, func(*tsp.Token) error { return nil }) {
-		if t.Invalid == nil {
-			stamps = append(slices.Clip(stamps), t)
+	now := a.Now()
+	if s.report.Level < LevelBLT {
+		if err := a.collect(s.certificate, nil, first.Time, "signer"); err != nil {
+			return err
+		}
+		stamps := s.report.TimeStamps
+		// A content-time-stamp is signed; if it is broken, that is no reason not to prove the rest.
+		for _, t := range timeStamps(cms.AllValues(s.info.Signed, oidContentTimeStamp), a.certificates, func(*tsp.Token) error { return nil }) {
+			if t.Invalid == nil {
+				stamps = append(slices.Clip(stamps), t)
+			}
+		}
+		for _, t := range stamps {
+			if err := a.collect(t.Signer, t.token.Certificates, now, "time-stamp"); err != nil {
+				return err
+			}
 		}
 	}
-	for _, t := range stamps {
-		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), anchored, "time-stamp"); err != nil {
-			return err
+	var newest time.Time
+	for _, t := range s.report.ArchiveTimeStamps {
+		if t.Time.After(newest) {
+			newest = t.Time
 		}
 	}
 	for _, t := range s.report.ArchiveTimeStamps {
-		if err := a.collect(t.Signer, t.token.Certificates, a.Now(), true, "archive time-stamp"); err != nil {
+		if t.Time.Before(newest) && a.evidence.complete(t.Signer, t.Time, false) == nil {
+			continue
+		}
+		if err := a.collect(t.Signer, t.token.Certificates, now, "archive time-stamp"); err != nil {
 			return err
 		}
 	}
@@ -250,10 +267,11 @@ func (a *augmentation) prove(s *raised) error {
 	return nil
 }
 
-// collect adds what proves that c was not revoked at a time, unless that is there already, up to an anchor if so wanted.
-func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, anchored bool, what string) error {
-	if a.evidence.complete(c, anchored) == nil {
-		a.certificates = union(a.certificates, [][]byte{c.Raw})
+// collect adds what proves that c was not revoked at a time. more are certificates that may be of its path.
+func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time, what string) error {
+	// Signatures of one file are mostly stamped by one authority.
+	key := string(c.Raw) + at.UTC().Format(time.DateTime)
+	if a.proven[key] {
 		return nil
 	}
 	var known [][]byte
@@ -272,6 +290,7 @@ func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time,
 		a.revocation = union(a.revocation, [][]byte{cms.NewOCSP(response)})
 	}
 	a.evidence = readEvidence(a.certificates, a.revocation)
+	a.proven[key] = true
 	return nil
 }
 
@@ -284,7 +303,7 @@ func (a *augmentation) countersigners(s *raised, at time.Time) {
 			continue
 		}
 		if c, _ := readSigner(info, a.certificates); c.certificate != nil {
-			_ = a.collect(c.certificate, nil, at, true, "countersigner")
+			_ = a.collect(c.certificate, nil, at, "countersigner")
 		}
 	}
 }
@@ -311,7 +330,9 @@ func (a *augmentation) archive(s *raised) error {
 // outlive adds evidence for the authority of the new archive time-stamp, if it can be had: nothing covers it before the
 // renewal, which demands it, but with it the file can be judged without a network as it is.
 func (a *augmentation) outlive(s *raised) error {
-	_ = a.collect(s.archived.Signer, s.archived.Certificates, a.Now(), true, "archive time-stamp")
+	if now := a.Now(); a.evidence.complete(s.archived.Signer, now, true) != nil {
+		_ = a.collect(s.archived.Signer, s.archived.Certificates, now, "archive time-stamp")
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ var corpusCMS = map[string]struct {
 	"dss-FD1_FD2_FEA.pdf.p7m":                      {level: cades.LevelBB, invalid: cades.ErrUnsupported, missing: "no signature-time-stamp", refused: "RSA key of 1024 bits"},
 	"dss-Signature-15-CBp-LT-2.p7m":                {level: cades.LevelBB, missing: "SHA-1", refused: "complete-certificate-references"},
 	"dss-Signature-C-B-B-8.p7m":                    {level: cades.LevelBB, missing: "no signature-time-stamp", refused: "certificate has ended"},
-	"dss-Signature-C-DE_CRY-3.p7m":                 {level: cades.LevelBB, missing: "no ContentInfo", refused: "no ContentInfo"},
+	"dss-Signature-C-DE_CRY-3.p7m":                 {level: cades.LevelBB, missing: "ContentInfo: has tag 0x04", refused: "ContentInfo: has tag 0x04"},
 	"dss-Signature-CBp-LT-2.p7m":                   {level: cades.LevelBLT, missing: "no archive-time-stamp-v3"},
 	"dss-cades-ats-v3-wrong-cert.p7m":              {level: cades.LevelBLT, missing: "a certificate that it covers", refused: "a certificate that it covers"},
 	"dss-cades-bes-signeddata-detached.p7s":        {invalid: cades.ErrContent, missing: "content-type is 1.2.840.113549.1.7.2", refused: "content of the detached"},

@@ -2,14 +2,13 @@ package cades
 
 import (
 	"bytes"
-	"crypto"
+	"cmp"
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
-
-	"golang.org/x/crypto/ocsp"
+	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 // maxPath bounds a path of certificates.
@@ -23,8 +22,8 @@ const maxChecks = 500
 type evidence struct {
 	checks       int
 	certificates []*x509.Certificate
-	crls         []*x509.RevocationList
-	answers      [][]byte // OCSPResponse each
+	lists        []*status.List
+	answers      []*status.Answer
 }
 
 // readEvidence reads what can be read; the rest proves nothing.
@@ -36,83 +35,92 @@ func readEvidence(certificates, revocation [][]byte) *evidence {
 		}
 	}
 	for _, info := range revocation {
-		if answer, ok := cms.OCSP(info); ok {
-			e.answers = append(e.answers, answer)
-		} else if list, err := x509.ParseRevocationList(info); err == nil {
-			e.crls = append(e.crls, list)
+		if response, ok := cms.OCSP(info); ok {
+			if answer, err := status.ParseAnswer(response); err == nil {
+				e.answers = append(e.answers, answer)
+			}
+		} else if list, err := status.ParseList(info); err == nil {
+			e.lists = append(e.lists, list)
 		}
 	}
 	return e
 }
 
 // complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 122-1
-// clause 6.3, requirements for B-LT). The path ends with a certificate that is self-signed; or, unless anchored, with
-// one whose issuer is not there, because trust may begin anywhere, as with a time-stamp unit in a trusted list. What the data say is for a validator to judge.
-func (e *evidence) complete(c *x509.Certificate, anchored bool) error {
-	for range maxPath {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
-			return nil
-		}
-		issuer := e.issuer(c)
-		if issuer == nil && !anchored {
-			return nil
-		}
-		if issuer == nil {
-			return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
-		}
-		if !e.covers(c, issuer) {
-			return fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber)
-		}
-		c = issuer
-	}
-	return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+// clause 6.3, requirements for B-LT) that had not ended by the time at. What the data say is for a validator to judge. What we add ourselves is strict: the
+// path ends with a certificate that is self-signed, and the issuer or a responder that it appointed answers. Others may
+// rely on an anchor that is not in the file, such as a time-stamp unit in a trusted list, and on a responder that the
+// validator trusts.
+func (e *evidence) complete(c *x509.Certificate, at time.Time, strict bool) error {
+	return e.path(c, at, strict, maxPath)
 }
 
+// path tries every issuer: a CA may have several certificates of one key, of which not all are for signing lists.
+func (e *evidence) path(c *x509.Certificate, at time.Time, strict bool, rest int) error {
+	if bytes.Equal(c.RawIssuer, c.RawSubject) && e.signed(c, c) {
+		return nil
+	}
+	var err error
+	for _, issuer := range e.certificates {
+		switch {
+		case !bytes.Equal(issuer.RawSubject, c.RawIssuer) || bytes.Equal(issuer.Raw, c.Raw) || !e.signed(c, issuer):
+			continue
+		case rest == 0:
+			return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+		case !status.NeverRevoked(c) && !e.covers(c, issuer, at, strict):
+			err = cmp.Or(err, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber))
+			continue
+		}
+		further := e.path(issuer, at, strict, rest-1)
+		if further == nil {
+			return nil
+		}
+		err = cmp.Or(err, further)
+	}
+	switch {
+	case e.checks > maxChecks:
+		return fmt.Errorf("%w: more than %d signatures to check", ErrEvidence, maxChecks)
+	case err == nil && strict:
+		return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
+	}
+	return err
+}
+
+// issuer returns a certificate that signed c.
 func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 	for _, i := range e.certificates {
-		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && e.signed(i, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) {
+		if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && e.signed(c, i) {
 			return i
 		}
 	}
 	return nil
 }
 
-func (e *evidence) covers(c, issuer *x509.Certificate) bool {
-	for _, list := range e.crls {
-		if bytes.Equal(list.RawIssuer, issuer.RawSubject) && e.signed(issuer, list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature) {
+func (e *evidence) covers(c, issuer *x509.Certificate, at time.Time, strict bool) bool {
+	ended := func(next time.Time) bool { return !next.IsZero() && next.Before(at) }
+	for _, list := range e.lists {
+		if !ended(list.NextUpdate) && list.Covers(c) == nil && e.check(func() error { return list.Authentic(issuer) }) {
 			return true
 		}
 	}
 	for _, answer := range e.answers {
-		if e.checks++; e.checks > maxChecks {
-			return false
-		}
-		// A responder that brings its certificate may be one whom the issuer did not appoint, but the validator trusts.
-		r, err := ocsp.ParseResponseForCert(answer, c, nil)
-		if err != nil || r.SerialNumber.Cmp(c.SerialNumber) != 0 || r.Certificate == nil && r.CheckSignatureFrom(issuer) != nil {
+		if single, err := answer.About(c, issuer); err != nil || ended(single.NextUpdate) {
 			continue
 		}
-		if key := keyHash(issuer, r.IssuerHash); len(key) > 0 && bytes.Contains(r.TBSResponseData, key) {
+		if !strict || e.check(func() error { _, err := answer.Authentic(issuer); return err }) {
 			return true
 		}
 	}
 	return false
 }
 
-// signed reports whether by signed data, as long as not too much was verified already.
-func (e *evidence) signed(by *x509.Certificate, alg x509.SignatureAlgorithm, data, signature []byte) bool {
-	e.checks++
-	return e.checks <= maxChecks && by.CheckSignature(alg, data, signature) == nil
+// signed reports whether by signed c.
+func (e *evidence) signed(c, by *x509.Certificate) bool {
+	return e.check(func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
 }
 
-// keyHash is issuerKeyHash (RFC 6960 section 4.1.1): of the bits of the key, without tag, length and number of unused bits.
-func keyHash(c *x509.Certificate, h crypto.Hash) []byte {
-	var info struct {
-		Algorithm asn1.RawValue
-		Key       asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info); err != nil || !h.Available() {
-		return nil
-	}
-	return digest(h, info.Key.RightAlign())
+// check reports whether f succeeds, as long as not too much was checked already.
+func (e *evidence) check(f func() error) bool {
+	e.checks++
+	return e.checks <= maxChecks && f() == nil
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -83,6 +85,11 @@ func TestServicesFail(t *testing.T) {
 		if !errors.Is(err, tc.want) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
 		}
+	}
+	// A file of nothing but certificates, in the fewest octets.
+	empty := must(hex.DecodeString("302306092a864886f70d010702a01630140201013100300b06092a864886f70d0107013100"))
+	if err := cades.AugmentTo(t.Context(), io.Discard, must(cms.Parse(empty)), nil, cades.LevelBT, services(authority(), &prover{})); !errors.Is(err, cades.ErrUnsupported) {
+		t.Errorf("no signature: %v", err)
 	}
 	if _, err := cades.Augment(t.Context(), data, detached(content), 9, services(authority(), &prover{})); !errors.Is(err, cades.ErrInput) {
 		t.Errorf("level 9: %v", err)
@@ -305,25 +312,35 @@ func mutate(r *rand.Rand, seed []byte) []byte {
 	return data
 }
 
+// FuzzInspect replaces drop bytes at a place of a B-LTA signature: what is mutated is short, and hits what is read.
 func FuzzInspect(f *testing.F) {
 	id, content := p256(), []byte("content")
 	attrs := must(cades.SignedAttributes(cades.CAdES, cades.Attributes{Certificate: id.chain[0], ContentDigest: hashWith(crypto.SHA256, content), Algorithm: cades.ECDSAWithSHA256, SigningTime: signingTime}))
 	sig := must(id.key.Sign(nil, hashWith(crypto.SHA256, attrs), crypto.SHA256))
 	data := must(cades.Assemble(cades.Parts{SignedAttributes: attrs, Signature: sig, Algorithm: cades.ECDSAWithSHA256, Chain: id.chain}))
-	f.Add(data)
 	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
-	f.Add(must(cades.Augment(context.Background(), data, detached(content), cades.LevelBLTA, s)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		reports, err := cades.Inspect(data, detached(content))
+	data = must(cades.Augment(context.Background(), data, detached(content), cades.LevelBLTA, s))
+	for _, at := range []int{0, 20, 60, len(data) / 2, len(data) - 200} {
+		f.Add(uint16(at), uint8(1), []byte{0x30, 0x80})
+	}
+	f.Fuzz(func(t *testing.T, at uint16, drop uint8, instead []byte) {
+		from := int(at) % len(data)
+		damaged := slices.Concat(data[:from], instead, data[min(len(data), from+int(drop)):])
+		defer func() {
+			if r := recover(); r != nil {
+				t.Fatalf("%v, of %x", r, damaged) // keys are others each time
+			}
+		}()
+		reports, err := cades.Inspect(damaged, detached(content))
 		if (reports == nil) == (err == nil) {
-			t.Fatal("neither or both of result and error")
+			t.Fatalf("neither or both of result and error, of %x", damaged)
 		}
 		for _, r := range reports {
 			if r.Missing == nil != (r.Level == cades.LevelBLTA) || r.Invalid == nil && r.Signer == nil {
-				t.Fatalf("level %v, missing %v, invalid %v, signer %v", r.Level, r.Missing, r.Invalid, r.Signer)
+				t.Fatalf("level %v, missing %v, invalid %v, signer %v, of %x", r.Level, r.Missing, r.Invalid, r.Signer, damaged)
 			}
 		}
-		_, _ = cades.Decode(data)
+		_, _ = cades.Decode(instead)
 	})
 }
 

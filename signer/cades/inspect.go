@@ -1,6 +1,7 @@
 package cades
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
@@ -92,7 +93,7 @@ func Inspect(data []byte, content Content) ([]Report, error) {
 
 // InspectSignedData is Inspect for a CMS that was read already, such as one whose content is too large for memory.
 func InspectSignedData(sd *cms.SignedData, content Content) []Report {
-	contents := newDigests(sd, content)
+	contents := newDigests(context.Background(), sd, content)
 	ev := readEvidence(sd.Certificates, sd.RevocationInfos)
 	reports := make([]Report, 0, len(sd.Signers))
 	for _, info := range sd.Signers {
@@ -138,14 +139,14 @@ func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
 	if ev.issuer(s.certificate) == nil {
 		return LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", ErrEvidence)
 	}
-	if err := ev.complete(s.certificate, false); err != nil {
+	if err := ev.complete(s.certificate, stamped.Time, false); err != nil {
 		return LevelBT, fmt.Errorf("signer: %w", err)
 	}
 	for _, t := range r.TimeStamps {
 		if t.Invalid != nil {
 			continue
 		}
-		if err := ev.complete(t.Signer, false); err != nil {
+		if err := ev.complete(t.Signer, t.Time, false); err != nil {
 			return LevelBT, fmt.Errorf("signature-time-stamp: %w", err)
 		}
 	}

@@ -2,6 +2,7 @@ package cades
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -113,10 +114,24 @@ type digests struct {
 	sd      *cms.SignedData
 	content Content
 	made    map[crypto.Hash][]byte
+	ctx     context.Context // ends the reading of attached content
 }
 
-func newDigests(sd *cms.SignedData, content Content) *digests {
-	return &digests{sd, content, map[crypto.Hash][]byte{}}
+func newDigests(ctx context.Context, sd *cms.SignedData, content Content) *digests {
+	return &digests{sd, content, map[crypto.Hash][]byte{}, ctx}
+}
+
+// untilDone is a reader until the context ends.
+type untilDone struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
 }
 
 // prepare makes digests of attached content with several hashes in one pass.
@@ -135,7 +150,7 @@ func (d *digests) prepare(hashes ...crypto.Hash) error {
 	if len(writers) == 0 {
 		return nil
 	}
-	if _, err := io.Copy(io.MultiWriter(writers...), d.sd.Content()); err != nil {
+	if _, err := io.Copy(io.MultiWriter(writers...), untilDone{d.sd.Content(), d.ctx}); err != nil {
 		return fmt.Errorf("cades: reading the attached content: %w", err)
 	}
 	for h, sum := range sums {

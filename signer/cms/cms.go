@@ -25,7 +25,7 @@ var (
 
 // Limits bound what is read. A zero field stands for its default.
 type Limits struct {
-	Structure int64 // octets of everything but the content; default 64 MiB
+	Structure int64 // octets of everything but the content that Read loads; default 64 MiB
 	Elements  int   // certificates, revocation data, attributes of a signer, each; default 1024
 	Signers   int   // default 64
 	Segments  int   // pieces of a constructed OCTET STRING; default 2^22

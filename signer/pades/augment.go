@@ -124,7 +124,7 @@ func (a *augmentation) run() error {
 		}
 	}
 	if a.to >= cades.LevelBLT {
-		if err := a.addEvidence(a.good); err != nil {
+		if err := a.addEvidence(slices.Clone(a.good)); err != nil { // leave takes from the original
 			return err
 		}
 	}
@@ -212,7 +212,7 @@ func (a *augmentation) stamp() (*found, error) {
 	return s, nil
 }
 
-// addEvidence adds to the store what is missing there for some signatures.
+// addEvidence adds to the store what is missing there for some signatures and document time-stamps.
 func (a *augmentation) addEvidence(of []*found) error {
 	doc, err := pdf.Open(a.out, a.out.end(), a.options.Limits)
 	if err != nil {
@@ -222,19 +222,9 @@ func (a *augmentation) addEvidence(of []*found) error {
 	if err != nil {
 		return err
 	}
-	c := &collection{augmentation: a, store: store, before: newEvidence(store.held), now: newEvidence(store.held), held: store.held}
-	var proofs []proof
-	for _, s := range slices.Clone(of) {
-		p, err := c.proof(s)
-		if err != nil {
-			if err := a.leave(s, err); err != nil {
-				return err
-			}
-			continue
-		}
-		if !p.evidence.Empty() {
-			proofs = append(proofs, p)
-		}
+	proofs, err := a.collectAll(of, store.held)
+	if err != nil {
+		return err
 	}
 	u, err := doc.NewUpdate()
 	if err != nil {
@@ -251,95 +241,107 @@ func (a *augmentation) addEvidence(of []*found) error {
 	return nil
 }
 
+// collectAll returns the evidence for what is not proven by what the store holds. The Prover is asked for all of a signature's,
+// whatever is there already: it judges what data say.
+func (a *augmentation) collectAll(of []*found, held revinfo.Evidence) (proofs []proof, err error) {
+	c := &collection{augmentation: a, held: held, got: map[string]revinfo.Evidence{}}
+	e := newEvidence(held)
+	newest := a.newestStamp()
+	raised := !slices.ContainsFunc(of, func(s *found) bool { return !s.DocTimeStamp })
+	for _, stamps := range []bool{false, true} {
+		for _, s := range of {
+			if s.DocTimeStamp != stamps {
+				continue
+			}
+			if stamps {
+				known := e.complete(s.Certificate.Raw, s.Certificates, s.TimeStamp.Time, false) == nil
+				if a.to < cades.LevelBLTA && !raised || known && (s != newest || a.to < cades.LevelBLTA) {
+					continue
+				}
+			} else if a.proves(e, s, nil) == nil {
+				continue
+			}
+			p, err := c.proof(s)
+			if err != nil {
+				if err := a.leave(s, err); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			raised = true
+			proofs = append(proofs, p)
+		}
+	}
+	return proofs, nil
+}
+
 // outlive adds evidence for the unit of the new document time-stamp, if it can be had and is not there: nothing covers it before
 // the renewal, which demands it, but with it the file can be judged without a network as it is.
 func (a *augmentation) outlive(newest *found) error {
-	partial, left := a.options.Partial, a.left
-	a.options.Partial = true
+	options, left, to := a.options, a.left, a.to
+	a.options.Partial, a.to = true, cades.LevelBLT
 	err := a.addEvidence([]*found{newest})
-	a.options.Partial, a.left = partial, left
+	a.options, a.left, a.to = options, left, to
 	return err
 }
 
 // collection gathers evidence.
 type collection struct {
 	*augmentation
-	store       *dss
-	before, now *evidence        // of the store as it was, and with what was collected
-	held        revinfo.Evidence // what now was read from
+	held revinfo.Evidence            // what the store holds
+	got  map[string]revinfo.Evidence // by certificate and time: signatures of one file are mostly stamped by one authority
 }
 
-// proof returns the evidence for a signature with its time-stamps, or for a document time-stamp; it is empty when all of it is
-// in the store already.
+// proof returns the evidence for a signature with its time-stamps, or for a document time-stamp.
 func (c *collection) proof(s *found) (proof, error) {
 	p := proof{key: vriKey(s.contents)}
-	listed := c.store.vri.Value.Get(p.key).Kind != pdf.Null
-	there := true
-	add := func(certificate *x509.Certificate, known [][]byte, since, at time.Time, what string) error {
-		q := question{since: since.Add(-maxAge), issuer: true, anchored: !listed} // somebody's anchor may not be self-signed
-		if _, err := c.before.with(known).prove(certificate, q); err != nil {
-			there = false
-		}
-		e, err := c.collect(certificate, known, q, since, at)
+	add := func(certificate *x509.Certificate, known [][]byte, used, at time.Time, what string) error {
+		e, err := c.collect(certificate, known, used, at)
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", cades.ErrEvidence, what, err)
 		}
 		p.evidence.Add(e)
 		return nil
 	}
+	if s.DocTimeStamp {
+		err := add(s.Certificate, s.Certificates, s.TimeStamp.Time, c.existed(s), "time-stamp")
+		return p, err
+	}
 	for _, t := range s.valid() {
-		if err := add(t.Signer, slices.Concat(t.Certificates, s.Certificates), t.Time, c.provenBy(s), "time-stamp"); err != nil {
+		if err := add(t.Signer, slices.Concat(t.Certificates, s.Certificates), t.Time, c.existed(s), "time-stamp"); err != nil {
 			return p, err
 		}
 	}
-	at, what := s.Proven, "signer"
-	since := at
-	if s.DocTimeStamp {
-		since, at, what = s.TimeStamp.Time, c.provenBy(s), "time-stamp"
-	}
-	if err := add(s.Certificate, s.Certificates, since, at, what); err != nil {
-		return p, err
-	}
-	if there {
-		return proof{}, nil
-	}
-	return p, nil
+	err := add(s.Certificate, s.Certificates, s.Proven, s.Proven, "signer")
+	return p, err
 }
 
-// provenBy is when the time-stamps in s, or s if it is one, are known to have existed: the time of the earliest document
-// time-stamp over them, else now.
-func (c *collection) provenBy(s *found) time.Time {
+// existed is when the time-stamps in s, or s if it is one, surely did: the time of the earliest document time-stamp over
+// them, else now.
+func (c *collection) existed(s *found) time.Time {
 	if t := c.firstStamp(s); t != nil {
 		return t.TimeStamp.Time
 	}
 	return c.Now()
 }
 
-// collect returns what proves a certificate that was used at one time and was known to be so at another, from what is there or
-// from the Prover.
-func (c *collection) collect(certificate *x509.Certificate, known [][]byte, q question, used, at time.Time) (revinfo.Evidence, error) {
-	view := c.now.with(known)
-	if e, err := view.prove(certificate, q); err == nil {
+// collect returns what proves a certificate that was used at one time and is known to have been so at another.
+func (c *collection) collect(certificate *x509.Certificate, more [][]byte, used, at time.Time) (revinfo.Evidence, error) {
+	key := string(certificate.Raw) + used.UTC().Format(time.RFC3339Nano)
+	if e, there := c.got[key]; there {
 		return e, nil
 	}
-	known = slices.Concat(known, c.held.Certificates)
-	e, err := c.Prover.Collect(c.ctx, certificate.Raw, known, at)
+	more = slices.Concat(more, c.held.Certificates)
+	e, err := c.Prover.Collect(c.ctx, certificate.Raw, more, at)
 	if errors.Is(err, revinfo.ErrNotYet) && used.Before(at) {
 		// Nothing says that it was revoked, and newer data are not there yet: those since it was used are enough.
-		e, err = c.Prover.Collect(c.ctx, certificate.Raw, known, used)
+		e, err = c.Prover.Collect(c.ctx, certificate.Raw, more, used)
 	}
 	if err != nil {
-		if errors.Is(err, revinfo.ErrRevoked) || c.ctx.Err() != nil {
-			return revinfo.Evidence{}, err
-		}
-		// What somebody put there may not be fresh enough for us, and all that can be had.
-		if old, errOld := view.prove(certificate, question{issuer: true}); errOld == nil {
-			return old, nil
-		}
 		return revinfo.Evidence{}, err
 	}
-	e.Add(revinfo.Evidence{Certificates: [][]byte{certificate.Raw}})
-	c.held.Add(e)
-	c.now = c.now.renewed(c.held)
-	return e, nil
+	whole := revinfo.Evidence{Certificates: [][]byte{certificate.Raw}}
+	whole.Add(e)
+	c.got[key] = whole
+	return whole, nil
 }

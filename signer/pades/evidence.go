@@ -2,234 +2,145 @@ package pades
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/sha256"
+	"cmp"
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
-	"golang.org/x/crypto/ocsp"
-
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 const (
-	maxPath   = 16             // certificates of a path
-	maxChecks = 4096           // different signatures that one file makes us verify
-	maxAge    = 24 * time.Hour // how long before the time in question data on an end entity may have been issued
+	maxPath   = 16      // certificates of a path
+	maxChecks = 4096    // different signatures that one file makes us verify
+	maxSteps  = 1 << 16 // certificates that are looked at in all paths of one file
 )
 
-// evidence is what is there to judge certificates with. It looks whether data are there and authentic; what they say is for
-// a validator to judge, who has trust anchors.
+// evidence is what a store holds to judge certificates with. It looks whether data are there, authentic and of the right time;
+// what they say is for a validator to judge, who has trust anchors.
 type evidence struct {
 	certificates []*x509.Certificate
-	lists        []*crlHead
-	answers      [][]byte // OCSPResponse each
-	verified     map[check]bool
-}
-
-// check is a signature and with which key it was verified.
-type check struct {
-	key, data [sha256.Size]byte
-	signature string
-}
-
-// crlHead is a revocation list without its entries, which may be very many.
-type crlHead struct {
-	*x509.RevocationList
-	raw, tbs []byte
-	sum      [sha256.Size]byte // of tbs
+	lists        []*status.List
+	answers      []*status.Answer
+	parsed       map[string]*x509.Certificate
+	checked      map[[2]any]bool
+	steps        int
 }
 
 // newEvidence reads what can be read; the rest proves nothing.
 func newEvidence(held revinfo.Evidence) *evidence {
-	e := &evidence{answers: held.OCSPs, verified: map[check]bool{}}
-	e.certificates = parseCertificates(held.Certificates)
+	e := &evidence{parsed: map[string]*x509.Certificate{}, checked: map[[2]any]bool{}}
+	e.certificates = e.parse(held.Certificates)
 	for _, raw := range held.CRLs {
-		if l := parseList(raw); l != nil {
+		if l, err := status.ParseList(raw); err == nil {
 			e.lists = append(e.lists, l)
+		}
+	}
+	for _, raw := range held.OCSPs {
+		if a, err := status.ParseAnswer(raw); err == nil {
+			e.answers = append(e.answers, a)
 		}
 	}
 	return e
 }
 
-// renewed reads anew, and remembers what was verified.
-func (e *evidence) renewed(held revinfo.Evidence) *evidence {
-	n := newEvidence(held)
-	n.verified = e.verified
-	return n
-}
-
-func parseCertificates(ders [][]byte) (out []*x509.Certificate) {
+// parse reads certificates, each once.
+func (e *evidence) parse(ders [][]byte) (out []*x509.Certificate) {
 	for _, der := range ders {
-		if c, err := x509.ParseCertificate(der); err == nil {
+		c, known := e.parsed[string(der)]
+		if !known {
+			c, _ = status.ParseCertificate(der)
+			e.parsed[string(der)] = c
+		}
+		if c != nil {
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// parseList reads a list (RFC 5280 section 5.1) of which it leaves out the entries.
-func parseList(raw []byte) *crlHead {
-	in := cryptobyte.String(raw)
-	var outer, tbs, rest, fields, revoked cryptobyte.String
-	var many bool
-	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) || !in.Empty() || !outer.ReadASN1Element(&tbs, cbasn1.SEQUENCE) {
-		return nil
+// complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 142-1
+// clause 6.3, requirements for B-LT) that had not ended by the time at. The path ends with a certificate that is self-signed, or
+// with one whose issuer is not there: trust may begin anywhere, as a trusted list has it. issuer demands that c itself is not
+// such a one. more are further certificates that may belong to the path. Errors wrap cades.ErrEvidence.
+func (e *evidence) complete(c []byte, more [][]byte, at time.Time, issuer bool) error {
+	leaf := e.parse([][]byte{c})
+	if len(leaf) == 0 {
+		return fmt.Errorf("%w: a certificate that cannot be read", cades.ErrEvidence)
 	}
-	rest, in = outer, tbs
-	if !in.ReadASN1(&fields, cbasn1.SEQUENCE) {
-		return nil
-	}
-	before := fields
-	if !fields.SkipOptionalASN1(cbasn1.INTEGER) || !fields.SkipASN1(cbasn1.SEQUENCE) || !fields.SkipASN1(cbasn1.SEQUENCE) || !skipTimes(&fields) {
-		return nil
-	}
-	before = before[:len(before)-len(fields)]
-	if !fields.ReadOptionalASN1(&revoked, &many, cbasn1.SEQUENCE) {
-		return nil
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(before)
-			b.AddBytes(fields)
-		})
-		b.AddBytes(rest)
-	})
-	short, err := b.Bytes()
-	if err != nil {
-		return nil
-	}
-	l, err := x509.ParseRevocationList(short)
-	if err != nil {
-		return nil
-	}
-	return &crlHead{l, raw, tbs, sha256.Sum256(tbs)}
+	p := path{e, append(e.parse(more), e.certificates...), at}
+	return p.from(leaf[0], issuer, maxPath)
 }
 
-// skipTimes reads thisUpdate and nextUpdate.
-func skipTimes(in *cryptobyte.String) bool {
-	n := 0
-	for in.PeekASN1Tag(cbasn1.UTCTime) || in.PeekASN1Tag(cbasn1.GeneralizedTime) {
-		var value cryptobyte.String
-		var tag cbasn1.Tag
-		if n++; !in.ReadAnyASN1(&value, &tag) {
-			return false
-		}
-	}
-	return n == 1 || n == 2
-}
-
-// with returns e with further certificates; both count together what they verify.
-func (e *evidence) with(certificates [][]byte) *view {
-	return &view{e, parseCertificates(certificates)}
-}
-
-// view is evidence with the certificates that a signature or token brings.
-type view struct {
+// path is the search for one.
+type path struct {
 	*evidence
-	own []*x509.Certificate
+	known []*x509.Certificate
+	at    time.Time
 }
 
-// question is whether there is evidence for a certificate.
-type question struct {
-	since    time.Time // data on the certificate itself were issued no earlier
-	issuer   bool      // the certificate's issuer must be there
-	anchored bool      // so must all others, up to a self-signed one; else trust may begin anywhere, as a trusted list has it
-}
-
-// prove returns what proves that c and its path were not revoked, or an error that wraps cades.ErrEvidence.
-func (v *view) prove(c *x509.Certificate, q question) (used revinfo.Evidence, err error) {
-	used.Certificates = [][]byte{c.Raw}
-	first := true
-	for range maxPath {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && v.issued(c, c) {
-			return used, nil
-		}
-		issuer := v.issuer(c)
-		if issuer == nil {
-			if !q.anchored && (!first || !q.issuer) {
-				return used, nil
-			}
-			return used, fmt.Errorf("%w: the issuer of a certificate is not in the file (serial number %x)", cades.ErrEvidence, c.SerialNumber)
-		}
-		since := time.Time{}
-		if first {
-			since = q.since
-		}
-		found, ok := v.covers(c, issuer, since)
-		if !ok {
-			return used, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", cades.ErrEvidence, c.SerialNumber)
-		}
-		used.Add(found)
-		used.Add(revinfo.Evidence{Certificates: [][]byte{issuer.Raw}})
-		c, first = issuer, false
+// from tries every issuer: a CA may have several certificates of one key, of which not all are for signing lists.
+func (p *path) from(c *x509.Certificate, issued bool, rest int) error {
+	if bytes.Equal(c.RawIssuer, c.RawSubject) && p.signed(c, c) {
+		return nil
 	}
-	return used, fmt.Errorf("%w: path of more than %d certificates", cades.ErrEvidence, maxPath)
-}
-
-func (v *view) issuer(c *x509.Certificate) *x509.Certificate {
-	for _, group := range [][]*x509.Certificate{v.own, v.certificates} {
-		for _, i := range group {
-			if bytes.Equal(i.RawSubject, c.RawIssuer) && !bytes.Equal(i.Raw, c.Raw) && v.issued(i, c) {
-				return i
-			}
+	var err error
+	for _, issuer := range p.known {
+		if p.steps++; p.steps > maxSteps || rest == 0 {
+			return fmt.Errorf("%w: paths of too many certificates", cades.ErrEvidence)
 		}
-	}
-	return nil
-}
-
-// covers looks for a list or an OCSP answer.
-func (e *evidence) covers(c, issuer *x509.Certificate, since time.Time) (revinfo.Evidence, bool) {
-	for _, answer := range e.answers {
-		if !bytes.Contains(answer, c.SerialNumber.Bytes()) {
+		if !bytes.Equal(issuer.RawSubject, c.RawIssuer) || bytes.Equal(issuer.Raw, c.Raw) || !p.signed(c, issuer) {
 			continue
 		}
-		// A responder that brings its certificate may be one whom the issuer did not appoint, but the validator trusts.
-		r, err := ocsp.ParseResponseForCert(answer, c, nil)
-		if err != nil || r.SerialNumber.Cmp(c.SerialNumber) != 0 || r.ThisUpdate.Before(since) || r.Certificate == nil && r.CheckSignatureFrom(issuer) != nil {
+		if !status.NeverRevoked(c) && !p.covered(c, issuer) {
+			err = cmp.Or(err, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", cades.ErrEvidence, c.SerialNumber))
 			continue
 		}
-		if key := keyHash(issuer, r.IssuerHash); len(key) > 0 && bytes.Contains(r.TBSResponseData, key) {
-			return revinfo.Evidence{OCSPs: [][]byte{answer}}, true
+		further := p.from(issuer, false, rest-1)
+		if further == nil {
+			return nil
 		}
+		err = cmp.Or(err, further)
 	}
-	for _, l := range e.lists {
-		if bytes.Equal(l.RawIssuer, issuer.RawSubject) && !l.ThisUpdate.Before(since) && e.signed(issuer, l.SignatureAlgorithm, l.tbs, l.Signature, l.sum) {
-			return revinfo.Evidence{CRLs: [][]byte{l.raw}}, true
-		}
+	if err == nil && issued {
+		return fmt.Errorf("%w: the issuer of a certificate is not in the file (serial number %x)", cades.ErrEvidence, c.SerialNumber)
 	}
-	return revinfo.Evidence{}, false
+	return err
 }
 
-func (e *evidence) issued(by, c *x509.Certificate) bool {
-	return e.signed(by, c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature, sha256.Sum256(c.RawTBSCertificate))
+// covered looks for an OCSP answer or a list.
+func (p *path) covered(c, issuer *x509.Certificate) bool {
+	ended := func(next time.Time) bool { return !next.IsZero() && next.Before(p.at) }
+	for _, a := range p.answers {
+		if single, err := a.About(c, issuer); err != nil || ended(single.NextUpdate) {
+			continue
+		}
+		if p.verified(a, issuer, func() error { _, err := a.Authentic(issuer); return err }) {
+			return true
+		}
+	}
+	for _, l := range p.lists {
+		if !ended(l.NextUpdate) && l.Covers(c) == nil && p.verified(l, issuer, func() error { return l.Authentic(issuer) }) {
+			return true
+		}
+	}
+	return false
 }
 
-// signed reports whether by signed data, as long as not too much was verified already. sum is the SHA-256 of data.
-func (e *evidence) signed(by *x509.Certificate, alg x509.SignatureAlgorithm, data, signature []byte, sum [sha256.Size]byte) bool {
-	c := check{sha256.Sum256(by.RawSubjectPublicKeyInfo), sum, string(signature)}
-	good, known := e.verified[c]
-	if !known && len(e.verified) < maxChecks {
-		good = by.CheckSignature(alg, data, signature) == nil
-		e.verified[c] = good
+// signed reports whether by signed c.
+func (e *evidence) signed(c, by *x509.Certificate) bool {
+	return e.verified(c, by, func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
+}
+
+// verified reports whether f succeeds, as long as not too much was checked already. what and by are pointers.
+func (e *evidence) verified(what, by any, f func() error) bool {
+	key := [2]any{what, by}
+	good, known := e.checked[key]
+	if !known && len(e.checked) < maxChecks {
+		good = f() == nil
+		e.checked[key] = good
 	}
 	return good
-}
-
-// keyHash is issuerKeyHash (RFC 6960 section 4.1.1): of the bits of the key, without tag, length and number of unused bits.
-func keyHash(c *x509.Certificate, h crypto.Hash) []byte {
-	var info struct {
-		Algorithm asn1.RawValue
-		Key       asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info); err != nil || !h.Available() {
-		return nil
-	}
-	return hashOf(h, info.Key.RightAlign())
 }

@@ -33,17 +33,18 @@ type authorities struct {
 
 // signatory returns a new person with a certificate of the authority.
 func (a *authorities) signatory(kind revtest.Key) identity {
-	leaf := must(a.pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас", Kind: kind}))
+	leaf := must(a.pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас", Kind: kind, Change: func(c *x509.Certificate) { c.SubjectKeyId = []byte("key of a signatory") }}))
 	return identity{leaf.Key, [][]byte{leaf.Raw, a.pki.Issuing().Raw, a.pki.CA(0).Raw}}
 }
 
 // prover proves for signatories and time-stamp units of the world, and accuses when it is asked about anybody else.
 type prover struct {
 	*authorities
-	tsas  []*tsptest.TSA
-	fail  func(leaf *x509.Certificate) error
-	mu    sync.Mutex
-	asked []string // "name at time"
+	tsas   []*tsptest.TSA
+	fail   func(leaf *x509.Certificate) error
+	refuse func(leaf *x509.Certificate, at time.Time) error
+	mu     sync.Mutex
+	asked  []string // "name at time"
 }
 
 func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
@@ -53,6 +54,11 @@ func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time
 	p.asked = append(p.asked, c.Subject.CommonName+" at "+at.UTC().Format(time.RFC3339))
 	if p.fail != nil {
 		if err := p.fail(c); err != nil {
+			return revinfo.Evidence{}, err
+		}
+	}
+	if p.refuse != nil {
+		if err := p.refuse(c, at); err != nil {
 			return revinfo.Evidence{}, err
 		}
 	}

@@ -1,5 +1,5 @@
-// Package pades makes and reads PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval signatures
-// without an appearance.
+// Package pades makes and reads PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval and
+// certification signatures, invisible or with an appearance, and raises them to the higher levels.
 //
 // Making one has two phases with the signature between them. Prepare fixes every byte of the finished file but the CMS
 // and returns a small state and the digest to be signed; whoever holds the key signs that digest, once, perhaps minutes
@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"hash"
@@ -20,6 +21,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
@@ -30,10 +32,16 @@ var (
 	ErrOptions = errors.New("pades: unusable options")
 	// ErrCertified: the author certified the document as final (DocMDP with P = 1, ISO 32000-1 section 12.8.2.2).
 	ErrCertified = errors.New("document is certified as final and allows no further signature: sign the version before certification")
-	// ErrLocked: an earlier signature locks the form fields (FieldMDP), so that a new field would break it.
-	ErrLocked = errors.New("an earlier signature locks all form fields: sign before that signature is made")
-	// ErrFieldExists: the wanted field name is in use.
+	// ErrLocked: an earlier signature locks the form fields (FieldMDP), so that filling it would break it.
+	ErrLocked = errors.New("an earlier signature locks this form field: sign before that signature is made, or another field")
+	// ErrFieldExists: the wanted field name is in use, by a field that is no signature field or is signed.
 	ErrFieldExists = errors.New("the document has a form field of this name: choose another name or none")
+	// ErrField: the wanted signature field is not there, or cannot be filled.
+	ErrField = errors.New("no signature field that can be filled: choose another field")
+	// ErrSeedValue: the author of the field demands what the signature does not offer (ISO 32000-2 section 12.7.5.5).
+	ErrSeedValue = errors.New("the signature field demands something else: choose another field; demanded is")
+	// ErrNotFirst: a certification comes before every other signature (ISO 32000-2 section 12.8.2.2.1).
+	ErrNotFirst = errors.New("only the first signature can certify: sign without certification, or certify the version before the first signature")
 	// ErrState: bytes are not a Prepared of a known version, or contradict themselves.
 	ErrState = errors.New("pades: damaged prepared state")
 	// ErrReserve: the CMS does not fit into the space prepared for it; nothing was written.
@@ -47,16 +55,30 @@ type Options struct {
 	SigningTime time.Time       // required; claimed time, written to /M in UTC with whole seconds
 	Chain       [][]byte        // required; DER, the signer's certificate first; all are embedded
 	Algorithm   cades.Algorithm // required; its hash is the hash over the document too
-	Name        string          // optional; /Name, /Reason and /Location take at most 256 characters each
-	Reason      string
+	Name        string          // optional; /Name and the next three take at most 256 characters each
+	Reason      string          // excludes CommitmentType (EN 319 142-1 clause 6.3)
 	Location    string
-	FieldName   string     // optional; default "Signature" with the first number that is free
+	Contact     string     // /ContactInfo: how to reach the signatory, such as a telephone number
 	Reserve     int        // optional; bytes kept free for unsigned attributes, such as a later time-stamp; at most 1 MiB
 	Limits      pdf.Limits // optional; zero means the defaults
+
+	// FieldName is optional. An empty signature field of this fully qualified name is filled; if no field has it, one is
+	// made, unless ExistingField is set. Default: a new field "Signature" with the first number that is free.
+	FieldName     string
+	ExistingField bool
+
+	Certification Certification // optional; default an approval signature
+
+	CommitmentType asn1.ObjectIdentifier // optional; such as cades.ProofOfApproval
+	ClaimedRoles   []string              // optional; what the signatory claims to be
+	Policy         *cades.Policy         // optional; signature policy
+
 	// Hashed is optional: the state of the algorithm's hash after exactly the bytes of the file, from whoever read them
 	// before. The file is then read for its structure only. Prepared.Check, which hashes the finished file, refuses one that
 	// such a state did not come from.
 	Hashed hash.Cloner
+
+	Appearance *appearance.Appearance // optional; what the signature looks like and where; nil: invisible
 }
 
 const (
@@ -74,10 +96,18 @@ func (o Options) check() error {
 	if o.Reserve < 0 || o.Reserve > maxReserve {
 		return fmt.Errorf("%w: reserve of %d bytes", ErrOptions, o.Reserve)
 	}
-	for _, s := range []string{o.Name, o.Reason, o.Location, o.FieldName} {
+	for _, s := range append([]string{o.Name, o.Reason, o.Location, o.Contact, o.FieldName}, o.ClaimedRoles...) {
 		if !validText(s) {
 			return fmt.Errorf("%w: texts are UTF-8 of at most %d characters without control characters", ErrOptions, maxText)
 		}
+	}
+	switch {
+	case o.Certification > CertifyAnnotations:
+		return fmt.Errorf("%w: certification %d", ErrOptions, o.Certification)
+	case o.ExistingField && o.FieldName == "":
+		return fmt.Errorf("%w: an existing field needs its name", ErrOptions)
+	case o.Reason != "" && len(o.CommitmentType) > 0:
+		return fmt.Errorf("%w: reason and commitment type exclude each other", ErrOptions)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 			s.Err = fmt.Errorf("%w: too many or too large signatures", pdf.ErrTooLarge)
 			continue
 		}
-		if s.Err = s.parse(f.known); s.Err == nil && s.hash.Available() {
+		if s.Err = s.parse(f.storedCertificates); s.Err == nil && s.hash.Available() {
 			wants = append(wants, wanted{s.hash, s.ByteRange})
 		}
 	}
@@ -217,9 +217,9 @@ func (s *SignatureInfo) readByteRange(doc *pdf.Document, dict pdf.Value) (conten
 }
 
 // parse reads the CMS or the token, and finds out with which hash the document was digested.
-func (s *found) parse(known func() [][]byte) error {
+func (s *found) parse(stored func() [][]byte) error {
 	if s.DocTimeStamp {
-		return s.parseToken(known)
+		return s.parseToken(stored)
 	}
 	if s.SubFilter != "ETSI.CAdES.detached" && s.SubFilter != "adbe.pkcs7.detached" {
 		return fmt.Errorf("%w: /SubFilter %q is not judged here", ErrSignatureDict, s.SubFilter)
@@ -243,8 +243,8 @@ func (s *found) parse(known func() [][]byte) error {
 	return nil
 }
 
-// known returns the certificates of the document's store.
-func (f *file) known() [][]byte {
+// storedCertificates returns those of the document's store.
+func (f *file) storedCertificates() [][]byte {
 	store, err := readDSS(f.doc, f.limit)
 	if err != nil {
 		return nil
@@ -253,10 +253,10 @@ func (f *file) known() [][]byte {
 }
 
 // parseToken reads a token; if it lacks its signer's certificate, that may be known.
-func (s *found) parseToken(known func() [][]byte) error {
+func (s *found) parseToken(stored func() [][]byte) error {
 	t, err := tsp.Parse(s.encoded)
 	if errors.Is(err, tsp.ErrSigner) {
-		t, err = tsp.ParseWith(s.encoded, known())
+		t, err = tsp.ParseWith(s.encoded, stored())
 	}
 	if err != nil {
 		return err

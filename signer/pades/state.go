@@ -20,18 +20,29 @@ type Prepared struct {
 	digest     []byte          // over the ByteRange
 	attributes []byte          // signed attributes, DER SET OF
 	chain      [][]byte        // DER, signer first
+	claims     claims
 }
 
-// stateMagic begins every encoded state; its last byte is the version.
-const stateMagic = "ecsigner-pades\x01"
+// stateMagic begins every encoded state. The version is the byte after it: 1 without claims, as ever, or 2 with them.
+const stateMagic = "ecsigner-pades"
+
+const (
+	statePlain  = 1
+	stateClaims = 2
+)
 
 const maxState = 64 << 20
 
 // MarshalBinary encodes p: the magic with a version, then baseSize (8 bytes), reserve (4), algorithm (1) and head, foot,
 // digest, signed attributes and the certificates, each after its length (4), the certificates after their number (1).
-// Numbers are big-endian. Equal states have equal encodings.
+// Version 2 goes on with the claims. Numbers are big-endian. Equal states have equal encodings.
 func (p *Prepared) MarshalBinary() ([]byte, error) {
 	b := []byte(stateMagic)
+	if p.claims.none() {
+		b = append(b, statePlain)
+	} else {
+		b = append(b, stateClaims)
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(p.baseSize))
 	b = binary.BigEndian.AppendUint32(b, uint32(p.reserve))
 	b = append(b, byte(p.algorithm))
@@ -42,7 +53,10 @@ func (p *Prepared) MarshalBinary() ([]byte, error) {
 	for _, c := range p.chain {
 		b = appendField(b, c)
 	}
-	return b, nil
+	if p.claims.none() {
+		return b, nil
+	}
+	return p.claims.appendTo(b)
 }
 
 func appendField(b, field []byte) []byte {
@@ -52,10 +66,11 @@ func appendField(b, field []byte) []byte {
 // UnmarshalBinary reads what MarshalBinary wrote and nothing else: what it accepts encodes to the same bytes again, and
 // the parts fit together. Errors wrap ErrState.
 func (p *Prepared) UnmarshalBinary(data []byte) error {
-	if len(data) > maxState || !bytes.HasPrefix(data, []byte(stateMagic)) {
+	body, known := bytes.CutPrefix(data, []byte(stateMagic))
+	if len(data) > maxState || !known || len(body) == 0 || (body[0] != statePlain && body[0] != stateClaims) {
 		return fmt.Errorf("%w: unknown format or version", ErrState)
 	}
-	in := stateReader{rest: bytes.Clone(data[len(stateMagic):])}
+	in := stateReader{rest: bytes.Clone(body[1:])}
 	var q Prepared
 	q.baseSize = int64(binary.BigEndian.Uint64(in.take(8)))
 	q.reserve = int(binary.BigEndian.Uint32(in.take(4)))
@@ -63,6 +78,15 @@ func (p *Prepared) UnmarshalBinary(data []byte) error {
 	q.head, q.foot, q.digest, q.attributes = in.field(), in.field(), in.field(), in.field()
 	for range in.take(1)[0] {
 		q.chain = append(q.chain, in.field())
+	}
+	if body[0] == stateClaims {
+		var err error
+		if q.claims, err = in.claims(); err != nil {
+			return err
+		}
+		if q.claims.none() {
+			return fmt.Errorf("%w: version 2 without claims", ErrState)
+		}
 	}
 	if in.short || len(in.rest) > 0 {
 		return fmt.Errorf("%w: wrong length", ErrState)
@@ -86,9 +110,7 @@ func (p *Prepared) consistent() error {
 	if p.reserve < need || p.reserve > need+maxReserve || p.Size() > pdf.MaxSize {
 		return fmt.Errorf("%w: reserve of %d bytes for a CMS of %d", ErrState, p.reserve, need)
 	}
-	attrs, err := cades.SignedAttributes(cades.PAdES, cades.Attributes{
-		Certificate: p.chain[0], ContentDigest: p.digest, Algorithm: p.algorithm,
-	})
+	attrs, err := cades.SignedAttributes(cades.PAdES, p.claims.attributes(p.chain[0], p.digest, p.algorithm))
 	if err != nil || !bytes.Equal(attrs, p.attributes) {
 		return fmt.Errorf("%w: signed attributes are not those of the digest and certificate", ErrState)
 	}

@@ -150,18 +150,18 @@ func (j *levels) proven(s *found) error {
 
 // proves returns nil when there is evidence for the signer and for every time-stamp that the signature rests on: those in
 // the CMS, else the earliest document time-stamp over it, unless that is the one over the evidence.
-func (j *levels) proves(e *evidence, s, over *found) error {
-	if _, err := e.with(s.Certificates).prove(s.Certificate, question{issuer: true}); err != nil {
+func (f *file) proves(e *evidence, s, over *found) error {
+	if err := e.complete(s.Certificate.Raw, s.Certificates, s.Proven, true); err != nil {
 		return fmt.Errorf("signer: %w", err)
 	}
 	stamps := s.valid()
 	if len(stamps) == 0 {
-		if first := j.firstStamp(s); first != over {
+		if first := f.firstStamp(s); first != over {
 			stamps = []*tsp.Token{first.TimeStamp}
 		}
 	}
 	for _, t := range stamps {
-		if _, err := e.with(t.Certificates).prove(t.Signer, question{}); err != nil {
+		if err := e.complete(t.Signer.Raw, t.Certificates, t.Time, false); err != nil {
 			return fmt.Errorf("time-stamp: %w", err)
 		}
 	}

@@ -199,7 +199,7 @@ func (d *Document) readEntries(at, first, count int64, add func(int64, entry) er
 		for j := range int64(len(buf) / entrySize) {
 			e, ok := parseEntry(buf[j*entrySize:][:entrySize])
 			if !ok {
-				return fmt.Errorf("%w: cross-reference entry at byte %d", ErrDamaged, at+(i+j)*entrySize)
+				return fmt.Errorf("%w: cross-reference entry at byte %d is not of the 20 bytes that it must be", ErrDamaged, at+(i+j)*entrySize)
 			}
 			if err := add(first+i+j, e); err != nil {
 				return err
@@ -212,16 +212,16 @@ func (d *Document) readEntries(at, first, count int64, add func(int64, entry) er
 // parseEntry reads "nnnnnnnnnn ggggg n" and its two-byte end of line.
 func parseEntry(b []byte) (entry, bool) {
 	at, err1 := strconv.ParseUint(string(b[:10]), 10, 63)
-	gen, err2 := strconv.ParseUint(string(b[11:16]), 10, 16)
+	gen, err2 := strconv.ParseUint(string(b[11:16]), 10, 17)
 	end := string(b[18:])
 	if err1 != nil || err2 != nil || b[10] != ' ' || b[16] != ' ' || (end != " \n" && end != " \r" && end != "\r\n") {
 		return entry{}, false
 	}
-	switch b[17] {
-	case 'n':
+	switch {
+	case b[17] == 'n' && gen <= 65535:
 		return entry{int64(at), uint32(gen), inFile}, true
-	case 'f':
-		return entry{0, uint32(gen), free}, true
+	case b[17] == 'f': // its generation is never used here; some writers put 65536
+		return entry{0, 0, free}, true
 	}
 	return entry{}, false
 }

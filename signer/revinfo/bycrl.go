@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,21 @@ func (c *Collector) byLocal(_ context.Context, q question) (proof, []error) {
 	if err != nil {
 		return proof{}, []error{fmt.Errorf("local list: %w", err)}
 	}
-	return one(c.judgeCRL(l, q))
+	found, err := c.judgeCRL(l, q)
+	var late *NotYetError
+	if errors.As(err, &late) {
+		late.Retry = earlier(c.soon(q.at.Sub(l.ThisUpdate)), late.Retry) // asking the caller again costs little
+	}
+	return one(found, err)
+}
+
+// soon is when to ask again a source that may make new data at any time. Where only a little is missing, so that clocks or
+// whole seconds may be the reason, that is in a moment.
+func (c *Collector) soon(missing time.Duration) time.Time {
+	if missing <= c.cfg.Skew {
+		return c.cfg.Now().Add(missing + refetch)
+	}
+	return c.cfg.Now().Add(again)
 }
 
 func one(p proof, err error) (proof, []error) {

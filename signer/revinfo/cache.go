@@ -45,6 +45,9 @@ func (c *cache) get(ctx context.Context, key string, now time.Time, enough func(
 		return i, nil
 	}
 	ch := c.flight.DoChan(key, func() (any, error) {
+		if i := c.lookup(key, now); i != nil && enough(i) {
+			return i, nil // a fetch ended between the look and this one
+		}
 		i, err := fetch(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err

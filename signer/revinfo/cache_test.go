@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
 )
@@ -122,7 +124,16 @@ func TestCache(t *testing.T) {
 			t.Errorf("one entry, step %d: %d requests, want %d", i, n, want)
 		}
 	}
-	cfg.CacheEntries, cfg.CacheBytes = 0, 10
+	cfg.CacheEntries = 0
+	cfg.CacheBytes = int64(len(must(t)(w.CA(0).OCSP(request(t, leaf, w.CA(0)))))) * 5 / 2
+	c = collector(t, cfg)
+	third := issue(t, w.CA(0), revtest.Template{})
+	for i, l := range []*revtest.Certificate{leaf, other, leaf, third, leaf, other} {
+		if n, want := fetched(c, l), []int{1, 1, 0, 1, 0, 1}[i]; n != want {
+			t.Errorf("bytes of two answers, step %d: %d requests, want %d", i, n, want)
+		}
+	}
+	cfg.CacheBytes = 10
 	steps("ten bytes", collector(t, cfg), leaf, []time.Duration{0, 0}, []int{1, 1})
 
 	c = collector(t, w.config())
@@ -164,7 +175,8 @@ func TestUnreachable(t *testing.T) {
 	w := newWorld(t, revtest.Options{Depth: 1})
 	leaf := issue(t, w.CA(0), revtest.Template{})
 	cfg := w.config()
-	cfg.Network.Timeout, cfg.Keep = 200*time.Millisecond, time.Nanosecond
+	t.Parallel()
+	cfg.Network.Timeout, cfg.Keep = 2*time.Second, time.Nanosecond
 	c := collector(t, cfg)
 	w.Handle(w.CA(0).OCSPURL(), revtest.Slow())
 	for i, want := range []string{"GET ocsp, GET list", "GET list", "GET list", "GET ocsp"} {
@@ -186,4 +198,9 @@ func TestUnreachable(t *testing.T) {
 		}
 		w.clock.step(time.Second)
 	}
+}
+
+func request(t *testing.T, leaf *revtest.Certificate, issuer *revtest.CA) []byte {
+	t.Helper()
+	return must(t)(ocsp.CreateRequest(leaf.Certificate, issuer.Certificate.Certificate, nil))
 }

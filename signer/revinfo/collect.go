@@ -35,7 +35,9 @@ func (c *Collector) Collect(ctx context.Context, leaf []byte, known [][]byte, at
 			return false
 		}
 		var revoked *RevokedError
-		if final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0; final || failed == nil {
+		final := errors.As(err, &revoked) && revoked.Serial.Cmp(cert.SerialNumber) == 0
+		// Of several reasons the first is told, unless there is one that waiting helps against.
+		if final || failed == nil || errors.Is(err, ErrNotYet) && !errors.Is(failed, ErrNotYet) {
 			failed = err
 			if final {
 				return false
@@ -152,11 +154,14 @@ func (c *Collector) refusal(q question, failed []error) error {
 	if first == nil {
 		return because(fmt.Errorf("%w on certificate %x", ErrNoEvidence, q.cert.SerialNumber), failed)
 	}
-	if soon := c.cfg.Now().Add(15 * time.Minute); other && soon.Before(first.Retry) {
+	if soon := c.cfg.Now().Add(again); other && soon.Before(first.Retry) {
 		first = &NotYetError{Serial: first.Serial, Retry: soon} // another source may have recovered by then
 	}
 	return because(first, slices.DeleteFunc(failed, func(err error) bool { return errors.Is(err, ErrNotYet) }))
 }
+
+// again is when to ask sources again that failed, or may make new data at any time.
+const again = 15 * time.Minute
 
 // errAbsent: the source does not exist for the certificate.
 var errAbsent = errors.New("is not offered")

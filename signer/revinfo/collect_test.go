@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -50,6 +52,10 @@ type world struct {
 	port  uint16
 }
 
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)} // clients that go away are what is tested
+}
+
 // serve starts a server, and stops it when the test has ended.
 func serve(t testing.TB, h http.Handler) uint16 {
 	t.Helper()
@@ -57,7 +63,7 @@ func serve(t testing.TB, h http.Handler) uint16 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	server := newServer(h)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -102,7 +108,7 @@ func (w *world) networkConfig() revinfo.Config {
 	return revinfo.Config{
 		Now: w.clock.Now,
 		Network: revinfo.Network{
-			Hosts: []string{"pki.test"}, Timeout: 5 * time.Second,
+			Hosts: []string{"pki.test"}, Timeout: 30 * time.Second,
 			Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
 				if host != "pki.test" {
 					return nil, errors.New("no such name")

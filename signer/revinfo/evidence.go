@@ -1,5 +1,8 @@
 // Package revinfo obtains what proves that a certificate was not revoked: it builds the path to a trust anchor and gets
-// a revocation list (RFC 5280) or an OCSP answer (RFC 6960) for every certificate of it.
+// a revocation list (RFC 5280) or an OCSP answer (RFC 6960) for every certificate of it, as levels B-LT and above of EN 319
+// 122-1 and EN 319 142-1 need it. Where nothing acceptable is to be had it says why, and, if waiting helps, until when.
+//
+// What was fetched is read by package status and fetched by package web; package revtest makes infrastructures for tests.
 package revinfo
 
 import (

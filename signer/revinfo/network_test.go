@@ -144,6 +144,9 @@ func TestTrustRedirects(t *testing.T) {
 			if !errors.Is(err, revinfo.ErrForbidden) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%v; want %q", err, c.text)
 			}
+			if n := len(w.Requests()); c.name == "loop" && n != 4 || c.name != "loop" && n != 1 {
+				t.Errorf("%d requests", n)
+			}
 		})
 	}
 	t.Run("name of an inner address", func(t *testing.T) {
@@ -168,7 +171,12 @@ func TestTrustRedirects(t *testing.T) {
 		leaf := issue(t, w.CA(0), revtest.Template{Change: at("http://pki.test/a")})
 		w.Handle("/a", revtest.Redirect("/b"))
 		w.Handle("/b", revtest.Redirect("http://pki.test/c"))
-		w.Handle("/c", revtest.Redirect(w.CA(0).CRLURL()))
+		w.Handle("/c", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if r.Referer() != "" {
+				t.Errorf("the address before is told: %s", r.Referer())
+			}
+			revtest.Redirect(w.CA(0).CRLURL()).ServeHTTP(rw, r)
+		}))
 		if _, err := collector(t, w.config()).Collect(t.Context(), leaf.Raw, nil, start); err != nil {
 			t.Error(err)
 		}
@@ -216,10 +224,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestRequests looks at what is sent, with a proxy in the environment.
+// TestRequests looks at what is sent, and that no proxy can come from the environment.
 func TestRequests(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	w := newWorld(t, revtest.Options{Depth: 1})
 	seen := 0
 	check := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -238,7 +244,14 @@ func TestRequests(t *testing.T) {
 	leaf := issue(t, w.CA(0), revtest.Template{})
 	w.Handle(w.CA(0).CRLURL(), check)
 	w.Handle(w.CA(0).OCSPURL(), check)
-	c := collector(t, w.config())
+	cfg := w.config()
+	cfg.Network.Wrap = func(next http.RoundTripper) http.RoundTripper {
+		if next.(*http.Transport).Proxy != nil {
+			t.Error("there may be a proxy")
+		}
+		return next
+	}
+	c := collector(t, cfg)
 	for range 2 {
 		if _, err := c.Collect(t.Context(), leaf.Raw, nil, start); !errors.Is(err, revinfo.ErrNoEvidence) {
 			t.Error(err)
@@ -257,5 +270,23 @@ func TestNothingIsFetched(t *testing.T) {
 	cfg.Network = revinfo.Network{}
 	if _, err := collector(t, cfg).Collect(t.Context(), leaf.Raw, [][]byte{w.Issuing().Raw}, start); !errors.Is(err, revinfo.ErrForbidden) || len(w.Requests()) > 0 {
 		t.Error(err)
+	}
+}
+
+// TestHole: a connection that never comes about ends with the time-out, and leaves nothing behind.
+func TestHole(t *testing.T) {
+	w := newWorld(t, revtest.Options{})
+	leaf := issue(t, w.Issuing(), revtest.Template{})
+	cfg := w.config()
+	cfg.Network.Timeout = 100 * time.Millisecond
+	var dials atomic.Int32
+	cfg.Network.Dial = func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		dials.Add(1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	_, err := collector(t, cfg).Collect(t.Context(), leaf.Raw, nil, start)
+	if !errors.Is(err, revinfo.ErrNoPath) || !errors.Is(err, revinfo.ErrUnreachable) || dials.Load() != 1 {
+		t.Errorf("%d connections tried, %v", dials.Load(), err)
 	}
 }

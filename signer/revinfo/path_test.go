@@ -3,6 +3,8 @@ package revinfo_test
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -142,6 +144,17 @@ func contains(list [][]byte, one []byte) bool {
 		}
 	}
 	return false
+}
+
+// TestQualified: statements of a qualified certificate may be critical.
+func TestQualified(t *testing.T) {
+	w := newWorld(t, revtest.Options{})
+	leaf := issue(t, w.Issuing(), revtest.Template{Change: func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Critical: true, Value: []byte{0x30, 0}}}
+	}})
+	if _, err := collector(t, w.config()).Collect(t.Context(), leaf.Raw, nil, start); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestConstraints: crypto/x509 has the last word on a path.

@@ -21,7 +21,8 @@ var (
 	ErrRevoked = errors.New("certificate is revoked")
 	// ErrNotYet: what there is was issued before the time in question; see NotYetError, which says when to come back.
 	ErrNotYet = errors.New("revocation data are older than the signature")
-	// ErrNoPath: no path leads from the certificate to a trust anchor.
+	// ErrNoPath: no path leads from the certificate to a trust anchor. Where it is ErrUnreachable as well, an issuer could not be
+	// fetched, and trying later may help.
 	ErrNoPath = errors.New("no path to a trust anchor")
 	// ErrNoEvidence: no source gave anything acceptable on a certificate. Trying later may help.
 	ErrNoEvidence = errors.New("no acceptable revocation data")
@@ -34,6 +35,8 @@ var (
 	ErrUnsupported = status.ErrUnsupported
 	// ErrForbidden: the policy does not allow to connect there.
 	ErrForbidden = web.ErrForbidden
+	// ErrUnreachable: a server did not answer, or broke off, or took too long.
+	ErrUnreachable = web.ErrUnreachable
 	// ErrTooLarge: more bytes than the limit.
 	ErrTooLarge = web.ErrTooLarge
 )

@@ -270,6 +270,22 @@ func TestLocal(t *testing.T) {
 	if asked := strings.Join(w.Requests(), ""); strings.Contains(asked, "/1/") {
 		t.Errorf("requests: %s", asked)
 	}
+	cfg.AfterSignature, cfg.Network = true, revinfo.Network{}
+	for age, wait := range map[time.Duration]time.Duration{30 * time.Second: 35 * time.Second, time.Hour: 15 * time.Minute} {
+		make(revtest.CRL{ThisUpdate: -age})
+		root := must(t)(w.CA(0).CRL())
+		own := cfg
+		own.Local = func(issuer *x509.Certificate) ([]byte, bool) {
+			if bytes.Equal(issuer.Raw, w.CA(0).Raw) {
+				return root, true
+			}
+			return list, true
+		}
+		var late *revinfo.NotYetError
+		if _, err := collector(t, own).Collect(t.Context(), leaf.Raw, nil, start); !errors.As(err, &late) || late.Retry.Sub(start) != wait {
+			t.Errorf("a list of %s before: %v", age, err)
+		}
+	}
 	make(revtest.CRL{ThisUpdate: -3 * day, NextUpdate: -2 * day})
 	if e, err := c.Collect(t.Context(), leaf.Raw, nil, start); err != nil || len(e.OCSPs) != 2 {
 		t.Errorf("instead of an old local list: %d answers, %v", len(e.OCSPs), err)
@@ -278,5 +294,64 @@ func TestLocal(t *testing.T) {
 	make(revtest.CRL{})
 	if _, err := c.Collect(t.Context(), leaf.Raw, nil, start); !errors.Is(err, revinfo.ErrRevoked) {
 		t.Error(err)
+	}
+}
+
+// TestNewerThanKept: what is kept does not stand in the way of newer data that were published before its end; but nobody
+// is asked again within five seconds.
+func TestNewerThanKept(t *testing.T) {
+	for name, only := range map[string]func(*x509.Certificate){"lists": onlyCRL, "answers": onlyOCSP} {
+		w := newWorld(t, revtest.Options{Depth: 1})
+		leaf := issue(t, w.CA(0), revtest.Template{Change: only})
+		cfg := w.config()
+		cfg.AfterSignature = true
+		c := collector(t, cfg)
+		w.CA(0).SetCRL(revtest.CRL{ThisUpdate: -time.Nanosecond})
+		w.CA(0).SetOCSP(revtest.OCSP{ThisUpdate: -time.Nanosecond})
+		for i, step := range []struct {
+			wait time.Duration
+			at   time.Duration // the signature, from the start
+			asks int
+			good bool
+		}{
+			{0, -time.Second, 1, true},           // kept from here on
+			{time.Second, time.Second, 0, false}, // newer is wanted, but one has just been asked
+			{5 * time.Second, time.Second, 1, true},
+			{time.Minute, 2 * time.Second, 0, true}, // what is kept is new enough
+		} {
+			w.clock.step(step.wait)
+			w.Requests()
+			_, err := c.Collect(t.Context(), leaf.Raw, nil, start.Add(step.at))
+			if n := len(w.Requests()); n != step.asks || step.good != (err == nil) || err != nil && !errors.Is(err, revinfo.ErrNotYet) {
+				t.Errorf("%s, step %d: %d requests, %v", name, i, n, err)
+			}
+		}
+	}
+}
+
+// TestTwice: where a list names a certificate more than once, the earliest time counts.
+func TestTwice(t *testing.T) {
+	for _, order := range [][]time.Duration{{-time.Hour, time.Hour}, {time.Hour, -time.Hour}} {
+		w := newWorld(t, revtest.Options{Depth: 1})
+		leaf := issue(t, w.CA(0), revtest.Template{Change: onlyCRL})
+		for _, d := range order {
+			w.CA(0).Revoke(leaf.SerialNumber, start.Add(-10*time.Minute).Add(d), 1)
+		}
+		if _, err := collector(t, w.config()).Collect(t.Context(), leaf.Raw, nil, start.Add(-10*time.Minute)); !errors.Is(err, revinfo.ErrRevoked) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEndlessAnswer: an answer on a CA that names no end is not good for ever.
+func TestEndlessAnswer(t *testing.T) {
+	for age, good := range map[time.Duration]bool{23 * time.Hour: true, 25 * time.Hour: false} {
+		w := newWorld(t, revtest.Options{})
+		leaf := issue(t, w.Issuing(), revtest.Template{})
+		w.CA(0).SetOCSP(revtest.OCSP{ThisUpdate: -age, NoNextUpdate: true})
+		w.CA(0).SetCRL(revtest.CRL{ThisUpdate: -2 * day, NextUpdate: -day})
+		if _, err := collector(t, w.config()).Collect(t.Context(), leaf.Raw, nil, start); good != (err == nil) {
+			t.Errorf("%s: %v", age, err)
+		}
 	}
 }

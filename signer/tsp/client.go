@@ -1,6 +1,7 @@
 package tsp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -280,7 +281,7 @@ func (c *Client) exchange(ctx context.Context, a *authority, h crypto.Hash, impr
 	if err := a.trusts(token); err != nil {
 		return nil, err
 	}
-	return token.DER()
+	return bytes.Clone(raw), nil // a copy, because raw is a part of the whole answer
 }
 
 // trusts builds the path from the token's signer to the roots, as of the token's time (RFC 5280 section 6).

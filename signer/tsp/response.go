@@ -1,7 +1,6 @@
 package tsp
 
 import (
-	"bytes"
 	"crypto"
 	"encoding/asn1"
 	"fmt"
@@ -49,22 +48,19 @@ func oidOf(h crypto.Hash) asn1.ObjectIdentifier {
 	return nil
 }
 
-// parseResponse reads a TimeStampResp (RFC 3161 section 2.4.2), which is DER; BER is made so. It returns the token in it,
-// DER or BER. A modification, of which status grantedWithMods speaks, is for the caller to find in the token. Errors: ErrAnswer,
-// ErrRejected. The authority's own words are left out when quiet.
+// parseResponse reads a TimeStampResp (RFC 3161 section 2.4.2), DER or BER, and returns the token in it, with definite lengths.
+// A modification, of which status grantedWithMods speaks, is for the caller to find in the token. Errors: ErrAnswer, ErrRejected.
+// The authority's own words are left out when quiet.
 func parseResponse(body []byte, quiet bool) ([]byte, error) {
-	in := cryptobyte.String(body)
+	der, err := cms.Definite(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	in := cryptobyte.String(der)
 	var response, info, token cryptobyte.String
 	var status int
-	if !in.ReadASN1(&response, cbasn1.SEQUENCE) || !in.Empty() || !response.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1Integer(&status) ||
+	if !in.ReadASN1(&response, cbasn1.SEQUENCE) || !response.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1Integer(&status) ||
 		!response.Empty() && !response.ReadASN1Element(&token, cbasn1.SEQUENCE) {
-		der, err := cms.DER(body)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
-		}
-		if !bytes.Equal(der, body) {
-			return parseResponse(der, quiet) // once: it is DER now
-		}
 		return nil, fmt.Errorf("%w: no TimeStampResp", ErrAnswer)
 	}
 	if status != 0 && status != 1 {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,12 +24,12 @@ func TestNoSecretInErrors(t *testing.T) {
 	const user, password, token = "alice", "correct-horse", "token-in-the-query"
 	encoded := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 	s := serve(t, tsptest.Options{})
-	asked := false
+	var asked atomic.Bool
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name, word, ok := r.BasicAuth(); !ok || name != user || word != password || r.URL.Query().Get("key") != token {
 			t.Error("the request does not prove who asks")
 		}
-		asked = true
+		asked.Store(true)
 		switch r.URL.Path {
 		case "/location":
 			w.Header().Set("Location", ":"+r.Header.Get("Authorization")+"%")
@@ -58,15 +59,15 @@ func TestNoSecretInErrors(t *testing.T) {
 		"/location": tsp.ErrUnavailable, "/type": tsp.ErrAnswer, "/says": tsp.ErrRejected, "/body": tsp.ErrAnswer, "/hangup": tsp.ErrUnavailable,
 		"/scheme": tsp.ErrAnswer, "/stall": tsp.ErrUnavailable, "/good": nil,
 	} {
-		asked = false
+		asked.Store(false)
 		a := s.authority("secret")
 		a.URL, a.Authorize = echo.URL+path+"?key="+token, tsp.BasicAuth(user, password)
 		if path == "/stall" {
 			a.Timeout = 100 * time.Millisecond
 		}
 		_, err := stampOnce(newClient(t, tsp.Config{Authorities: []tsp.Authority{a}}))
-		if !errors.Is(err, want) || !asked {
-			t.Errorf("%s: got %v, want %v; asked: %t", path, err, want, asked)
+		if !errors.Is(err, want) || !asked.Load() {
+			t.Errorf("%s: got %v, want %v; asked: %t", path, err, want, asked.Load())
 		}
 		for _, secret := range []string{user, password, encoded, token} {
 			if err != nil && strings.Contains(err.Error(), secret) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +19,6 @@ import (
 
 // maxToken bounds a token in bytes. Those of authorities have 2 to 20 kB; one with evidence for long-term validation has more.
 const maxToken = 16 << 20
-
-// maxDepth bounds the nesting in which definite lengths are looked for; real tokens need about fifteen levels.
-const maxDepth = 64
-
-// classConstructed is the bit of an identifier octet that says so.
-const classConstructed = 0x20
 
 // maxCertificates bounds the certificates read from a token.
 const maxCertificates = 256
@@ -42,9 +35,6 @@ type Token struct {
 	Nonce        *big.Int              // of the request, nil when absent
 	Certificates [][]byte              // the embedded ones, DER, in the order of the file
 	Signer       *x509.Certificate     // of the time-stamp unit
-
-	cms  *cms.SignedData
-	info []byte // DER of TSTInfo
 }
 
 // Parse reads a token and checks what needs nothing else: its structure, that it has one signature and that it is valid,
@@ -63,10 +53,11 @@ func ParseWith(raw []byte, known [][]byte) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	t := &Token{Raw: raw, cms: sd}
-	if t.info, err = content(sd); err != nil {
+	info, err := content(sd)
+	if err != nil {
 		return nil, err
 	}
+	t := &Token{Raw: raw}
 	for _, c := range sd.Certificates {
 		if c[0] == byte(cbasn1.SEQUENCE) { // X.509; other kinds of CertificateChoices are no use here
 			t.Certificates = append(t.Certificates, c)
@@ -75,14 +66,14 @@ func ParseWith(raw []byte, known [][]byte) (*Token, error) {
 	if len(t.Certificates) > maxCertificates {
 		return nil, fmt.Errorf("%w: more than %d certificates", ErrUnsupported, maxCertificates)
 	}
-	if err := t.readInfo(t.info); err != nil {
+	if err := t.readInfo(info); err != nil {
 		return nil, err
 	}
 	signer, err := readSigner(sd.Signers[0])
 	if err != nil {
 		return nil, err
 	}
-	if t.Signer, err = signer.check(t.info, t.Certificates, known); err != nil {
+	if t.Signer, err = signer.check(info, t.Certificates, known); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -103,86 +94,15 @@ func content(sd *cms.SignedData) ([]byte, error) {
 	return info, nil
 }
 
-// DER returns the token with definite lengths everywhere, as PDF and ats-hash-index need it: a copy of Raw, if that is so
-// already; else what frames the signed parts is encoded anew, and what is signed and the certificates keep their bytes.
+// DER returns the token with definite lengths and its content in one piece, as PDF and ats-hash-index need it: a copy of Raw,
+// if that is so already; else what frames the signed parts is encoded anew, and what is signed keeps its bytes. ErrMalformed:
+// something that Parse does not look into, such as a certificate of the chain, is no BER inside.
 func (t *Token) DER() ([]byte, error) {
-	if definite(t.Raw, 0) {
-		return bytes.Clone(t.Raw), nil
-	}
-	sd, si := t.cms, t.cms.Signers[0]
-	signed, err := si.SignedAttrsDER()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	parts := make([][]byte, 0, len(si.Unsigned)+3)
-	for _, p := range slices.Concat([][]byte{si.SID, si.DigestAlgorithm, si.SignatureAlgorithm}, raws(si.Unsigned)) {
-		if !definite(p, 0) { // else it keeps its bytes, because cms.DER would also sort the sets in a name
-			if p, err = cms.DER(p); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-			}
-		}
-		parts = append(parts, p)
-	}
-	set := func(b *cryptobyte.Builder, tag cbasn1.Tag, elements [][]byte) {
-		b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(slices.Concat(elements...)) })
-	}
-	optional := func(b *cryptobyte.Builder, tag cbasn1.Tag, elements [][]byte) {
-		if len(elements) > 0 {
-			set(b, tag, elements)
-		}
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oidSignedData)
-		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1Int64(int64(sd.Version))
-				set(b, cbasn1.SET, sd.DigestAlgorithms)
-				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(oidTSTInfo)
-					b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(t.info) })
-				})
-				optional(b, explicit(0), sd.Certificates)
-				optional(b, explicit(1), sd.RevocationInfos)
-				b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
-					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						b.AddASN1Int64(int64(si.Version))
-						b.AddBytes(slices.Concat(parts[0], parts[1], []byte{0xa0}, signed[1:], parts[2]))
-						b.AddASN1OctetString(si.Value)
-						optional(b, explicit(1), parts[3:])
-					})
-				})
-			})
-		})
-	})
-	der, err := b.Bytes()
+	der, err := cms.Definite(t.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return der, nil
-}
-
-// definite reports whether all elements have definite lengths in their shortest form, and octet strings are in one piece.
-func definite(der cryptobyte.String, depth int) bool {
-	for !der.Empty() {
-		var e, inner cryptobyte.String
-		var tag cbasn1.Tag
-		if !der.ReadAnyASN1Element(&e, &tag) || depth > maxDepth || tag == cbasn1.OCTET_STRING|classConstructed {
-			return false
-		}
-		if tag&classConstructed != 0 && (!e.ReadAnyASN1(&inner, &tag) || !definite(inner, depth+1)) {
-			return false
-		}
-	}
-	return true
-}
-
-func raws(attributes []cms.Attribute) [][]byte {
-	list := make([][]byte, 0, len(attributes))
-	for _, a := range attributes {
-		list = append(list, a.Raw)
-	}
-	return list
 }
 
 // Covers returns nil when the token stamps this digest, made with h, else ErrImprint.

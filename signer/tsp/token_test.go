@@ -92,6 +92,8 @@ func TestParseRefuses(t *testing.T) {
 		"padded":                    {tsptest.Faults{Size: 1 << 20}, nil},
 		"padded BER":                {tsptest.Faults{Size: 1 << 20, BER: true}, nil},
 		"too large":                 {tsptest.Faults{Size: 17 << 20}, tsp.ErrMalformed},
+		"key identifier":            {tsptest.Faults{KeyIdentifier: true}, nil},
+		"critical extension":        {tsptest.Faults{Critical: true}, tsp.ErrUnsupported},
 		"bad signature":             {tsptest.Faults{BadSignature: true}, tsp.ErrSignature},
 		"bad digest":                {tsptest.Faults{BadDigest: true}, tsp.ErrSignature},
 		"other usage":               {tsptest.Faults{Certificate: tsptest.OtherUsage}, tsp.ErrSigner},

@@ -26,7 +26,7 @@ type OCSP struct {
 	Unknown                bool             // knows no certificate
 	Status                 int              // of the whole answer, such as 3 for try later
 	Serial                 *big.Int         // answers about this one, whatever is asked
-	Issuer                 *CA              // answers about a certificate of this one, whatever is asked
+	NameOf, KeyOf          *CA              // answers about a certificate of an issuer with this name, and this key, whatever is asked
 	More                   int              // answers about so many others before
 	Single, Extensions     []pkix.Extension // of the single answer, and of the whole
 	Change                 func(der []byte) []byte
@@ -34,9 +34,9 @@ type OCSP struct {
 
 // OCSP answers a request in DER.
 func (ca *CA) OCSP(request []byte) ([]byte, error) {
-	q, err := ocsp.ParseRequest(request)
-	if err != nil {
-		return ocsp.MalformedRequestErrorResponse, nil
+	q, unreadable := ocsp.ParseRequest(request)
+	if unreadable != nil {
+		return ocsp.MalformedRequestErrorResponse, nil //nolint:nilerr // that is an answer, too
 	}
 	ca.mu.Lock()
 	o := ca.ocsp
@@ -54,29 +54,33 @@ func (ca *CA) OCSP(request []byte) ([]byte, error) {
 	if o.Status != 0 {
 		return sequence(enumerated(o.Status)), nil
 	}
-	issuer := ca
-	if o.Issuer != nil {
-		issuer = o.Issuer
-	} else if !bytes.Equal(q.IssuerKeyHash, digest(q.HashAlgorithm, subjectKey(ca.Certificate.Certificate))) {
+	if o.NameOf == nil && o.KeyOf == nil && !bytes.Equal(q.IssuerKeyHash, digest(q.HashAlgorithm, subjectKey(ca.Certificate.Certificate))) {
 		return ocsp.UnauthorizedErrorResponse, nil
 	}
 	var singles [][]byte
 	for i := range o.More {
-		singles = append(singles, ca.single(o, issuer, q.HashAlgorithm, big.NewInt(int64(i+1)), nil))
+		singles = append(singles, ca.single(o, q.HashAlgorithm, big.NewInt(int64(i+1)), nil))
 	}
-	singles = append(singles, ca.single(o, issuer, q.HashAlgorithm, serial, found))
+	singles = append(singles, ca.single(o, q.HashAlgorithm, serial, found))
 	return ca.answer(o, sequence(singles...))
 }
 
 // single is a SingleResponse (RFC 6960 section 4.2.1).
-func (ca *CA) single(o OCSP, issuer *CA, h crypto.Hash, serial *big.Int, e *Entry) []byte {
+func (ca *CA) single(o OCSP, h crypto.Hash, serial *big.Int, e *Entry) []byte {
 	oid := oidSHA1
 	if h == crypto.SHA256 {
 		oid = oidSHA256
 	}
+	named, keyed := ca, ca
+	if o.NameOf != nil {
+		named = o.NameOf
+	}
+	if o.KeyOf != nil {
+		keyed = o.KeyOf
+	}
 	now := ca.pki.options.Now()
 	id := sequence(must(pkix.AlgorithmIdentifier{Algorithm: oid, Parameters: asn1.NullRawValue}),
-		must(digest(h, issuer.RawSubject)), must(digest(h, subjectKey(issuer.Certificate.Certificate))), integer(serial))
+		must(digest(h, named.RawSubject)), must(digest(h, subjectKey(keyed.Certificate.Certificate))), integer(serial))
 	status := value(asn1.ClassContextSpecific, 0, false)
 	if o.Unknown {
 		status = value(asn1.ClassContextSpecific, 2, false)

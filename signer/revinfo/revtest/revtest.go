@@ -146,7 +146,6 @@ func (p *PKI) add(name string, kind Key, issuer *CA, change []func(*x509.Certifi
 		c(template)
 	}
 	if issuer == nil {
-		issuer = ca
 		ca.Certificate.Certificate, err = p.sign(template, nil, ca, key)
 	} else {
 		ca.Certificate.Certificate, err = p.sign(template, issuer, issuer, key)
@@ -182,8 +181,9 @@ type Template struct {
 
 // Issue makes a certificate below ca, valid from a year ago for three years.
 func (ca *CA) Issue(t Template) (*Certificate, error) {
-	key, err := t.Key, error(nil)
+	key := t.Key
 	if key == nil {
+		var err error
 		if key, err = newKey(t.Kind, ca.pki.options.Random); err != nil {
 			return nil, err
 		}

@@ -5,10 +5,13 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
+
+var oidQCStatements = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}
 
 // NoCheck reports whether the issuer says that nothing need be known about the revocation of an OCSP responder (RFC 6960
 // section 4.2.2.2.1).
@@ -26,7 +29,9 @@ const (
 )
 
 // ParseCertificate is crypto/x509 behind a limit of size. It is strict: certificates with negative serial numbers, RSA keys
-// beyond 8,192 bits or unknown kinds of strings are refused, whoever issued them.
+// beyond 8,192 bits or unknown kinds of strings are refused, whoever issued them. Two extensions that some issuers mark critical
+// and crypto/x509 does not know do not stand in the way of a path: statements of a qualified certificate (RFC 3739 section
+// 3.2.6), which restrict nothing here, and id-pkix-ocsp-nocheck, which is looked at.
 func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if len(der) > maxCertificate {
 		return nil, fmt.Errorf("%w: a certificate of %d bytes, at most %d are read", ErrMalformed, len(der), maxCertificate)
@@ -35,6 +40,9 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: certificate, as crypto/x509 reads it: %w", ErrMalformed, err)
 	}
+	c.UnhandledCriticalExtensions = slices.DeleteFunc(c.UnhandledCriticalExtensions, func(id asn1.ObjectIdentifier) bool {
+		return id.Equal(oidQCStatements) || id.Equal(oidNoCheck)
+	})
 	return c, nil
 }
 

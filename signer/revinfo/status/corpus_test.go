@@ -1,13 +1,17 @@
 package status
 
 import (
+	"bytes"
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 	"golang.org/x/crypto/ocsp"
 )
 
@@ -63,6 +67,89 @@ func TestCorpusLists(t *testing.T) {
 	}
 	if lists < 8 || answers < 2 {
 		t.Errorf("%d lists, %d answers", lists, answers)
+	}
+}
+
+// embedded finds every certificate, list and answer inside other files, such as signatures with their evidence.
+type embedded struct {
+	certs   map[string]*x509.Certificate
+	lists   map[string]*List
+	answers map[string]*Answer
+}
+
+func (e embedded) search(data []byte) {
+	for i := bytes.IndexByte(data, 0x30); i >= 0; {
+		var one cryptobyte.String
+		if s := cryptobyte.String(data[i:]); s.ReadASN1Element(&one, cbasn1.SEQUENCE) && len(one) > 100 {
+			a := &Answer{Raw: one}
+			if c, err := ParseCertificate(one); err == nil {
+				e.certs[string(one)] = c
+			} else if l, err := ParseList(one); err == nil {
+				e.lists[string(one)] = l
+			} else if a.basic(one) == nil && len(a.singles) > 0 { // with or without the OCSPResponse around it
+				e.answers[string(one)] = a
+			}
+		}
+		next := bytes.IndexByte(data[i+1:], 0x30)
+		if next < 0 {
+			return
+		}
+		i += next + 1
+	}
+}
+
+// TestCorpusEvidence checks who signed the lists and answers in the signatures of others, wherever the issuer is there, too.
+func TestCorpusEvidence(t *testing.T) {
+	e := embedded{map[string]*x509.Certificate{}, map[string]*List{}, map[string]*Answer{}}
+	for _, folder := range []string{"cms", "pdf"} {
+		for _, data := range corpusFiles(t, folder) {
+			if len(data) < 1<<20 {
+				e.search(data)
+			}
+		}
+	}
+	lists, answers, refused := 0, 0, map[string]int{}
+	judge := func(candidates []error, good *int) {
+		if len(candidates) == 0 {
+			return
+		}
+		if slices.Contains(candidates, nil) {
+			*good++
+			return
+		}
+		why := candidates[0].Error()
+		for _, known := range []string{"signature algorithm", "is not issued by the issuer"} {
+			if strings.Contains(why, known) {
+				refused[known]++
+				return
+			}
+		}
+		t.Error(why)
+	}
+	for _, l := range e.lists {
+		var found []error
+		for _, issuer := range e.certs {
+			if SameName(l.issuer, issuer.RawSubject) {
+				found = append(found, l.Authentic(issuer))
+			}
+		}
+		judge(found, &lists)
+	}
+	for _, a := range e.answers {
+		var found []error
+		for _, issuer := range e.certs {
+			for _, c := range e.certs {
+				if _, err := a.About(c, issuer); err == nil && bytes.Equal(c.RawIssuer, issuer.RawSubject) {
+					_, err := a.Authentic(issuer)
+					found = append(found, err)
+				}
+			}
+		}
+		judge(found, &answers)
+	}
+	t.Logf("%d certificates; %d of %d lists and %d of %d answers are right; refused: %v", len(e.certs), lists, len(e.lists), answers, len(e.answers), refused)
+	if lists < 10 || answers < 10 {
+		t.Errorf("%d lists and %d answers are right", lists, answers)
 	}
 }
 

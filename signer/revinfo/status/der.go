@@ -22,7 +22,8 @@ func implicit(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific() }
 // readTime reads a UTCTime or GeneralizedTime as RFC 5280 section 4.1.2.5 has it.
 func readTime(s *cryptobyte.String) (t time.Time, ok bool) {
 	if s.PeekASN1Tag(cbasn1.UTCTime) {
-		return t, s.ReadASN1UTCTime(&t)
+		ok = s.ReadASN1UTCTime(&t)
+		return t, ok
 	}
 	return readGeneralized(s)
 }

@@ -15,7 +15,6 @@ import (
 )
 
 var (
-	oidReasonCode   = asn1.ObjectIdentifier{2, 5, 29, 21}
 	oidDelta        = asn1.ObjectIdentifier{2, 5, 29, 27}
 	oidIDP          = asn1.ObjectIdentifier{2, 5, 29, 28}
 	oidPoints       = asn1.ObjectIdentifier{2, 5, 29, 31}
@@ -276,5 +275,5 @@ func (l *List) Covers(cert *x509.Certificate) error {
 	if l.point == nil {
 		return nil
 	}
-	return l.point.Covers(cert)
+	return l.point.covers(cert)
 }

@@ -77,7 +77,7 @@ func pointName(s cryptobyte.String) (names [][]byte, err error) {
 }
 
 // covers says why a list with this extension does not speak of a certificate, or not of every reason.
-func (p *issuingPoint) Covers(cert *x509.Certificate) error {
+func (p *issuingPoint) covers(cert *x509.Certificate) error {
 	isCA := cert.BasicConstraintsValid && cert.IsCA
 	switch {
 	case p.indirect:

@@ -2,8 +2,8 @@
 // 6960 section 4.2). It tells who signed them, which certificates they speak of, and what they say. It knows no clock and no
 // network; whether something is recent enough is for its caller to judge.
 //
-// Readers check the size of nothing: the caller limits what it hands over. They never panic, hold no copy of what they were
-// given, and need memory for a list of any length that does not grow with it.
+// The caller limits the size of what it hands over. Readers never panic and keep references into it, so that it must not be
+// changed afterwards; what else they need does not grow with the length of a list.
 package status
 
 import (

@@ -129,6 +129,9 @@ func matches(host, rule string) bool {
 // dial resolves a name once, checks what it stands for, and connects to exactly that: there is no second look-up that could
 // answer otherwise.
 func (f *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
+	// A connection may be made for whoever waits longest, so the request that it is for does not end it.
+	ctx, cancel := context.WithTimeout(ctx, f.policy.Timeout)
+	defer cancel()
 	host, p, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return nil, err

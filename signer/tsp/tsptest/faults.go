@@ -71,6 +71,7 @@ type Faults struct {
 	NoNonce      bool          // none although one was asked for
 	OtherPolicy  bool          // another policy than asked for
 	Skew         time.Duration // of the clock
+	Critical     bool          // a critical extension that nobody knows
 	BadSignature bool          // one bit of the signature is wrong
 	BadDigest    bool          // the signed message digest is another one
 
@@ -81,6 +82,7 @@ type Faults struct {
 	NoSigningCertificate    bool // attribute missing
 	OtherSigningCertificate bool // attribute names the CA
 	SigningCertificateV1    bool // the older attribute, with SHA-1 (RFC 2634), which is no fault
+	KeyIdentifier           bool // instead of issuer and serial number, which is no fault
 	TwoSigners              bool // the SignerInfo stands twice
 }
 

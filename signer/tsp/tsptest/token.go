@@ -33,7 +33,7 @@ var (
 	oidRSA                  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
 	oidPSS                  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
 	oidMGF1                 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
-	oidPadding              = asn1.ObjectIdentifier{2, 999, 3161, 2} // unsigned attribute
+	oidPadding              = asn1.ObjectIdentifier{2, 999, 3161, 2} // unsigned attribute, and extension of TSTInfo
 )
 
 // request is a TimeStampReq (RFC 3161 section 2.4.1).
@@ -96,13 +96,13 @@ func (t *TSA) token(r request, f *Faults) ([]byte, error) {
 	default:
 		certificates = wrap(0xa0, f.BER, unit.Raw, t.ca.Certificate.Raw, t.root.Certificate.Raw)
 	}
-	signer := [][]byte{
-		{2, 1, 1},
-		build(func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(unit.RawIssuer); b.AddASN1BigInt(unit.SerialNumber) })
-		}),
-		identifier(oidSHA256), signed, algorithm, wrap(0x04, false, signature),
+	version, sid := []byte{2, 1, 1}, build(func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(unit.RawIssuer); b.AddASN1BigInt(unit.SerialNumber) })
+	})
+	if f.KeyIdentifier {
+		version, sid = []byte{2, 1, 3}, wrap(0x80, false, unit.SubjectKeyId)
 	}
+	signer := [][]byte{version, sid, identifier(oidSHA256), signed, algorithm, wrap(0x04, false, signature)}
 	assemble := func(padding int) []byte {
 		si := wrap(0x30, f.BER, slices.Concat(signer, [][]byte{pad(padding)})...)
 		if f.TwoSigners {
@@ -154,6 +154,9 @@ func (t *TSA) info(r request, f *Faults) ([]byte, error) {
 			addAccuracy(b, t.options.Accuracy)
 			if nonce != nil {
 				b.AddASN1BigInt(nonce)
+			}
+			if f.Critical {
+				b.AddBytes(wrap(0xa1, false, wrap(0x30, false, oid(oidPadding), []byte{1, 1, 0xff}, []byte{4, 0})))
 			}
 		})
 	}), nil

@@ -250,14 +250,12 @@ func (t *TSA) issue(template, parent *x509.Certificate, pub crypto.PublicKey, by
 	if template.SerialNumber, err = t.serial(); err != nil {
 		return nil, err
 	}
-	if template.IsCA {
-		spki, err := x509.MarshalPKIXPublicKey(pub)
-		if err != nil {
-			return nil, err
-		}
-		id := sha256.Sum256(spki)
-		template.SubjectKeyId = id[:20]
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, err
 	}
+	id := sha256.Sum256(spki)
+	template.SubjectKeyId = id[:20]
 	der, err := x509.CreateCertificate(t.options.Random, template, parent, pub, by)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,200 @@
+package pades
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
+)
+
+// Certification says what may still be done to a document after its author's signature (DocMDP, ISO 32000-2 section
+// 12.8.2.2): the /P of the transform parameters.
+type Certification uint8
+
+const (
+	// Approval is an ordinary signature, which certifies nothing.
+	Approval Certification = iota
+	// CertifyFinal allows no change at all but evidence and document time-stamps (P = 1).
+	CertifyFinal
+	// CertifyForms allows to fill in forms and to sign (P = 2).
+	CertifyForms
+	// CertifyAnnotations allows annotations as well (P = 3).
+	CertifyAnnotations
+)
+
+// permitted looks at what earlier signatures allow: certification (DocMDP), field locks by the signature (FieldMDP) and
+// by its field (Lock), ISO 32000-2 sections 12.7.5.5 and 12.8.2. field is the fully qualified name of the field that
+// is to be signed.
+func permitted(doc *pdf.Document, form *pdf.Form, field string, want Certification) error {
+	perms, err := doc.Resolve(doc.Catalog().Value.Get("Perms"))
+	if err != nil {
+		return err
+	}
+	certification, err := doc.Resolve(perms.Get("DocMDP"))
+	if err != nil {
+		return err
+	}
+	r := restrictions{doc: doc, field: field}
+	if err := r.bySignature(certification); err != nil {
+		return err
+	}
+	first := certification.Kind == pdf.Null
+	for _, f := range form.Fields {
+		if f.Type != "Sig" || f.Value.Kind != pdf.Dict {
+			continue
+		}
+		first = false
+		if err := r.bySignature(f.Value); err != nil {
+			return err
+		}
+		lock, err := doc.Resolve(f.Object.Value.Get("Lock"))
+		if err != nil {
+			return err
+		}
+		if err := r.byParameters(lock); err != nil {
+			return err
+		}
+	}
+	if want != Approval && !first {
+		return ErrNotFirst
+	}
+	return nil
+}
+
+// restrictions judges what signatures forbid to one field.
+type restrictions struct {
+	doc   *pdf.Document
+	field string
+}
+
+// bySignature judges the /Reference array of a signature dictionary.
+func (r restrictions) bySignature(signature pdf.Value) error {
+	list, err := r.doc.Resolve(signature.Get("Reference"))
+	if err != nil {
+		return err
+	}
+	for _, e := range list.Elems {
+		ref, err := r.doc.Resolve(e)
+		if err != nil {
+			return err
+		}
+		method, err := r.doc.Resolve(ref.Get("TransformMethod"))
+		if err != nil {
+			return err
+		}
+		if method.Text != "DocMDP" && method.Text != "FieldMDP" {
+			continue
+		}
+		params, err := r.doc.Resolve(ref.Get("TransformParams"))
+		if err != nil {
+			return err
+		}
+		if err := r.byParameters(params); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byParameters judges transform parameters and lock dictionaries, whose keys mean the same: /P of 1 forbids every
+// change, /Action locks fields by name (ISO 32000-2 tables 236, 257 and 259).
+func (r restrictions) byParameters(params pdf.Value) error {
+	p, err := r.doc.Resolve(params.Get("P"))
+	if err != nil {
+		return err
+	}
+	if p.Kind == pdf.Integer && p.Int == 1 {
+		return ErrCertified
+	}
+	action, err := r.doc.Resolve(params.Get("Action"))
+	if err != nil || action.Kind == pdf.Null {
+		return err
+	}
+	names, err := r.names(params.Get("Fields"))
+	if err != nil {
+		return err
+	}
+	listed := slices.ContainsFunc(names, func(n string) bool { return n == r.field || strings.HasPrefix(r.field, n+".") })
+	switch {
+	case action.Text == "Include" && !listed, action.Text == "Exclude" && listed:
+		return nil
+	}
+	return fmt.Errorf("%w (%q)", ErrLocked, r.field)
+}
+
+func (r restrictions) names(list pdf.Value) ([]string, error) {
+	list, err := r.doc.Resolve(list)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range list.Elems {
+		if e, err = r.doc.Resolve(e); err != nil {
+			return nil, err
+		}
+		if e.Kind != pdf.String {
+			return nil, fmt.Errorf("%w: /Fields of a field lock holds something else than names", pdf.ErrDamaged)
+		}
+		out = append(out, e.Unicode())
+	}
+	return out, nil
+}
+
+// reference returns the /Reference array of a signature dictionary, with its key: the certification that the caller
+// wants, and the lock that the field demands, in the form of a FieldMDP transform (ISO 32000-2 sections 12.8.2.2 and
+// 12.8.2.4). Empty when there is neither.
+func reference(doc *pdf.Document, want Certification, lock pdf.Value) ([]byte, error) {
+	var refs []byte
+	if want != Approval {
+		refs = fmt.Appendf(refs, "<< /Type /SigRef /TransformMethod /DocMDP /TransformParams << /Type /TransformParams /P %d /V /1.2 >> >>", want)
+	}
+	if lock.Kind != pdf.Null {
+		params, err := lockParameters(doc, lock)
+		if err != nil {
+			return nil, err
+		}
+		if len(refs) > 0 {
+			refs = append(refs, ' ')
+		}
+		refs = fmt.Appendf(refs, "<< /Type /SigRef /TransformMethod /FieldMDP /Data %v /TransformParams %s >>", doc.Catalog().Ref, params)
+	}
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	return fmt.Appendf(nil, "/Reference [%s]", refs), nil
+}
+
+// lockParameters makes transform parameters of a signature field lock dictionary (ISO 32000-2 tables 236 and 259).
+func lockParameters(doc *pdf.Document, lock pdf.Value) ([]byte, error) {
+	action, err := doc.Resolve(lock.Get("Action"))
+	if err != nil {
+		return nil, err
+	}
+	if action.Text != "All" && action.Text != "Include" && action.Text != "Exclude" {
+		return nil, fmt.Errorf("%w: /Lock of the signature field has no known /Action", pdf.ErrDamaged)
+	}
+	out := fmt.Appendf(nil, "<< /Type /TransformParams /V /1.2 /Action /%s", action.Text)
+	if action.Text != "All" {
+		names, err := restrictions{doc: doc}.names(lock.Get("Fields"))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, " /Fields ["...)
+		for _, n := range names {
+			out = fmt.Appendf(out, " %s", pdf.TextString(n))
+		}
+		out = append(out, " ]"...)
+	}
+	p, err := doc.Resolve(lock.Get("P"))
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind != pdf.Null {
+		if p.Kind != pdf.Integer || p.Int < 1 || p.Int > 3 {
+			return nil, fmt.Errorf("%w: /P of the field's /Lock", pdf.ErrDamaged)
+		}
+		out = fmt.Appendf(out, " /P %d", p.Int)
+	}
+	return append(out, " >>"...), nil
+}

@@ -1,0 +1,132 @@
+package pdf_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+)
+
+// tree is a document whose page tree begins at object 2, with these objects from 2 on.
+func tree(t *testing.T, bodies ...string) *pdf.Document {
+	t.Helper()
+	objs := []pdftest.Obj{{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"}}
+	for i, b := range bodies {
+		objs = append(objs, pdftest.Obj{Number: i + 2, Body: b})
+	}
+	data := pdftest.File{Objs: objs}.Classic()
+	d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestPageInheritsFromTheNearestNode(t *testing.T) {
+	d := tree(t,
+		"<< /Type /Pages /Kids [3 0 R 4 0 R 99 0 R 7 0 R] /Count 77 /MediaBox [0 0 200 100] /Rotate 90 >>",
+		"<< /Type /Page /Parent 2 0 R /UserUnit 2.5 >>",
+		"<< /Type /Pages /Parent 2 0 R /Kids [5 0 R 6 0 R] /Count 0 /Rotate -90 /CropBox [190 90 10 -20] >>",
+		"<< /Type /Page /Parent 4 0 R >>",
+		"<< /Type /Page /Parent 4 0 R /Rotate 720 /MediaBox 8 0 R >>",
+		"<< /Type /Pages /Parent 2 0 R /Kids [] /Count 1 >>",
+		"[1.5 +.25 -4 9 0 R]", "7.")
+	for number, want := range map[int]pdf.Page{
+		1: {Object: pdf.Object{Ref: pdf.Ref{Number: 3}}, Visible: pdf.Box{0, 0, 200, 100}, Rotate: 90, UserUnit: 2.5},
+		2: {Object: pdf.Object{Ref: pdf.Ref{Number: 5}}, Visible: pdf.Box{10, 0, 190, 90}, Rotate: 270, UserUnit: 1},
+		3: {Object: pdf.Object{Ref: pdf.Ref{Number: 6}}, Visible: pdf.Box{}, Rotate: 0, UserUnit: 1},
+	} {
+		p, err := d.Page(number)
+		if number == 3 { // the crop box lies beside the media box
+			if !errors.Is(err, pdf.ErrDamaged) {
+				t.Errorf("page 3: %v", err)
+			}
+			continue
+		}
+		if err != nil || p.Object.Ref != want.Object.Ref || p.Visible != want.Visible || p.Rotate != want.Rotate || p.UserUnit != want.UserUnit {
+			t.Errorf("page %d: %+v, %v", number, p, err)
+		}
+	}
+	if _, err := d.Page(4); !errors.Is(err, pdf.ErrNoPage) || err.Error() != pdf.ErrNoPage.Error()+": number 4 of 3" {
+		t.Errorf("page 4: %v", err)
+	}
+	if _, err := d.Page(-1); !errors.Is(err, pdf.ErrNoPage) {
+		t.Errorf("page -1: %v", err)
+	}
+	if p, err := d.PageWith(func(ref pdf.Ref, _ pdf.Value) (bool, error) { return ref.Number == 5, nil }); err != nil || p.Rotate != 270 {
+		t.Errorf("page of object 5: %+v, %v", p, err)
+	}
+	if p, err := d.PageWith(func(pdf.Ref, pdf.Value) (bool, error) { return false, nil }); err != nil || p != nil {
+		t.Errorf("no page: %+v, %v", p, err)
+	}
+	stop := errors.New("stop")
+	if _, err := d.PageWith(func(pdf.Ref, pdf.Value) (bool, error) { return false, stop }); !errors.Is(err, stop) {
+		t.Errorf("the condition fails: %v", err)
+	}
+}
+
+// A tree in which each node names the next one twice has 2^40 paths, and is no tree.
+func TestPageTreeThatIsANet(t *testing.T) {
+	var bodies []string
+	for i := range 40 {
+		bodies = append(bodies, fmt.Sprintf("<< /Type /Pages /Kids [%d 0 R %d 0 R] /Count 1 >>", i+3, i+3))
+	}
+	d := tree(t, append(bodies, "<< /Type /Pages /Kids [] /Count 0 >>")...)
+	start := time.Now()
+	for _, number := range []int{0, 1} {
+		if _, err := d.Page(number); !errors.Is(err, pdf.ErrDamaged) {
+			t.Errorf("page %d: %v", number, err)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestLastPageOfMany(t *testing.T) {
+	kids, bodies := "", []string{""}
+	for i := range 5000 {
+		kids += fmt.Sprintf("%d 0 R ", i+3)
+		bodies = append(bodies, "<< /Type /Page /Parent 2 0 R >>")
+	}
+	bodies[0] = "<< /Type /Pages /Kids [" + kids + "] /Count 5000 >>"
+	d := tree(t, bodies...)
+	for number, want := range map[int]int{0: 5002, 5000: 5002, 4999: 5001, 1: 3} {
+		if p, err := d.Page(number); err != nil || p.Object.Ref.Number != want {
+			t.Errorf("page %d: %+v, %v", number, p, err)
+		}
+	}
+}
+
+func FuzzPage(f *testing.F) {
+	for _, s := range pdftest.Signable() {
+		if len(s.Data) < 3_000 {
+			f.Add(s.Data, 1)
+		}
+	}
+	f.Add(pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"},
+		{Number: 2, Body: "<< /Kids [3 0 R 4 0 R] /MediaBox [0 0 9 9] >>"},
+		{Number: 3, Body: "<< /Kids [4 0 R] /CropBox [1 1 5 5] /Rotate 90 >>"},
+		{Number: 4, Body: "<< /UserUnit 2 /Rotate 0 >>"},
+	}}.Classic(), 2)
+	f.Fuzz(func(t *testing.T, data []byte, number int) {
+		d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14})
+		if err != nil {
+			return
+		}
+		for _, n := range []int{0, number} {
+			p, err := d.Page(n)
+			if (p == nil) == (err == nil) {
+				t.Fatalf("page %d: neither or both of result and error", n)
+			}
+			if p != nil && (p.Visible.Empty() || p.Rotate%90 != 0 || p.Rotate < 0 || p.Rotate > 270 || !(p.UserUnit > 0)) {
+				t.Errorf("page %d: %+v", n, p)
+			}
+		}
+	})
+}
