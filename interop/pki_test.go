@@ -236,8 +236,16 @@ func (w *world) pkcs12(name string, s signatory) (string, error) {
 		return "", err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	for _, c := range s.chain {
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
+	var above []byte
+	for i, c := range s.chain {
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})
+		text = append(text, block...)
+		if i > 0 {
+			above = append(above, block...)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, name+".above.pem"), above, 0o600); err != nil {
+		return "", err
 	}
 	in, out := filepath.Join(w.dir, name+".pem"), filepath.Join(w.dir, name+".p12")
 	if err := os.WriteFile(in, text, 0o600); err != nil {
