@@ -45,7 +45,8 @@ var stages = []string{"B-B", "B-T", "B-LT", "B-LTA", "B-LTA renewed"}
 type subject struct {
 	artefact
 	format, level, alg, shape string
-	before                    []byte // the file of the level below; of B-B the input of a PDF
+	before                    []byte   // the file of the level below; of B-B the input of a PDF
+	origin                    []string // further tags, when others made the signature
 }
 
 func (s subject) String() string {
@@ -61,7 +62,7 @@ func (s subject) tags() []string {
 		family = "PKCS#1"
 	}
 	dash := strings.NewReplacer(" ", "-")
-	return []string{strings.Fields(s.format)[0], dash.Replace(s.format), dash.Replace(s.level), family, dash.Replace(s.shape)}
+	return append([]string{strings.Fields(s.format)[0], dash.Replace(s.format), dash.Replace(s.level), family, dash.Replace(s.shape)}, s.origin...)
 }
 
 // chain signs content once, and raises the signature through all levels.
@@ -93,7 +94,10 @@ func (w *world) chain(folder, format, shape string, a algorithm, content []byte)
 	var out []subject
 	before := content
 	for i, data := range made {
-		s := subject{artefact{filepath.Join(folder, name(format, shape, a.name, stages[i])+ext), detached}, format, stages[i], a.name, shape, before}
+		s := subject{
+			artefact: artefact{filepath.Join(folder, name(format, shape, a.name, stages[i])+ext), detached},
+			format:   format, level: stages[i], alg: a.name, shape: shape, before: before,
+		}
 		if err := os.WriteFile(s.file, data, 0o600); err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ func (a artefact) pdf() bool { return strings.HasSuffix(a.file, ".pdf") }
 type moment struct {
 	online bool
 	at     time.Time
+	list   bool // EU DSS: whom to trust stands in the trusted list, not in the roots
 }
 
 func (m moment) pairs() []string {
@@ -48,10 +49,14 @@ type dssReport struct {
 	Stamps []dssStamp // that belong to no signature
 }
 
-// askDSS has EU DSS validate with its default policy and the trusted list.
+// askDSS has EU DSS validate with its default policy.
 func (w *world) askDSS(r *residents, a artefact, m moment) (dssReport, error) {
 	var report dssReport
-	err := r.java.ask(&report, "validate", append(m.pairs(), "file", a.file, "content", a.content, "tl", "1")...)
+	list := ""
+	if m.list {
+		list = "1"
+	}
+	err := r.java.ask(&report, "validate", append(m.pairs(), "file", a.file, "content", a.content, "roots", w.roots, "tl", list)...)
 	return report, err
 }
 
@@ -59,7 +64,7 @@ func (w *world) askDSS(r *residents, a artefact, m moment) (dssReport, error) {
 func (d dssReport) String() string {
 	var said []string
 	for _, s := range d.Signatures {
-		line := s.Indication + plus("/", s.Sub) + " " + s.Level + " " + s.Qualification
+		line := s.Indication + plus("/", s.Sub) + " " + s.Level + qualification(s.Qualification)
 		for _, t := range s.Stamps {
 			line += " + " + t.String()
 		}
@@ -79,7 +84,7 @@ func (t dssStamp) String() string {
 	if t.Archive != "" && t.Archive != "PAdES" {
 		kind += " " + t.Archive
 	}
-	return kind + " " + t.Indication + plus("/", t.Sub) + " " + t.Qualification + complaints(t.Errors, t.Warnings)
+	return kind + " " + t.Indication + plus("/", t.Sub) + qualification(t.Qualification) + complaints(t.Errors, t.Warnings)
 }
 
 func complaints(errors, warnings []string) string {
@@ -91,6 +96,14 @@ func complaints(errors, warnings []string) string {
 		text += fmt.Sprintf(" [warning %s]", e)
 	}
 	return text
+}
+
+// qualification leaves out what is always so without a trusted list.
+func qualification(q string) string {
+	if q == "NA" {
+		return ""
+	}
+	return plus(" ", q)
 }
 
 func plus(separator, text string) string {

@@ -39,8 +39,8 @@ var makers = []struct {
 	{"openssl", "CAdES attached", opensslSigns(true)},
 }
 
-// vectors has others sign at every level that they know, with an elliptic curve and with PSS.
-func (w *world) vectors(t *testing.T, r *residents) []foreign {
+// vectors has others sign what is wanted: at every level that they know, with an elliptic curve and with PSS.
+func (w *world) vectors(t *testing.T, r *residents, wanted func(foreign) bool) []foreign {
 	t.Helper()
 	var made []foreign
 	for _, m := range makers {
@@ -50,6 +50,9 @@ func (w *world) vectors(t *testing.T, r *residents) []foreign {
 					continue // it knows B-B alone
 				}
 				f := foreign{m.by, subject{format: m.format, level: level, alg: a.name, shape: base}}
+				if !wanted(f) {
+					continue
+				}
 				folder := t.TempDir()
 				in := filepath.Join(folder, "in.pdf")
 				write(t, in, lf(t))
@@ -124,9 +127,74 @@ func opensslSigns(attached bool) func(*world, *residents, subject, string) error
 	}
 }
 
+// foreignSection has the judges look at what others made, before and after we raised it: they must say of both what they say of ours.
+// It returns a section of the document.
+func foreignSection(t *testing.T) string {
+	w, r, expected, allowed := shared(t), judges(t), readVerdicts(t, "foreign.txt"), readAllowed(t)
+	var b strings.Builder
+	b.WriteString(foreignPreface)
+	for _, f := range w.vectors(t, r, func(foreign) bool { return true }) {
+		raised, err := w.raise(f)
+		if err != nil {
+			t.Errorf("%s: %v", f.name(), err)
+			continue
+		}
+		for i, s := range append([]subject{f.subject}, raised...) {
+			s.origin = []string{"by-" + strings.ReplaceAll(f.by, " ", "-"), "from-" + f.level}
+			if i > 0 {
+				w.unchanged(t, s)
+			} else {
+				s.origin = append(s.origin, "as-made")
+			}
+			for _, j := range all[:3] {
+				if j.name == "pyHanko" && !s.pdf() {
+					continue // BER and what it makes of it is for EU DSS
+				}
+				v, err := expected.of(j, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if v.text == "" {
+					continue
+				}
+				if said, err := j.ask(w, r, s); err != nil || allowed.allow(j, s, said) != v.text {
+					t.Errorf("%s, now %s: %s\nsays  %s %v\nmust  %s", f.name(), s.level, j.name, said, err, v.text)
+				}
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.by, f.format, f.level, f.alg)
+	}
+	return b.String()
+}
+
+const foreignPreface = `
+## Signed elsewhere, raised by us
+
+Each of these was made by another program in the run, raised to B-LTA by us and then renewed. EU DSS and pyHanko say of all three files
+what the verdicts above say of ours, EU DSS also for a time after the signatory's certificate ended.
+
+| Made by | Format | At | Algorithm |
+|---|---|---|---|
+`
+
+// unchanged demands that what was signed and what was there are still there: of a PDF as its beginning.
+func (w *world) unchanged(t *testing.T, s subject) {
+	t.Helper()
+	data := read(t, s.file)
+	if s.pdf() && !bytes.HasPrefix(data, s.before) {
+		t.Errorf("%s: the file below is not its beginning", s.file)
+	}
+	if len(data) <= len(s.before) {
+		t.Errorf("%s: it did not grow", s.file)
+	}
+}
+
 // raise brings a signature of others to B-LTA, and renews it, with our packages. The files of both are returned.
 func (w *world) raise(f foreign) ([]subject, error) {
 	services := w.services["P-256"]
+	if strings.HasPrefix(f.alg, "RSA") { // as the signature time-stamp's
+		services = w.services["RSA-3072"]
+	}
 	data, err := os.ReadFile(f.file)
 	if err != nil {
 		return nil, err

@@ -29,8 +29,8 @@ type judge struct {
 
 // all judges, in the order of the columns.
 var all = []judge{
-	{"EU DSS", "6.4, default policy; B-B and B-T with the network, the levels above without", "PAdES CAdES", dssJudge},
-	{"EU DSS later", "6.4, without the network, 30 days after the signatory's certificate ended", "PAdES CAdES", dssLater},
+	{"EU DSS", "6.4, default policy, with a trusted list: B-B and B-T with the network, the levels above without", "PAdES CAdES", dssJudge},
+	{"EU DSS later", "6.4, with roots instead of the list, without the network, 30 days after the signatory's certificate ended", "PAdES CAdES", dssLater},
 	{"pyHanko", "0.38.0, AdES validation and difference analysis", "PAdES CAdES", hankoJudge},
 	{"PDFBox + BC", "PDFBox 3.0.6 and BouncyCastle 1.83: value, signing certificate, chain, time-stamps, evidence", "PAdES CAdES", boxJudge},
 	{"pkijs", "4.0.0: value, chain, time-stamps", "PAdES CAdES", pkijsJudge},
@@ -43,7 +43,7 @@ var all = []judge{
 }
 
 func dssJudge(w *world, r *residents, s subject) (string, error) {
-	d, err := w.askDSS(r, s.artefact, moment{online: s.level == "B-B" || s.level == "B-T"})
+	d, err := w.askDSS(r, s.artefact, moment{online: s.level == "B-B" || s.level == "B-T", list: true})
 	return d.String(), err
 }
 
@@ -99,12 +99,12 @@ func hankoJudge(w *world, r *residents, s subject) (string, error) {
 
 // change is what pyHanko's difference analysis says of one signature.
 type change struct {
-	Field                 string
-	Stamp, Intact, Valid  bool
-	Trusted               bool
-	Coverage, Changes     string
-	Allowed               *bool
-	Error                 string
+	Field                string
+	Stamp, Intact, Valid bool
+	Trusted              bool
+	Coverage, Changes    string
+	Allowed              *bool
+	Error                string
 }
 
 func (c change) String() string {
@@ -265,10 +265,13 @@ func opensslJudge(w *world, _ *residents, s subject) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		said = append(said, lines(out, "Using configuration from"))
+		said = append(said, opensslError.ReplaceAllString(lines(out, "Using configuration from"), "($1)"))
 	}
 	return strings.Join(said, "; "), nil
 }
+
+// opensslError is a line of its queue of errors, of which the reason is kept.
+var opensslError = regexp.MustCompile(`[0-9A-F]{12,16}:error:[0-9A-F]+:[^:]*:[^:]*:([^:]*):[^:]*:\d+:`)
 
 // lines joins what a program says to one line, without the lines that begin with one of skip.
 func lines(out string, skip ...string) string {
@@ -409,7 +412,8 @@ func pkcs7Judge(w *world, _ *residents, s subject) (string, error) {
 			err = p7.VerifyWithChain(roots)
 		}
 		if err != nil {
-			said = append(said, err.Error())
+			text, _, _ := strings.Cut(err.Error(), "\n") // digests follow
+			said = append(said, text)
 		} else {
 			said = append(said, "verified")
 		}

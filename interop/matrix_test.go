@@ -100,7 +100,7 @@ const workers = 4
 // matrix signs every combination once, raises it through all levels, and has every judge look at every file. What is said must be
 // what verdicts.txt says. It returns the sections of the document.
 func matrix(t *testing.T) string {
-	w, r, expected, allowed := shared(t), judges(t), readVerdicts(t), readAllowed(t)
+	w, r, expected, allowed := shared(t), judges(t), readVerdicts(t, "verdicts.txt"), readAllowed(t)
 	all := combinations(t)
 	results := make([][]result, len(all))
 	work := make(chan int)

@@ -9,9 +9,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	_ "embed"
 	"encoding/asn1"
 	"encoding/base64"
-	_ "embed"
 	"fmt"
 	"math/big"
 	"os"
@@ -83,7 +83,7 @@ func (w *world) operator() (string, error) {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{Country: []string{"ZZ"}, Organization: []string{"Test Scheme Operator"}, CommonName: "List"},
 		NotBefore: w.signedAt.AddDate(-1, 0, 0), NotAfter: w.signedAt.AddDate(2, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
 		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{0, 4, 0, 2231, 3, 0}}, // id-tsl-kp-tslSigning
-		SubjectKeyId: []byte{1, 2, 3}, BasicConstraintsValid: true,
+		SubjectKeyId:       []byte{1, 2, 3}, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {

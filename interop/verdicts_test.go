@@ -25,14 +25,14 @@ type verdict struct {
 type expectations []*verdict
 
 // readVerdicts reads lines of "judge | when | verdict" and "judge | when | - | why it cannot judge".
-func readVerdicts(t *testing.T) expectations {
+func readVerdicts(t *testing.T, file string) expectations {
 	t.Helper()
 	var all expectations
-	lines := rows(t, "verdicts.txt")
+	lines := rows(t, file)
 	for _, n := range slices.Sorted(maps.Keys(lines)) {
 		line := lines[n]
 		if len(line) < 3 || len(line) > 4 {
-			t.Fatalf("verdicts.txt, line %d: %d columns", n, len(line))
+			t.Fatalf("%s, line %d: %d columns", file, n, len(line))
 		}
 		v := &verdict{judge: line[0], when: line[1], text: line[2]}
 		if line[1] != "" {
@@ -43,7 +43,7 @@ func readVerdicts(t *testing.T) expectations {
 		}
 		if v.text == "-" {
 			if v.text = ""; v.reason == "" {
-				t.Fatalf("verdicts.txt, line %d: no reason", n)
+				t.Fatalf("%s, line %d: no reason", file, n)
 			}
 		}
 		all = append(all, v)
@@ -88,7 +88,7 @@ func (e expectations) of(j judge, s subject) (*verdict, error) {
 			return v, nil
 		}
 	}
-	return nil, fmt.Errorf("verdicts.txt does not say what %s must say of %v", j.name, s)
+	return nil, fmt.Errorf("it is not said what %s must say of %v", j.name, s)
 }
 
 // unused complains of lines that speak of nothing.
