@@ -29,6 +29,9 @@ func (c *Collector) byOCSP(ctx context.Context, q question) (proof, []error) {
 			}
 		}
 		failed = append(failed, err)
+		if errors.Is(err, ErrRevoked) {
+			break // whatever others say
+		}
 	}
 	if len(failed) == 0 {
 		failed = []error{fmt.Errorf("OCSP over http: %w", errAbsent)}
