@@ -56,11 +56,11 @@ func Kind(e Event) string { return e.kind() }
 // Erases reports whether e says that bytes are gone for good: the store clears its journal of them before it answers.
 func Erases(e Event) bool { return e.kind() == KeyDestroyed{}.kind() }
 
-// NeedsHead reports whether e may only be committed together with a signed head that covers it: a signature or a
-// certificate leaves us only with proof of its entry.
+// NeedsHead reports whether e may only be committed together with a signed head that covers it: a signature, at whatever
+// level, or a certificate leaves us only with proof of its entry.
 func NeedsHead(e Event) bool {
 	switch e.kind() { // by kind: a pointer to an event is an event too
-	case SigningSigned{}.kind(), CertificateIssued{}.kind():
+	case SigningSigned{}.kind(), CertificateIssued{}.kind(), ArtefactRecorded{}.kind(), AugmentationRecorded{}.kind():
 		return true
 	}
 	return false

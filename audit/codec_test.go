@@ -63,6 +63,8 @@ func samples() []Event {
 		VoucherRefused{"portal-1", "5ca1ab1e", "unknown"},
 		AgreementShown{"enr-1", fill(4, 32), "portal-1"},
 		ConsentsGiven{"enr-1", "data obligations device records", fill(12, 32)},
+		ArtefactRecorded{"op-1", 2, "B-LTA", fill(13, 32)},
+		AugmentationRecorded{"aug-1", "documents-1", "B-LT", fill(14, 32), fill(15, 32)},
 	}
 }
 
@@ -175,7 +177,7 @@ func TestEventsAreClosed(t *testing.T) {
 func TestNeedsHead(t *testing.T) {
 	for _, e := range samples() {
 		k := Kind(e)
-		if want := k == "signing.signed" || k == "certificate.issued"; NeedsHead(e) != want {
+		if want := k == "signing.signed" || k == "certificate.issued" || strings.HasSuffix(k, ".recorded"); NeedsHead(e) != want {
 			t.Errorf("%s: %v", k, !want)
 		}
 	}

@@ -44,6 +44,8 @@ func events() []Event {
 		VoucherRefused{},
 		AgreementShown{},
 		ConsentsGiven{},
+		ArtefactRecorded{},
+		AugmentationRecorded{},
 	}
 }
 
@@ -447,5 +449,26 @@ func (e ConsentsGiven) event(c *codec) Event {
 	c.id("enrolment", &e.Enrolment)
 	c.text("consents", &e.Consents)
 	c.digest("evidence", &e.Evidence)
+	return e
+}
+
+func (ArtefactRecorded) kind() string { return "artefact.recorded" }
+
+func (e ArtefactRecorded) event(c *codec) Event {
+	c.id("operation", &e.Operation)
+	c.number("item", &e.Item)
+	c.id("level", &e.Level)
+	c.digest("artefact", &e.Artefact)
+	return e
+}
+
+func (AugmentationRecorded) kind() string { return "augmentation.recorded" }
+
+func (e AugmentationRecorded) event(c *codec) Event {
+	c.id("augmentation", &e.Augmentation)
+	c.id("caller", &e.Caller)
+	c.id("level", &e.Level)
+	c.digest("document", &e.Document)
+	c.digest("artefact", &e.Artefact)
 	return e
 }

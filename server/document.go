@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/ecsigner/ecsigner/augment"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
 	"google.golang.org/grpc"
@@ -69,21 +70,26 @@ func (c *chunks) Read(p []byte) (int, error) {
 func (s *documents) DownloadArtifact(r *pb.DownloadArtifactRequest, stream grpc.ServerStreamingServer[pb.DownloadArtifactResponse]) error {
 	ctx := stream.Context()
 	full := r.GetContent() == pb.ArtifactContent_ARTIFACT_CONTENT_FULL
-	a, err := s.Signing.Artifact(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()), int(r.GetItem()), full)
+	a, err := s.Signing.Artifact(ctx, documentSystem(ctx), signer.OperationID(r.GetOperationId()), int(r.GetItem()), full, level(r.GetLevel()))
 	if err != nil {
 		return err
 	}
-	sent := send(a, r.GetOffset(), stream)
+	sent := send(a, r.GetOffset(), func(h *pb.ArtifactHeader, chunk []byte) error {
+		if h != nil {
+			return stream.Send(&pb.DownloadArtifactResponse{Part: &pb.DownloadArtifactResponse_Header{Header: h}})
+		}
+		return stream.Send(&pb.DownloadArtifactResponse{Part: &pb.DownloadArtifactResponse_Chunk{Chunk: chunk}})
+	})
 	return errors.Join(sent, a.Close())
 }
 
-// send streams an artefact from offset on.
-func send(a signer.Artifact, offset int64, stream grpc.ServerStreamingServer[pb.DownloadArtifactResponse]) error {
+// send streams an artefact from offset on: a header, then chunks.
+func send(a augment.File, offset int64, to func(header *pb.ArtifactHeader, chunk []byte) error) error {
 	if offset > a.Size {
 		return &refusal{reason: ReasonOffset, field: "offset"}
 	}
-	header := &pb.ArtifactHeader{Name: a.Name, MediaType: a.MediaType, SizeBytes: a.Size}
-	if err := stream.Send(&pb.DownloadArtifactResponse{Part: &pb.DownloadArtifactResponse_Header{Header: header}}); err != nil {
+	header := &pb.ArtifactHeader{Name: a.Name, MediaType: a.MediaType, SizeBytes: a.Size, Level: levelOf(a.Level)}
+	if err := to(header, nil); err != nil {
 		return err
 	}
 	for offset < a.Size {
@@ -93,7 +99,7 @@ func send(a signer.Artifact, offset int64, stream grpc.ServerStreamingServer[pb.
 		if n < len(chunk) {
 			return errors.Join(io.ErrUnexpectedEOF, err)
 		}
-		if err := stream.Send(&pb.DownloadArtifactResponse{Part: &pb.DownloadArtifactResponse_Chunk{Chunk: chunk}}); err != nil {
+		if err := to(nil, chunk); err != nil {
 			return err
 		}
 		offset += int64(n)

@@ -140,7 +140,7 @@ func (e *edge) config() Config {
 			t.DNSNames, t.ExtKeyUsage = []string{"localhost"}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		}),
 		Clients: e.ca.pool(), Limits: limits, Enrolments: fakeEnrol{e.fakes}, Credentials: fakeEnrol{e.fakes},
-		Signing: fakeSigner{e.fakes}, Log: fakeLog{e.fakes}, Issuer: fakeIssuer{e.fakes}, Chain: [][]byte{{1}, {2}},
+		Signing: fakeSigner{e.fakes}, Augmenting: fakeAugmenting{e.fakes}, Log: fakeLog{e.fakes}, Issuer: fakeIssuer{e.fakes}, Chain: [][]byte{{1}, {2}},
 		CRL:    func(ctx context.Context) ([]byte, error) { return []byte{3}, e.enter(ctx, "CRL", "") },
 		Logger: log, Now: time.Now,
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
@@ -136,7 +137,16 @@ func metadata(err error) map[string]string {
 	var state *enrol.StateError
 	var renewal *enrol.RenewalError
 	var consent *enrol.ConsentError
+	var pending *augment.PendingError
+	var service *augment.ServiceError
+	var space *signer.SpaceError
 	switch {
+	case errors.As(err, &pending):
+		return map[string]string{"because": string(pending.Reason)}
+	case errors.As(err, &service):
+		return map[string]string{"because": string(service.Reason)}
+	case errors.As(err, &space):
+		return map[string]string{"needed_bytes": strconv.Itoa(space.Needed)}
 	case errors.As(err, &consent):
 		return map[string]string{"missing": strings.Join(consent.Missing, " ")}
 	case errors.As(err, &enrolCode):
@@ -207,7 +217,7 @@ func (t translator) reason(err error) Reason {
 		return ReasonInvalid
 	case is(errPanic):
 		return ReasonInternal
-	case is(signer.ErrIntegrity, enrol.ErrIntegrity):
+	case is(signer.ErrIntegrity, enrol.ErrIntegrity, augment.ErrIntegrity):
 		return ReasonIntegrity
 	case errors.As(err, &signCode):
 		return codeReason(string(signCode.Result))
@@ -223,7 +233,7 @@ func (t translator) reason(err error) Reason {
 		return ReasonCodeLocked
 	case is(signer.ErrRequestReused, enrol.ErrRequestReused):
 		return ReasonRequestReused
-	case is(signer.ErrCredential):
+	case is(signer.ErrCredential, augment.ErrCredential):
 		return ReasonCredential
 	case is(signer.ErrTooLarge):
 		return ReasonDocumentTooLarge
@@ -231,7 +241,7 @@ func (t translator) reason(err error) Reason {
 		return ReasonQuota
 	case is(signer.ErrEmpty):
 		return ReasonDocumentEmpty
-	case is(signer.ErrGone):
+	case is(signer.ErrGone, augment.ErrGone):
 		return ReasonDocumentGone
 	case is(signer.ErrNotPDF):
 		return ReasonNotPDF
@@ -311,10 +321,37 @@ func (t translator) reason(err error) Reason {
 		return ReasonCertificateRules
 	case is(ca.ErrRequest, ca.ErrKey):
 		return ReasonCSR
-	case is(signer.ErrInput, enrol.ErrField):
+	}
+	if r := levelReason(is); r != "" {
+		return r
+	}
+	if is(signer.ErrInput, enrol.ErrField) {
 		return ReasonInvalid
 	}
 	return t.below(err, is)
+}
+
+// levelReason names what concerns levels; empty: nothing of it.
+func levelReason(is func(...error) bool) Reason {
+	switch {
+	case is(augment.ErrNotOffered):
+		return ReasonLevelNotOffered
+	case is(augment.ErrNotReady):
+		return ReasonLevelNotReady
+	case is(augment.ErrGivenUp):
+		return ReasonLevelGivenUp
+	case is(augment.ErrNotAsked):
+		return ReasonLevelNotAsked
+	case is(augment.ErrNoSignature):
+		return ReasonNoSignature
+	case is(augment.ErrContent):
+		return ReasonContent
+	case is(augment.ErrService):
+		return ReasonNoService
+	case is(signer.ErrSpace):
+		return ReasonCMSSpace
+	}
+	return ""
 }
 
 // below finds the reason of what the use cases hand through.

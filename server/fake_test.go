@@ -2,13 +2,18 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/tenure"
 )
 
@@ -20,19 +25,20 @@ type fakes struct {
 	cursor     signer.Cursor
 	query      signer.Query // what List was asked
 
-	mu     sync.Mutex
-	before func(ctx context.Context, method string) error
-	calls  []string // "method caller"
-	view   enrol.View
-	limit  int64         // of an upload
-	upload error         // how the last upload ended
-	kept   int           // uploads that were kept
-	begun  chan struct{} // closed when an upload begins
-	done   chan struct{} // closed when it has ended
-	result signer.Artifact
-	issued ClientRequest
-	create signer.CreateRequest
-	report enrol.IdentityResult
+	mu      sync.Mutex
+	before  func(ctx context.Context, method string) error
+	calls   []string // "method caller"
+	view    enrol.View
+	limit   int64         // of an upload
+	upload  error         // how the last upload ended
+	kept    int           // uploads that were kept
+	begun   chan struct{} // closed when an upload begins
+	done    chan struct{} // closed when it has ended
+	result  signer.Artifact
+	issued  ClientRequest
+	create  signer.CreateRequest
+	augment augment.Request
+	report  enrol.IdentityResult
 }
 
 func (f *fakes) enter(ctx context.Context, method, caller string) error {
@@ -245,7 +251,7 @@ func (f fakeSigner) Upload(ctx context.Context, caller signer.Caller, _, name st
 	return signer.Document{ID: "doc-1", Name: name, Size: n}, err
 }
 
-func (f fakeSigner) Artifact(ctx context.Context, caller signer.Caller, _ signer.OperationID, _ int, _ bool) (signer.Artifact, error) {
+func (f fakeSigner) Artifact(ctx context.Context, caller signer.Caller, _ signer.OperationID, _ int, _ bool, _ cades.Level) (signer.Artifact, error) {
 	return f.result, f.enter(ctx, "Artifact", caller.Name)
 }
 
@@ -346,4 +352,34 @@ func (f fakeIssuer) Issue(ctx context.Context, caller, _ string, r ClientRequest
 	f.issued = r
 	f.mu.Unlock()
 	return [][]byte{{1}, {2}}, f.enter(ctx, "Issue", caller)
+}
+
+// fakeAugmenting stands for the use case of raising signatures.
+type fakeAugmenting struct{ *fakes }
+
+func (f fakeAugmenting) Augment(ctx context.Context, caller, _ string, r augment.Request) (augment.View, error) {
+	f.mu.Lock()
+	f.augment = r
+	f.mu.Unlock()
+	return augment.View{}, f.enter(ctx, "Augment", caller)
+}
+
+func (f fakeAugmenting) Get(ctx context.Context, caller, _ string) (augment.View, error) {
+	return augment.View{Revision: 1, Progress: augment.Progress{Ready: true}}, f.enter(ctx, "GetAugmentation", caller)
+}
+
+func (f fakeAugmenting) Open(ctx context.Context, caller, _ string, _ bool) (augment.File, error) {
+	return f.result, f.enter(ctx, "Open", caller)
+}
+
+func (f fakeAugmenting) Complete(ctx context.Context, caller, _ string) (augment.View, error) {
+	return augment.View{}, f.enter(ctx, "CompleteAugmentation", caller)
+}
+
+func (f fakeAugmenting) StampDigest(ctx context.Context, caller string, _ credential.ID, _ crypto.Hash, _ []byte) ([]byte, error) {
+	return nil, f.enter(ctx, "StampDigest", caller)
+}
+
+func (f fakeAugmenting) CollectEvidence(ctx context.Context, caller string, _ credential.ID, _ []byte, _ [][]byte, _ time.Time) (revinfo.Evidence, error) {
+	return revinfo.Evidence{}, f.enter(ctx, "CollectEvidence", caller)
 }

@@ -68,7 +68,7 @@ func (s *signing) WatchSigningOperation(r *pb.WatchSigningOperationRequest, stre
 				return err
 			}
 		}
-		if v.State == signer.StateSigned || v.State == signer.StateClosed {
+		if v.Settled() {
 			return nil
 		}
 		select {

@@ -2,12 +2,17 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"io"
+	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/tenure"
 )
 
@@ -120,7 +125,24 @@ type Ends interface {
 type Documents interface {
 	// Upload keeps the document only when r ends with io.EOF.
 	Upload(ctx context.Context, caller signer.Caller, requestID, name string, r io.Reader) (signer.Document, error)
-	Artifact(ctx context.Context, caller signer.Caller, id signer.OperationID, item int, full bool) (signer.Artifact, error)
+	// Artifact opens a result; level 0 is the highest that is ready.
+	Artifact(ctx context.Context, caller signer.Caller, id signer.OperationID, item int, full bool, level cades.Level) (signer.Artifact, error)
+}
+
+// Augmenting is the use case of raising signatures; *augment.Service is one. All methods are safe for concurrent use and
+// treat the records of another caller as absent.
+type Augmenting interface {
+	Augment(ctx context.Context, caller, requestID string, r augment.Request) (augment.View, error)
+	Get(ctx context.Context, caller, id string) (augment.View, error)
+	Open(ctx context.Context, caller, id string, full bool) (augment.File, error)
+	Complete(ctx context.Context, caller, id string) (augment.View, error)
+	RemoteServices
+}
+
+// RemoteServices are for clients that keep their documents.
+type RemoteServices interface {
+	StampDigest(ctx context.Context, caller string, id credential.ID, h crypto.Hash, digest []byte) ([]byte, error)
+	CollectEvidence(ctx context.Context, caller string, id credential.ID, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error)
 }
 
 // Log is the operation log as an auditor reads it. What it returns is durable.
@@ -158,4 +180,5 @@ var (
 	_ Enrolments  = (*enrol.Service)(nil)
 	_ Credentials = (*tenure.Service)(nil)
 	_ Signing     = (*signer.Service)(nil)
+	_ Augmenting  = (*augment.Service)(nil)
 )

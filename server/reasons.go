@@ -97,6 +97,18 @@ const (
 	ReasonPDFLocked         Reason = "PDF_LOCKED"
 )
 
+// Reasons of levels.
+const (
+	ReasonLevelNotOffered Reason = "LEVEL_NOT_OFFERED"
+	ReasonLevelNotReady   Reason = "LEVEL_NOT_READY"
+	ReasonLevelGivenUp    Reason = "LEVEL_GIVEN_UP"
+	ReasonLevelNotAsked   Reason = "LEVEL_NOT_ASKED"
+	ReasonCMSSpace        Reason = "CMS_SPACE_TOO_SMALL"
+	ReasonNoSignature     Reason = "NOT_A_SIGNATURE"
+	ReasonContent         Reason = "CONTENT_MISMATCH"
+	ReasonNoService       Reason = "EVIDENCE_UNAVAILABLE"
+)
+
 // Reasons of what stands below the use cases; they reach the edge through Config.Faults.
 const (
 	ReasonDevice      Reason = "HSM_UNAVAILABLE"
@@ -198,6 +210,15 @@ var answers = [...]answer{
 	{ReasonPDFTooComplex, codes.InvalidArgument, "The PDF exceeds a limit of this service.", "Split it or make it simpler.", 0},
 	{ReasonPDFUnsupported, codes.InvalidArgument, "The PDF uses a feature that is not supported.", "Save it anew with a common PDF program, without XFA forms.", 0},
 	{ReasonPDFLocked, codes.FailedPrecondition, "The PDF allows no further signature.", "Sign the version before it was certified or locked.", 0},
+
+	{ReasonLevelNotOffered, codes.FailedPrecondition, "This service does not offer that level for that format.", "Ask for a lower level; the operator configures time-stamping authorities and sources of revocation data.", 0},
+	{ReasonLevelNotReady, codes.FailedPrecondition, "The level is being worked on.", "Wait with WatchSigningOperation, or take a lower level; metadata because says why the last attempt failed, if one did.", 0},
+	{ReasonLevelGivenUp, codes.FailedPrecondition, "The level will not be made.", "Take a lower level, and have it augmented later; metadata because says why.", 0},
+	{ReasonLevelNotAsked, codes.InvalidArgument, "The item was not to come to this level.", "Ask for a level that the operation names, or have the result augmented.", 0},
+	{ReasonCMSSpace, codes.InvalidArgument, "The prepared PDF has too little space for the signature.", "Prepare it with at least as many bytes as metadata needed_bytes says.", 0},
+	{ReasonNoSignature, codes.InvalidArgument, "The document is neither a PDF nor a CMS signature.", "Send a PDF, or a CMS in DER or BER.", 0},
+	{ReasonContent, codes.InvalidArgument, "The content is given for a signature that holds it, or missing for one that does not.", "Give the content of a detached CMS, and of nothing else.", 0},
+	{ReasonNoService, codes.FailedPrecondition, "No usable time-stamp or evidence was obtained.", "Metadata because says why; try again where a time to wait is given.", 0},
 
 	{ReasonDevice, codes.Unavailable, "The HSM does not answer.", "Try again; the operator sees the cause.", 5 * time.Second},
 	{ReasonStore, codes.Unavailable, "The service cannot write to its database or disk.", "Try again; the operator sees the cause.", 5 * time.Second},

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/ecsigner/ecsigner/augment"
 )
 
 var updateDoc = flag.Bool("update-doc", false, "write docs/errors.md anew")
@@ -33,6 +35,15 @@ This table is made from the code: ` + "`go test ./server -run TestReasonsAreDocu
 		seen[a.reason] = true
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", a.reason, a.code, a.sentence, a.remedy)
 	}
+	b.WriteString(`
+Why a level is not ready (metadata because, and the reason of its progress): `)
+	for i, r := range augment.Reasons() {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("`" + string(r) + "`")
+	}
+	b.WriteString(". After " + "`certificate-revoked`, `document-gone`, `signature-cannot-be-raised` and `time-stamp-too-large` nothing is tried again.\n")
 	const path = "../docs/errors.md"
 	if *updateDoc {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {

@@ -65,11 +65,21 @@ func largest() []proto.Message {
 	for i := range items {
 		items[i] = &pb.SigningItemRequest{
 			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
+			Level: pb.SignatureLevel_SIGNATURE_LEVEL_B_LTA, ReservedCmsBytes: 4 << 20,
 		}
 	}
 	filter := &pb.EntryFilter{
 		Kinds: slices.Repeat([]string{"signing.signed"}, 64), OperationId: id, EnrolmentId: id, CredentialId: id, Client: client,
 		FromTime: soon, BeforeTime: soon,
+	}
+	items[0].Options = &pb.SignatureOptions{
+		Reason: strings.Repeat("Щ", 256), Location: strings.Repeat("Щ", 256), Contact: strings.Repeat("Щ", 256), FieldName: strings.Repeat("Щ", 256),
+		CommitmentType: pb.CommitmentType_COMMITMENT_TYPE_PROOF_OF_CREATION, ClaimedRoles: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16),
+		Policy:   &pb.SignaturePolicy{Oid: "2.999" + strings.Repeat(".1234567890", 29), Sha256: hash, Uri: strings.Repeat("u", 256)},
+		MimeType: strings.Repeat("m", 255), Certification: 3, Appearance: &pb.SignatureAppearance{
+			Page: 1_000_000, Corner: pb.PageCorner_PAGE_CORNER_TOP_LEFT, Width: 14400, Height: 14400, Margin: 14400, Language: "uk",
+			Lines: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16), Picture: make([]byte, 256<<10), PictureOnly: true,
+		},
 	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
 	return []proto.Message{
@@ -128,6 +138,21 @@ func largest() []proto.Message {
 			CreatedFromTime: soon, CreatedBeforeTime: soon,
 		},
 		&pb.WatchSigningOperationRequest{OperationId: id, AfterRevision: 1 << 63},
+		&pb.AugmentDocumentRequest{
+			RequestId: requestID, DocumentId: id, Level: pb.SignatureLevel_SIGNATURE_LEVEL_B_LTA,
+			Content: &pb.AugmentDocumentRequest_ContentSha256{ContentSha256: hash},
+		},
+		&pb.TimeStampDocumentRequest{RequestId: requestID, DocumentId: id},
+		&pb.GetAugmentationRequest{AugmentationId: id},
+		&pb.WatchAugmentationRequest{AugmentationId: id, AfterRevision: 1 << 63},
+		&pb.DownloadAugmentationRequest{AugmentationId: id, Offset: 1<<63 - 1, Content: pb.ArtifactContent_ARTIFACT_CONTENT_TAIL},
+		&pb.CompleteAugmentationRequest{RequestId: requestID, AugmentationId: id},
+		&pb.StampDigestRequest{
+			RequestId: requestID, CredentialId: id, Algorithm: pb.DigestAlgorithm_DIGEST_ALGORITHM_SHA512, Digest: make([]byte, 64),
+		},
+		&pb.CollectEvidenceRequest{
+			CredentialId: id, Certificate: make([]byte, 4096), Known: slices.Repeat([][]byte{make([]byte, 4096)}, 64), AtTime: soon,
+		},
 		&pb.GetChainRequest{},
 		&pb.GetCrlRequest{},
 		&pb.GetCheckpointRequest{},

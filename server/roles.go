@@ -157,7 +157,7 @@ func serviceDescriptors() []protoreflect.ServiceDescriptor {
 	var all []protoreflect.ServiceDescriptor
 	for _, f := range []protoreflect.FileDescriptor{
 		pb.File_ecsigner_v1_enrolment_proto, pb.File_ecsigner_v1_credential_proto, pb.File_ecsigner_v1_document_proto,
-		pb.File_ecsigner_v1_signing_proto, pb.File_ecsigner_v1_ca_proto, pb.File_ecsigner_v1_audit_proto,
+		pb.File_ecsigner_v1_signing_proto, pb.File_ecsigner_v1_augmentation_proto, pb.File_ecsigner_v1_ca_proto, pb.File_ecsigner_v1_audit_proto,
 		pb.File_ecsigner_v1_admin_proto,
 	} {
 		for i := range f.Services().Len() {

@@ -42,6 +42,7 @@ type Config struct {
 	Enrolments  Enrolments
 	Credentials Credentials
 	Signing     Signing
+	Augmenting  Augmenting
 	Log         Log
 	Issuer      ClientIssuer
 	Chain       [][]byte                                  // DER certificates of the CA: issuing first, root last
@@ -154,6 +155,7 @@ func New(c Config) (*Server, error) {
 	pb.RegisterEnrolmentServiceServer(s.grpc, &enrolments{Enrolments: c.Enrolments, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCredentialServiceServer(s.grpc, &credentialsService{Credentials: c.Credentials})
 	pb.RegisterDocumentServiceServer(s.grpc, &documents{Signing: c.Signing})
+	pb.RegisterAugmentationServiceServer(s.grpc, &augmentation{Augmenting: c.Augmenting, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterSigningServiceServer(s.grpc, &signing{Signing: c.Signing, watch: c.Limits.Watch, stopping: s.stopping})
 	pb.RegisterCaServiceServer(s.grpc, &authority{chain: c.Chain, crl: c.CRL})
 	pb.RegisterAuditServiceServer(s.grpc, &auditLog{Log: c.Log, watch: c.Limits.Watch, stopping: s.stopping})
@@ -215,7 +217,7 @@ func (c Config) check() error {
 	switch {
 	case len(c.Certificate.Certificate) == 0 || c.Clients == nil:
 		return errors.New("server: its certificate and the CAs of its clients are required")
-	case c.Enrolments == nil || c.Credentials == nil || c.Signing == nil || c.Log == nil || c.Issuer == nil:
+	case c.Enrolments == nil || c.Credentials == nil || c.Signing == nil || c.Augmenting == nil || c.Log == nil || c.Issuer == nil:
 		return errors.New("server: enrolments, credentials, signing, log and issuer of client certificates are required")
 	case len(c.Chain) == 0 || c.CRL == nil:
 		return errors.New("server: chain and revocation list of the CA are required")

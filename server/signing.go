@@ -28,7 +28,10 @@ func documentSystem(ctx context.Context) signer.Caller {
 func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSigningOperationRequest) (*pb.CreateSigningOperationResponse, error) {
 	c := signer.CreateRequest{Credential: credential.ID(r.GetCredentialId()), Title: r.GetTitle(), Language: r.GetLanguage(), Algorithm: scheme(r.GetAlgorithm()), HighValue: r.GetHighValue()}
 	for _, it := range r.GetItems() {
-		item := signer.ItemRequest{Document: it.GetDocumentId(), Format: format(it.GetFormat())}
+		item := signer.ItemRequest{
+			Document: it.GetDocumentId(), Format: format(it.GetFormat()), Level: level(it.GetLevel()), Room: int(it.GetReservedCmsBytes()),
+			Options: options(it.GetOptions()),
+		}
 		if h := it.GetSha256(); len(h) > 0 {
 			item.Hash = h
 		}
@@ -82,10 +85,14 @@ func operationOf(v signer.View) *pb.SigningOperation {
 	for _, it := range v.Items {
 		item := &pb.SigningItem{
 			Format: formatOf(it.Format), DocumentId: it.Document, Sha256: it.Digest, Dtbsr: it.DTBSR, Signature: it.Signature,
-			ArtifactSizeBytes: int64(len(it.Result)),
+			ArtifactSizeBytes: int64(len(it.Result)), Level: levelOf(it.Level),
+			MaxCmsBytes: uint32(it.Room), //nolint:gosec // at most 4 MiB
 		}
-		if it.Format == signer.CAdESBB {
+		if it.Format != signer.PAdESBB && it.Format != signer.Raw {
 			item.Cms = it.Result
+		}
+		for _, p := range it.Levels {
+			item.Levels = append(item.Levels, progressOf(p))
 		}
 		out.Items = append(out.Items, item)
 	}

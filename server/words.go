@@ -170,6 +170,10 @@ func format(f pb.SignatureFormat) signer.Format {
 		return signer.CAdESBB
 	case pb.SignatureFormat_SIGNATURE_FORMAT_RAW:
 		return signer.Raw
+	case pb.SignatureFormat_SIGNATURE_FORMAT_PADES_HASH:
+		return signer.PAdESHash
+	case pb.SignatureFormat_SIGNATURE_FORMAT_CADES_ATTACHED:
+		return signer.CAdESAttached
 	}
 	return ""
 }

@@ -1,14 +1,13 @@
 package signer
 
 import (
-	"bytes"
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -20,7 +19,6 @@ import (
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
 )
 
 // CreateRequest asks for signatures over documents or hashes with one credential.
@@ -35,9 +33,12 @@ type CreateRequest struct {
 
 // ItemRequest is a document or a hash, and what it becomes.
 type ItemRequest struct {
-	Document string // id of an uploaded document, for PAdES
-	Hash     []byte // SHA-256, for CAdES and raw
+	Document string // id of an uploaded document, for PAdES and CAdES
+	Hash     []byte // SHA-256, for CAdES, raw, and PAdES over the byte range of a PDF that stays with the client
 	Format   Format
+	Level    cades.Level // 0: B-B
+	Room     int         // PAdESHash: bytes that the client left for the CMS; 0: it wants to know how many are needed
+	Options  Options
 }
 
 // Upload streams a document into the spool. Nothing is kept unless the whole stream arrives.
@@ -213,6 +214,11 @@ func (c CreateRequest) fingerprint() []byte {
 	for _, it := range c.Items {
 		parts = append(parts, it.Document, string(it.Hash), string(it.Format))
 	}
+	for i, it := range c.Items { // five parts, of which the third is no format of an item
+		if more := it.more(); more != "" {
+			parts = append(parts, "more", strconv.Itoa(i), it.Level.String(), strconv.Itoa(it.Room), more)
+		}
+	}
 	if c.Algorithm != "" { // a fourth part behind items of three: no other body has this fingerprint
 		parts = append(parts, string(c.Algorithm))
 	}
@@ -237,18 +243,8 @@ func (c CreateRequest) validate() error {
 		return wrong("items", fmt.Sprintf("1 to %d items are signed under one code", maxItems))
 	}
 	for i, it := range c.Items {
-		field := func(name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
-		switch it.Format {
-		case PAdESBB:
-			if it.Document == "" || it.Hash != nil {
-				return wrong(field("document"), "a PAdES signature needs an uploaded document")
-			}
-		case CAdESBB, Raw:
-			if len(it.Hash) != sha256.Size || it.Document != "" {
-				return wrong(field("hash"), fmt.Sprintf("need the %d bytes of a SHA-256 hash, got %d", sha256.Size, len(it.Hash)))
-			}
-		default:
-			return wrong(field("format"), "use pades-b-b, cades-b-b or raw")
+		if err := it.validate(fmt.Sprintf("items[%d].", i)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -264,58 +260,6 @@ func (u usable) scheme(wanted credential.Scheme) (credential.Scheme, error) {
 		return "", &FieldError{"algorithm", fmt.Sprintf("the credential's key is %s; use one of %q", u.binding.Algorithm, offered), ErrInput}
 	}
 	return wanted, nil
-}
-
-// prepare builds the DTBS/R of every item.
-func (s *Service) prepare(ctx context.Context, caller Caller, u usable, algorithm cades.Algorithm, requests []ItemRequest) ([]Item, error) {
-	items := make([]Item, len(requests))
-	for i, r := range requests {
-		it := Item{Format: r.Format, Document: r.Document, Digest: r.Hash}
-		var err error
-		switch r.Format {
-		case PAdESBB:
-			err = s.preparePDF(ctx, caller, u, algorithm, &it)
-			if err != nil {
-				return nil, &FieldError{fmt.Sprintf("items[%d].document", i), err.Error(), err}
-			}
-		case CAdESBB:
-			it.Prepared, err = cades.SignedAttributes(cades.CAdES, cades.Attributes{
-				Algorithm: algorithm, Certificate: u.record.Chain[0], Parsed: u.chain, ContentDigest: r.Hash, SigningTime: s.Now(),
-			})
-			if err != nil {
-				return nil, fmt.Errorf("making the signed attributes of item %d: %w", i, err)
-			}
-			d := sha256.Sum256(it.Prepared)
-			it.DTBSR = d[:]
-		case Raw:
-			it.DTBSR = r.Hash
-		}
-		items[i] = it
-	}
-	return items, nil
-}
-
-func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algorithm cades.Algorithm, it *Item) error {
-	d, f, err := s.document(ctx, caller, it.Document)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	o := pades.Options{SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm}
-	if algorithm.Hash() == crypto.SHA256 {
-		o.Hashed = s.hashed.of(d.ID)
-	}
-	p, err := pades.Prepare(ctx, f, f.Size(), o)
-	if err != nil {
-		return err
-	}
-	// What the phone shows is the digest of the very bytes that are signed; the row beside them is under no seal.
-	if !bytes.Equal(p.OriginalDigest(), d.SHA256) {
-		return s.integrity(ctx, "document", d.ID, fmt.Errorf("%w: the document is not the one whose digest is stored", sam.ErrSeal))
-	}
-	it.Digest, it.DTBSR = p.OriginalDigest(), p.DTBSR()
-	it.Prepared, err = p.MarshalBinary()
-	return err
 }
 
 // document opens an uploaded document of the caller.

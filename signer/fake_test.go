@@ -24,11 +24,14 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
+	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
 )
 
 // state is everything a store holds, by value.
@@ -40,14 +43,28 @@ type state struct {
 	credentials map[credential.ID]credential.Record
 	grants      map[[2]string]credential.Grant
 	documents   map[string]signer.Document
+	jobs        map[place]augment.Job
+	artefacts   map[level]augment.Artefact
+	augments    map[string]augment.Augmentation
 	messages    []sms.Message
 	events      []audit.Event
+}
+
+type place struct {
+	subject string
+	item    int
+}
+
+type level struct {
+	place
+	level cades.Level
 }
 
 func (s state) clone() state {
 	s.challenges, s.locks, s.requests = maps.Clone(s.challenges), maps.Clone(s.locks), maps.Clone(s.requests)
 	s.operations, s.credentials = maps.Clone(s.operations), maps.Clone(s.credentials)
 	s.grants, s.documents = maps.Clone(s.grants), maps.Clone(s.documents)
+	s.jobs, s.artefacts, s.augments = maps.Clone(s.jobs), maps.Clone(s.artefacts), maps.Clone(s.augments)
 	s.messages, s.events = append([]sms.Message(nil), s.messages...), append([]audit.Event(nil), s.events...)
 	return s
 }
@@ -76,6 +93,7 @@ func newStore(t *testing.T) *fakeStore {
 		challenges: map[otp.ID]otp.Challenge{}, locks: map[[2]string]otp.Lock{}, requests: map[[2]string][2]string{},
 		operations: map[signer.OperationID]signer.Operation{}, credentials: map[credential.ID]credential.Record{},
 		grants: map[[2]string]credential.Grant{}, documents: map[string]signer.Document{},
+		jobs: map[place]augment.Job{}, artefacts: map[level]augment.Artefact{}, augments: map[string]augment.Augmentation{},
 	}}
 }
 
@@ -189,7 +207,7 @@ func (tx *fakeTx) Delivery(message string) (sms.Delivery, error) {
 func (tx *fakeTx) Enqueue(m sms.Message) error { tx.messages = append(tx.messages, m); return nil }
 
 func (tx *fakeTx) Grant(id credential.ID, c string) (credential.Grant, error) {
-	return get(tx.grants, [2]string{string(id), c}, signer.ErrNotFound)
+	return get(tx.grants, [2]string{string(id), c}, fmt.Errorf("%w, %w", signer.ErrNotFound, call.ErrNotFound))
 }
 
 func (tx *fakeTx) Document(id string) (signer.Document, error) {
@@ -239,6 +257,97 @@ func (tx *fakeTx) OperationsOf(caller string, q signer.Query) ([]signer.Operatio
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(string(b.ID), string(a.ID)))
 	})
 	return out[:min(len(out), q.Limit)], nil
+}
+
+func (tx *fakeTx) Job(subject string, item int) (augment.Job, error) {
+	return get(tx.jobs, place{subject, item}, call.ErrNotFound)
+}
+
+// PutJob counts as no change: the state of the queue is told in events only where an artefact was made.
+func (tx *fakeTx) PutJob(j augment.Job) error {
+	at := place{j.Subject, j.Item}
+	if tx.jobs[at].Version != j.Version {
+		return call.ErrConflict
+	}
+	j.Version++
+	j.Release = j.Release || tx.jobs[at].Release
+	tx.jobs[at] = j
+	return nil
+}
+
+func (tx *fakeTx) Jobs(subject string) ([]augment.Job, error) {
+	var all []augment.Job
+	for at, j := range tx.jobs {
+		if at.subject == subject {
+			all = append(all, j)
+		}
+	}
+	slices.SortFunc(all, func(a, b augment.Job) int { return a.Item - b.Item })
+	return all, nil
+}
+
+func (tx *fakeTx) DueJobs(now time.Time, limit int) ([]augment.Job, error) {
+	var all []augment.Job
+	for _, j := range tx.jobs {
+		if j.State == augment.Pending && !j.NotBefore.After(now) && len(all) < limit {
+			all = append(all, j)
+		}
+	}
+	return all, nil
+}
+
+func (tx *fakeTx) Needing(document string) (int64, error) {
+	var n int64
+	for _, j := range tx.jobs {
+		if j.Document == document && j.State == augment.Pending {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (tx *fakeTx) ReleaseDocument(document string) error {
+	for at, j := range tx.jobs {
+		if j.Document == document {
+			j.Release = true
+			tx.jobs[at] = j
+		}
+	}
+	return nil
+}
+
+func (tx *fakeTx) Artefact(subject string, item int, l cades.Level) (augment.Artefact, error) {
+	return get(tx.artefacts, level{place{subject, item}, l}, call.ErrNotFound)
+}
+
+func (tx *fakeTx) ArtefactsOf(subject string) ([]augment.Artefact, error) {
+	var all []augment.Artefact
+	for at, a := range tx.artefacts {
+		if at.subject == subject {
+			a.Data = nil
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
+func (tx *fakeTx) PutArtefact(a augment.Artefact) error {
+	at := level{place{a.Subject, a.Item}, a.Level}
+	if _, ok := tx.artefacts[at]; ok {
+		return call.ErrConflict
+	}
+	tx.puts++
+	tx.artefacts[at] = a
+	return nil
+}
+
+func (tx *fakeTx) Augmentation(id string) (augment.Augmentation, error) {
+	return get(tx.augments, id, call.ErrNotFound)
+}
+
+func (tx *fakeTx) PutAugmentation(a augment.Augmentation) error {
+	tx.augments[a.ID] = a
+	return nil
 }
 
 func get[K comparable, V any](m map[K]V, k K, absent error) (V, error) {
@@ -379,6 +488,7 @@ type world struct {
 	mu     sync.Mutex
 	now    time.Time
 	alarms []string
+	levels signer.Levels // nil: none
 }
 
 const (
@@ -419,7 +529,8 @@ func (w *world) restart(epoch uint64) {
 		w.t.Fatal(err)
 	}
 	w.s, err = signer.New(signer.Config{
-		Store: w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
+		Levels: w.levels,
+		Store:  w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
 		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -65,6 +65,9 @@ func (s *Service) List(ctx context.Context, caller Caller, q Query) ([]View, Cur
 	views := make([]View, 0, len(rows))
 	for _, o := range rows {
 		v, _, err := s.opened(ctx, o)
+		if err == nil {
+			err = s.progress(ctx, &v)
+		}
 		if err != nil {
 			return nil, Cursor{}, err
 		}

@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer/pades"
 )
@@ -27,7 +27,7 @@ func (s *Service) recheck(ctx context.Context, caller Caller, items []Item, resu
 		}
 		var p pades.Prepared
 		if err = p.UnmarshalBinary(it.Prepared); err == nil {
-			whole := joined{first: f, size: f.Size(), second: bytes.NewReader(results[i])}
+			whole := augment.Joined(f, f.Size(), bytes.NewReader(results[i]))
 			err = p.Check(ctx, whole, f.Size()+int64(len(results[i])))
 		}
 		_ = f.Close()
@@ -71,79 +71,8 @@ func hashesOf(signatures [][]byte) [][]byte {
 	return hashes
 }
 
-// Artifact is a finished result to read from any offset.
-type Artifact struct {
-	io.ReaderAt
-	Size      int64
-	Name      string
-	MediaType string
-	Close     func() error
-}
-
-// Artifact opens one result of a signed operation: the whole signed document (full), or only what the signature
-// added: the bytes to append to the PDF, the CMS, or the raw signature.
-func (s *Service) Artifact(ctx context.Context, caller Caller, id OperationID, item int, full bool) (Artifact, error) {
-	var o Operation
-	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		o, err = own(tx, caller, id)
-		return err
-	})
-	if err != nil {
-		return Artifact{}, err
-	}
-	v, err := s.view(ctx, o)
-	if err != nil {
-		return Artifact{}, err
-	}
-	if v.State != StateSigned {
-		return Artifact{}, fmt.Errorf("%w: it is %s, not signed", ErrState, v.State)
-	}
-	if item < 0 || item >= len(v.Items) {
-		return Artifact{}, &FieldError{"item", fmt.Sprintf("the operation has items 0 to %d", len(v.Items)-1), ErrInput}
-	}
-	it := v.Items[item]
-	tail := Artifact{
-		ReaderAt: bytes.NewReader(it.Result), Size: int64(len(it.Result)), Close: func() error { return nil },
-		Name: fmt.Sprintf("signature-%d", item), MediaType: "application/octet-stream",
-	}
-	switch {
-	case it.Format == CAdESBB:
-		tail.Name, tail.MediaType = tail.Name+".p7s", "application/pkcs7-signature"
-		return tail, nil
-	case it.Format == Raw || !full:
-		return tail, nil
-	}
-	d, f, err := s.document(ctx, caller, it.Document)
-	if err != nil {
-		return Artifact{}, err
-	}
-	return Artifact{
-		ReaderAt: joined{first: f, size: f.Size(), second: tail.ReaderAt}, Size: f.Size() + tail.Size,
-		Close: f.Close, Name: d.Name, MediaType: "application/pdf",
-	}, nil
-}
-
-// joined reads two sources as one.
-type joined struct {
-	first  io.ReaderAt
-	size   int64
-	second io.ReaderAt
-}
-
-func (j joined) ReadAt(p []byte, off int64) (int, error) {
-	if off >= j.size {
-		return j.second.ReadAt(p, off-j.size)
-	}
-	n := min(int64(len(p)), j.size-off)
-	read, err := j.first.ReadAt(p[:n], off)
-	if int64(read) < n || int64(len(p)) == n {
-		return read, err
-	}
-	more, err := j.second.ReadAt(p[n:], 0)
-	return read + more, err
-}
-
-// Complete acknowledges that the results were fetched: the documents are deleted, signatures and tails stay.
+// Complete acknowledges that the results were fetched: the documents are deleted, as soon as no level needs them that is
+// still being worked on; signatures and tails stay.
 func (s *Service) Complete(ctx context.Context, caller Caller, requestID string, id OperationID) (View, error) {
 	v, err := s.Get(ctx, caller, id)
 	if err != nil {
@@ -156,14 +85,25 @@ func (s *Service) Complete(ctx context.Context, caller Caller, requestID string,
 		if it.Document == "" {
 			continue
 		}
-		if err := s.Spool.Remove(it.Document); err != nil {
+		gone, err := s.dispose(ctx, it.Document)
+		if err != nil {
 			return View{}, fmt.Errorf("deleting the document: %w", err)
 		}
-		s.quota.gone(it.Document)
+		if gone {
+			s.quota.gone(it.Document)
+		}
 		s.hashed.gone(it.Document)
 	}
 	_ = requestID // acknowledging twice has no second effect
 	return v, nil
+}
+
+// dispose deletes a document, or leaves that to the work on a higher level which still needs it.
+func (s *Service) dispose(ctx context.Context, document string) (gone bool, err error) {
+	if s.Levels != nil {
+		return s.Levels.Dispose(ctx, document)
+	}
+	return true, s.Spool.Remove(document)
 }
 
 // Cancel closes an operation that still waits for its code.

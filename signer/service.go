@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/sam"
@@ -82,8 +84,9 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required but Parts and Notice.
+// Config wires a Service. All fields are required but Levels, Parts and Notice.
 type Config struct {
+	Levels   Levels // nil: no level above B-B is offered
 	Store    Store
 	Spool    Spool
 	Trust    Activator
@@ -104,6 +107,7 @@ type Config struct {
 const (
 	maxItems    = 100
 	maxTitle    = 200              // characters
+	maxRoom     = 4 << 20          // bytes of a CMS in a PDF that stays with the client
 	signTimeout = 25 * time.Second // for the HSM and the record; below the lease
 )
 
@@ -156,6 +160,10 @@ type ItemView struct {
 	DTBSR     []byte
 	Signature []byte // DER for ECDSA, plain bytes for RSA
 	Result    []byte // raw signature, CMS, or the bytes to append to the PDF
+
+	Level  cades.Level        // asked for
+	Levels []augment.Progress // above B-B, from state signed on
+	Room   int                // PAdESHash: bytes that the CMS takes at most
 }
 
 // Get returns an operation of the caller. Foreign and unknown operations are both ErrNotFound.
@@ -200,7 +208,46 @@ func (s *Service) view(ctx context.Context, o Operation) (View, error) {
 	if v.Receipt, err = s.receipt(ctx, o, items); err != nil {
 		return View{}, err
 	}
-	return v, nil
+	return v, s.progress(ctx, &v)
+}
+
+// progress adds how far the levels above B-B are.
+func (s *Service) progress(ctx context.Context, v *View) error {
+	if !slices.ContainsFunc(v.Items, func(it ItemView) bool { return it.Level > cades.LevelBB }) {
+		return nil
+	}
+	return s.Store.View(ctx, func(tx Tx) error {
+		jobs, err := tx.Jobs(string(v.ID))
+		if err != nil {
+			return err
+		}
+		made, err := tx.ArtefactsOf(string(v.ID))
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if j.Item < len(v.Items) {
+				v.Items[j.Item].Levels = augment.Levels(j, made)
+				v.Version += j.Version // so that it rises with each change of theirs
+			}
+		}
+		return nil
+	})
+}
+
+// Settled tells that nothing of the operation will change any more.
+func (v View) Settled() bool {
+	if v.State != StateSigned {
+		return v.State == StateClosed
+	}
+	for _, it := range v.Items {
+		for _, p := range it.Levels {
+			if !p.Ready && !p.Ended {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // opened is view without what an operation has only once it is signed.
@@ -227,7 +274,9 @@ func (s *Service) opened(ctx context.Context, o Operation) (View, []Item, error)
 		return View{}, nil, s.integrity(ctx, "operation", string(o.ID), err)
 	}
 	for _, it := range items {
-		v.Items = append(v.Items, ItemView{Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR})
+		v.Items = append(v.Items, ItemView{
+			Format: it.Format, Document: it.Document, Digest: it.Digest, DTBSR: it.DTBSR, Level: max(it.Level, cades.LevelBB), Room: it.Room,
+		})
 	}
 	return v, items, nil
 }

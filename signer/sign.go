@@ -154,6 +154,9 @@ func (s *Service) release(ctx context.Context, caller Caller, o Operation, code 
 		return false, fmt.Errorf("%w: %s", ErrWithheld, withheld)
 	}
 	s.Trust.Finish(string(o.ID), s.Now().Add(ActivationLife))
+	if s.Levels != nil {
+		s.Levels.Wake()
+	}
 	failpoint(6)
 
 	// step 7: release. What leaves is read back from the store; asked again, the same bytes leave again.
@@ -393,7 +396,7 @@ func assemble(u usable, algorithm cades.Algorithm, items []Item, signatures [][]
 			default:
 				results[i], err = p.Embed(signatures[i])
 			}
-		case CAdESBB:
+		case CAdESBB, CAdESAttached, PAdESHash:
 			results[i], err = cades.Assemble(cades.Parts{
 				Algorithm: algorithm, SignedAttributes: it.Prepared, Signature: signatures[i], Chain: u.record.Chain, Parsed: u.chain,
 			})
@@ -454,6 +457,9 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 			Operation: string(o.ID), Credential: string(o.Credential), BindingVersion: u.binding.Version,
 			DTBSR: digests(items), Signatures: hashesOf(signatures),
 		})
+		if err := s.raise(tx, o.ID, items); err != nil {
+			return err
+		}
 		if err := tx.PutOperation(stored); err != nil || !s.Notice {
 			return err
 		}
@@ -466,4 +472,21 @@ func (s *Service) record(ctx context.Context, o Operation, u usable, items []Ite
 		return "", fmt.Errorf("%w; fetch the operation to see", err)
 	}
 	return withheld, err
+}
+
+// raise queues the work on the levels that were asked for, in the same commit as the signatures.
+func (s *Service) raise(tx Tx, id OperationID, items []Item) error {
+	for i, it := range items {
+		if it.Level <= cades.LevelBB {
+			continue
+		}
+		needed := it.Document
+		if it.Format != PAdESBB {
+			needed = "" // the digest is enough
+		}
+		if err := tx.PutJob(s.Levels.NewJob(string(id), i, it.Format.kind(), needed, it.Level)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -5,14 +5,15 @@ package signer
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
+	"github.com/ecsigner/ecsigner/signer/cades"
 )
 
 // Errors that a Store and its Tx return.
@@ -97,6 +98,16 @@ type Documents interface {
 	PutDocument(d Document) error
 }
 
+// Raisings are the jobs and artefacts of an operation.
+type Raisings interface {
+	// PutJob stores a new job with the signatures that it raises.
+	PutJob(j augment.Job) error
+	// Jobs returns those of an operation in the order of its items.
+	Jobs(subject string) ([]augment.Job, error)
+	// ArtefactsOf returns what was made of them, without the bytes.
+	ArtefactsOf(subject string) ([]augment.Artefact, error)
+}
+
 // Tx is the unit of work of signing.
 type Tx interface {
 	otp.Tx
@@ -106,6 +117,7 @@ type Tx interface {
 	Grants
 	Documents
 	Lists
+	Raisings
 	// Operation returns ErrNotFound for an unknown id. It is locked until commit.
 	Operation(id OperationID) (Operation, error)
 	// PutOperation stores o and raises its version. ErrConflict when o.Version is not the stored one.
@@ -129,27 +141,32 @@ type Store interface {
 	Receipt(ctx context.Context, index int64) ([]byte, error)
 }
 
-// Spool holds uploaded documents, encrypted, outside the database.
-type Spool interface {
-	// Create opens a new document. It exists only after Commit.
-	Create(id string) (SpoolWriter, error)
-	// Open reads a document. ErrNotFound when it was fetched, expired or never committed.
-	Open(id string) (SpoolReader, error)
-	// Remove deletes a document; removing an absent one is no error.
-	Remove(id string) error
+// Spool holds uploaded documents, encrypted, outside the database. Its Open returns ErrNotFound for a document that was
+// fetched, expired or never committed.
+type (
+	Spool       = augment.Spool
+	SpoolWriter = augment.SpoolWriter
+	SpoolReader = augment.SpoolReader
+)
+
+// Levels raises signatures after they were recorded; *augment.Service is one.
+type Levels interface {
+	// Offers returns nil when signatures of this kind can be raised to the level, else augment.ErrNotOffered.
+	Offers(k augment.Kind, l cades.Level) error
+	// Reserve returns how many bytes a CMS needs beyond itself to take a time-stamp later.
+	Reserve(ctx context.Context) int
+	NewJob(subject string, item int, k augment.Kind, document string, target cades.Level) augment.Job
+	// Wake has the work begin now.
+	Wake()
+	Made
 }
 
-// SpoolWriter takes the bytes of one document. Close without Commit leaves nothing.
-type SpoolWriter interface {
-	io.WriteCloser
-	Commit() error
-}
-
-// SpoolReader reads one document at any place.
-type SpoolReader interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
+// Made is what was made of signatures, and the documents that are needed for more.
+type Made interface {
+	// Stored returns an artefact as the operation log knows it, else augment.ErrIntegrity.
+	Stored(ctx context.Context, subject string, item int, level cades.Level) (augment.Artefact, error)
+	// Dispose deletes a document now, or when the last job that needs it has ended. It tells which.
+	Dispose(ctx context.Context, document string) (gone bool, err error)
 }
 
 // Activator is the trust core as signing needs it; *sam.Module is one.

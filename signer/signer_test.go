@@ -309,7 +309,7 @@ func TestTrustForeignOperationsAreUnknown(t *testing.T) {
 		"code":      func(id signer.OperationID) error { _, err := w.s.SendCode(ctx, other, "r", id); return err },
 		"cancel":    func(id signer.OperationID) error { _, err := w.s.Cancel(ctx, other, "r", id); return err },
 		"complete":  func(id signer.OperationID) error { _, err := w.s.Complete(ctx, other, "r", id); return err },
-		"artifact":  func(id signer.OperationID) error { _, err := w.s.Artifact(ctx, other, id, 0, true); return err },
+		"artifact":  func(id signer.OperationID) error { _, err := w.s.Artifact(ctx, other, id, 0, true, 0); return err },
 	} {
 		foreign, unknown := call(v.ID), call("op-unknown")
 		if !errors.Is(foreign, signer.ErrNotFound) || foreign.Error() != unknown.Error() {
@@ -389,7 +389,7 @@ func TestTrustDocumentDigestChanged(t *testing.T) {
 	}
 	v, err := w.s.Create(ctx, docs, "before", request)
 	if err != nil || !bytes.Equal(v.Items[0].Digest, d.SHA256) {
-		t.Fatalf("%v, shown %x, want %x", err, v.Items, d.SHA256)
+		t.Fatalf("%v, shown %x, want %x", err, v.Items[0].Digest, d.SHA256)
 	}
 	row := w.store.state.documents[d.ID]
 	row.SHA256 = make([]byte, sha256.Size)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp/sms"
@@ -36,6 +37,7 @@ var (
 	_ signer.Tx  = (*tx)(nil)
 	_ enrol.Tx   = (*tx)(nil)
 	_ tenure.Tx  = (*tx)(nil)
+	_ augment.Tx = (*tx)(nil)
 	_ sms.Queue  = outbox{}
 	_ sms.Ledger = outbox{}
 )

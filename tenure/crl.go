@@ -22,6 +22,7 @@ type revocationList struct {
 	der     []byte
 	list    *x509.RevocationList
 	checked time.Time // when the store was last asked; zero: ask now
+	stale   bool      // another one is wanted, however young it is
 }
 
 // Revoked says that the certificate with this serial number was revoked: no list without it is made from now on. It is
@@ -55,6 +56,24 @@ func (s *Service) CRL(ctx context.Context) ([]byte, error) {
 	return nil, err
 }
 
+// FreshCRL returns a list that was made in the present second, or now: what proves of a signature a moment ago that its
+// certificate was not revoked then. Errors are those of making a list; there is no former one to fall back on.
+func (s *Service) FreshCRL(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if l := s.crl.list; l != nil && l.ThisUpdate.Before(now.Truncate(time.Second)) {
+		s.crl.stale = true
+		defer func() { s.crl.stale = false }()
+	}
+	made, err := s.newCRL(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	s.crl = made
+	return made.der, nil
+}
+
 // ageing reports whether half the life of the list is over.
 func (l revocationList) ageing(now time.Time) bool {
 	return now.Sub(l.list.ThisUpdate) >= l.list.NextUpdate.Sub(l.list.ThisUpdate)/2
@@ -83,7 +102,7 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 		return revocationList{}, s.room.Integrity(ctx, "certificate", serial, fmt.Errorf("%w: the certificate is revoked no more", sam.ErrSeal))
 	}
 	l := s.crl
-	if l.list != nil && !l.ageing(now) && len(l.list.RevokedCertificateEntries) == entries {
+	if l.list != nil && !l.stale && !l.ageing(now) && len(l.list.RevokedCertificateEntries) == entries {
 		l.checked = now
 		return l, nil
 	}
@@ -97,7 +116,7 @@ func (s *Service) newCRL(ctx context.Context, now time.Time) (revocationList, er
 	if l.list, err = x509.ParseRevocationList(l.der); err != nil {
 		return revocationList{}, errors.Join(ca.ErrSignature, err)
 	}
-	l.checked = now
+	l.checked, l.stale = now, false
 	return l, nil
 }
 

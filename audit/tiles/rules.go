@@ -32,6 +32,8 @@ type rules struct {
 	operations map[string]*operationStory // open ones
 	enrolments map[string]*enrolmentStory // open ones
 	ended      map[mark]end               // operations and enrolments
+	restored   bool                       // from a backup, once or more
+	raised     map[mark]uint8             // items of operations: how many levels above B-B
 	vouchers   map[mark]bool              // by hash: redeemed
 	serials    map[string]*certificateStory
 	held       map[string]*credentialStory
@@ -85,6 +87,7 @@ func newRules(tries int) *rules {
 		operations: map[string]*operationStory{},
 		enrolments: map[string]*enrolmentStory{},
 		ended:      map[mark]end{},
+		raised:     map[mark]uint8{},
 		vouchers:   map[mark]bool{},
 		serials:    map[string]*certificateStory{},
 		held:       map[string]*credentialStory{},
@@ -138,6 +141,7 @@ func (r *rules) check(index int64, at time.Time, e audit.Event) []string {
 		r.must(e.Epoch >= r.epoch, "epoch %d follows epoch %d", e.Epoch, r.epoch)
 		r.epoch = max(r.epoch, e.Epoch)
 	case audit.ServiceRestored:
+		r.restored = true
 		r.must(e.Backup <= e.Size && e.Size <= index, "%d entries were recovered to a backup of %d, %d precede it", e.Size, e.Backup, index)
 		r.must(e.Epoch > r.epoch, "the service was restored into epoch %d, there was %d", e.Epoch, r.epoch)
 		r.epoch = max(r.epoch, e.Epoch)

@@ -3,6 +3,8 @@ package tiles
 import (
 	"cmp"
 	"crypto/sha256"
+	"fmt"
+	"slices"
 
 	"github.com/ecsigner/ecsigner/audit"
 )
@@ -38,7 +40,22 @@ func (r *rules) signing(e audit.Event) {
 		if op := r.operation(e.Operation, "closed"); op != nil {
 			r.endOperation(e.Operation, op, closed)
 		}
+	case audit.ArtefactRecorded:
+		r.artefact(e)
 	}
+}
+
+// artefact holds that what is raised to a level was signed before, and that each level of it is made once, in order.
+func (r *rules) artefact(e audit.ArtefactRecorded) {
+	if !r.must(r.endOf(e.Operation) == signed, "operation %s has an artefact of level %s, but was not signed", e.Operation, e.Level) {
+		return
+	}
+	level := slices.Index([]string{"B-T", "B-LT", "B-LTA"}, e.Level) + 1
+	m := markOf("artefact", fmt.Sprintf("%s/%d", e.Operation, e.Item))
+	// What was made after the backup that a service was restored from is made again.
+	again := r.restored && level > 0 && level <= int(r.raised[m])
+	r.must(again || level == int(r.raised[m])+1, "item %d of operation %s came to level %s out of order", e.Item, e.Operation, e.Level)
+	r.raised[m] = max(r.raised[m], uint8(level)) //nolint:gosec // 0 to 3
 }
 
 // operation returns an open operation. What happens to one that was never requested, or that ended, is a problem.

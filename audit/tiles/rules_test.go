@@ -58,6 +58,10 @@ func closing(outcome string) audit.Event {
 	return audit.SigningClosed{Operation: "op-0", Outcome: outcome}
 }
 
+func raised(item uint64, level string) audit.Event {
+	return audit.ArtefactRecorded{Operation: "op-0", Item: item, Level: level, Artefact: digest("%s", level)}
+}
+
 func resumed(fence uint64) audit.Event { return audit.SigningResumed{Operation: "op-0", Fence: fence} }
 
 func locked(caller, scope string) audit.Event {
@@ -78,6 +82,16 @@ func signingStories() []story {
 		{"resumed twice", with(s, sign, sign, resumed(2), late, resumed(3)), 0, ""},
 		{"closed", []audit.Event{s[asked], s[code], closing(audit.OutcomeExpired)}, 0, ""},
 		{"withheld after its end", with(s, sign, sign+1, closing(audit.OutcomeAbandoned), late), 0, ""},
+
+		{"raised level by level", append(s, raised(0, "B-T"), raised(1, "B-T"), raised(0, "B-LT"), raised(0, "B-LTA")), 0, ""},
+		{"raised before it was signed", with(s, sign, sign, raised(0, "B-T")), 4, "was not signed"},
+		{"raised although it was closed", append(with(s, sign, sign+1, closing(audit.OutcomeAbandoned)), raised(0, "B-T")), 5, "was not signed"},
+		{"raised out of nothing", []audit.Event{raised(0, "B-T")}, 0, "was not signed"},
+		{"raised twice", append(s, raised(0, "B-T"), raised(0, "B-T")), 6, "out of order"},
+		{"raised over a level", append(s, raised(0, "B-T"), raised(0, "B-LTA")), 6, "out of order"},
+		{"raised again after a restore", append(s, raised(0, "B-T"), audit.ServiceRestored{Backup: 1, Size: 2, Epoch: 2, Report: digest("r")}, raised(0, "B-T"), raised(0, "B-LT")), 0, ""},
+		{"raised over a level after a restore", append(s, audit.ServiceRestored{Backup: 1, Size: 2, Epoch: 2, Report: digest("r")}, raised(0, "B-LT")), 6, "out of order"},
+		{"raised to no level", append(s, raised(0, "B-B")), 5, "out of order"},
 
 		{"signed out of nothing", s[sign:], 0, "signed, but never requested"},
 		{"signed without activation", with(s, activate, sign), 3, "without an activation"},

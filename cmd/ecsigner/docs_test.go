@@ -79,7 +79,7 @@ func TestHelp(t *testing.T) {
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}
-		if c.HasSubCommands() {
+		if c.HasSubCommands() || c.Hidden {
 			return
 		}
 		if c.Long == "" || c.Example == "" {

@@ -48,7 +48,7 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := append(data, tail...)
+		out := append(bytes.Clone(data), tail...)
 		again, err := pdf.Open(bytes.NewReader(out), int64(len(out)), pdf.Limits{})
 		if err != nil {
 			t.Fatalf("%q: %v", catalog, err)
@@ -95,8 +95,18 @@ func checkMerged(t *testing.T, before, after *dss, proofs []proof) {
 // FuzzContents finds the end of the CMS in a value of /Contents; encoding/asn1 agrees where lengths are definite.
 func FuzzContents(f *testing.F) {
 	for _, seed := range [][]byte{
-		{}, {0x30, 0}, {0x30, 0, 0, 0}, {0x30, 0, 1}, {0x30, 3, 2, 1, 5, 0}, {0x30, 0x81, 1, 0, 0}, {0x30, 0x80, 0, 0, 0}, {0x30, 0x80, 0x30, 0x80, 2, 1, 7, 0, 0, 0, 0, 0},
-		{0x3f, 0x81, 0x01, 2, 5, 0}, {0x30, 0x84, 0xff, 0xff, 0xff, 0xff}, {0x30, 0x85, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{0x30, 0x80}, 100),
+		{},
+		{0x30, 0},
+		{0x30, 0, 0, 0},
+		{0x30, 0, 1},
+		{0x30, 3, 2, 1, 5, 0},
+		{0x30, 0x81, 1, 0, 0},
+		{0x30, 0x80, 0, 0, 0},
+		{0x30, 0x80, 0x30, 0x80, 2, 1, 7, 0, 0, 0, 0, 0},
+		{0x3f, 0x81, 0x01, 2, 5, 0},
+		{0x30, 0x84, 0xff, 0xff, 0xff, 0xff},
+		{0x30, 0x85, 0, 0, 0, 0, 0},
+		bytes.Repeat([]byte{0x30, 0x80}, 100),
 	} {
 		f.Add(seed)
 	}

@@ -27,9 +27,11 @@ const maxSignatures = 1024
 // file is a document with all its signatures read and checked.
 type file struct {
 	doc     *pdf.Document
-	limit   int64 // bytes of all /Contents together, and of all evidence
+	limit   int64 // bytes of all evidence
 	found   []*found
 	digests *digests
+	stored  [][]byte // certificates of the store, when they were needed
+	looked  bool
 }
 
 // found is a signature or document time-stamp of a file.
@@ -52,8 +54,9 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 	if err != nil {
 		return nil, err
 	}
-	f := &file{doc: doc, limit: cmp.Or(lim.StreamSize, 64<<20)}
-	room, again := f.limit, 2*size // what signatures that cover each other make us hash twice
+	limit := cmp.Or(lim.StreamSize, 64<<20)
+	f := &file{doc: doc, limit: 4 * limit} // revocation lists can be large
+	room, again := limit, 2*size           // of all /Contents; what signatures that cover each other make us hash twice
 	var wants []wanted
 	for _, field := range form.Fields {
 		if field.Type != "Sig" || field.Value.Kind == pdf.Null {
@@ -244,11 +247,13 @@ func (s *found) parse(stored func() [][]byte) error {
 
 // storedCertificates returns those of the document's store.
 func (f *file) storedCertificates() [][]byte {
-	store, err := readDSS(f.doc, f.limit)
-	if err != nil {
-		return nil
+	if !f.looked {
+		f.looked = true
+		if store, err := readDSS(f.doc, f.limit); err == nil {
+			f.stored = store.held.Certificates
+		}
 	}
-	return store.held.Certificates
+	return f.stored
 }
 
 // parseToken reads a token; if it lacks its signer's certificate, that may be known.

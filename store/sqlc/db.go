@@ -24,6 +24,12 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addArtefactStmt, err = db.PrepareContext(ctx, addArtefact); err != nil {
+		return nil, fmt.Errorf("error preparing query AddArtefact: %w", err)
+	}
+	if q.addAugmentationStmt, err = db.PrepareContext(ctx, addAugmentation); err != nil {
+		return nil, fmt.Errorf("error preparing query AddAugmentation: %w", err)
+	}
 	if q.addCallbackStmt, err = db.PrepareContext(ctx, addCallback); err != nil {
 		return nil, fmt.Errorf("error preparing query AddCallback: %w", err)
 	}
@@ -42,6 +48,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addHeadStmt, err = db.PrepareContext(ctx, addHead); err != nil {
 		return nil, fmt.Errorf("error preparing query AddHead: %w", err)
 	}
+	if q.addJobStmt, err = db.PrepareContext(ctx, addJob); err != nil {
+		return nil, fmt.Errorf("error preparing query AddJob: %w", err)
+	}
 	if q.addOperationStmt, err = db.PrepareContext(ctx, addOperation); err != nil {
 		return nil, fmt.Errorf("error preparing query AddOperation: %w", err)
 	}
@@ -53,6 +62,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.allLocksStmt, err = db.PrepareContext(ctx, allLocks); err != nil {
 		return nil, fmt.Errorf("error preparing query AllLocks: %w", err)
+	}
+	if q.artefactStmt, err = db.PrepareContext(ctx, artefact); err != nil {
+		return nil, fmt.Errorf("error preparing query Artefact: %w", err)
+	}
+	if q.artefactsOfStmt, err = db.PrepareContext(ctx, artefactsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query ArtefactsOf: %w", err)
+	}
+	if q.augmentationStmt, err = db.PrepareContext(ctx, augmentation); err != nil {
+		return nil, fmt.Errorf("error preparing query Augmentation: %w", err)
 	}
 	if q.callbackStmt, err = db.PrepareContext(ctx, callback); err != nil {
 		return nil, fmt.Errorf("error preparing query Callback: %w", err)
@@ -99,6 +117,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dossierStmt, err = db.PrepareContext(ctx, dossier); err != nil {
 		return nil, fmt.Errorf("error preparing query Dossier: %w", err)
 	}
+	if q.dueJobsStmt, err = db.PrepareContext(ctx, dueJobs); err != nil {
+		return nil, fmt.Errorf("error preparing query DueJobs: %w", err)
+	}
 	if q.dueMessagesStmt, err = db.PrepareContext(ctx, dueMessages); err != nil {
 		return nil, fmt.Errorf("error preparing query DueMessages: %w", err)
 	}
@@ -134,6 +155,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.hashStmt, err = db.PrepareContext(ctx, hash); err != nil {
 		return nil, fmt.Errorf("error preparing query Hash: %w", err)
+	}
+	if q.jobStmt, err = db.PrepareContext(ctx, job); err != nil {
+		return nil, fmt.Errorf("error preparing query Job: %w", err)
+	}
+	if q.jobBacklogStmt, err = db.PrepareContext(ctx, jobBacklog); err != nil {
+		return nil, fmt.Errorf("error preparing query JobBacklog: %w", err)
+	}
+	if q.jobsNeedingStmt, err = db.PrepareContext(ctx, jobsNeeding); err != nil {
+		return nil, fmt.Errorf("error preparing query JobsNeeding: %w", err)
+	}
+	if q.jobsOfStmt, err = db.PrepareContext(ctx, jobsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query JobsOf: %w", err)
 	}
 	if q.keyHoldersStmt, err = db.PrepareContext(ctx, keyHolders); err != nil {
 		return nil, fmt.Errorf("error preparing query KeyHolders: %w", err)
@@ -216,6 +249,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putVoucherStmt, err = db.PrepareContext(ctx, putVoucher); err != nil {
 		return nil, fmt.Errorf("error preparing query PutVoucher: %w", err)
 	}
+	if q.releaseDocumentStmt, err = db.PrepareContext(ctx, releaseDocument); err != nil {
+		return nil, fmt.Errorf("error preparing query ReleaseDocument: %w", err)
+	}
 	if q.renewalStmt, err = db.PrepareContext(ctx, renewal); err != nil {
 		return nil, fmt.Errorf("error preparing query Renewal: %w", err)
 	}
@@ -240,6 +276,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setEnrolmentStmt, err = db.PrepareContext(ctx, setEnrolment); err != nil {
 		return nil, fmt.Errorf("error preparing query SetEnrolment: %w", err)
 	}
+	if q.setJobStmt, err = db.PrepareContext(ctx, setJob); err != nil {
+		return nil, fmt.Errorf("error preparing query SetJob: %w", err)
+	}
 	if q.setLogStmt, err = db.PrepareContext(ctx, setLog); err != nil {
 		return nil, fmt.Errorf("error preparing query SetLog: %w", err)
 	}
@@ -263,6 +302,16 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addArtefactStmt != nil {
+		if cerr := q.addArtefactStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addArtefactStmt: %w", cerr)
+		}
+	}
+	if q.addAugmentationStmt != nil {
+		if cerr := q.addAugmentationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addAugmentationStmt: %w", cerr)
+		}
+	}
 	if q.addCallbackStmt != nil {
 		if cerr := q.addCallbackStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addCallbackStmt: %w", cerr)
@@ -293,6 +342,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addHeadStmt: %w", cerr)
 		}
 	}
+	if q.addJobStmt != nil {
+		if cerr := q.addJobStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addJobStmt: %w", cerr)
+		}
+	}
 	if q.addOperationStmt != nil {
 		if cerr := q.addOperationStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addOperationStmt: %w", cerr)
@@ -311,6 +365,21 @@ func (q *Queries) Close() error {
 	if q.allLocksStmt != nil {
 		if cerr := q.allLocksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing allLocksStmt: %w", cerr)
+		}
+	}
+	if q.artefactStmt != nil {
+		if cerr := q.artefactStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing artefactStmt: %w", cerr)
+		}
+	}
+	if q.artefactsOfStmt != nil {
+		if cerr := q.artefactsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing artefactsOfStmt: %w", cerr)
+		}
+	}
+	if q.augmentationStmt != nil {
+		if cerr := q.augmentationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing augmentationStmt: %w", cerr)
 		}
 	}
 	if q.callbackStmt != nil {
@@ -388,6 +457,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dossierStmt: %w", cerr)
 		}
 	}
+	if q.dueJobsStmt != nil {
+		if cerr := q.dueJobsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dueJobsStmt: %w", cerr)
+		}
+	}
 	if q.dueMessagesStmt != nil {
 		if cerr := q.dueMessagesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueMessagesStmt: %w", cerr)
@@ -446,6 +520,26 @@ func (q *Queries) Close() error {
 	if q.hashStmt != nil {
 		if cerr := q.hashStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing hashStmt: %w", cerr)
+		}
+	}
+	if q.jobStmt != nil {
+		if cerr := q.jobStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobStmt: %w", cerr)
+		}
+	}
+	if q.jobBacklogStmt != nil {
+		if cerr := q.jobBacklogStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobBacklogStmt: %w", cerr)
+		}
+	}
+	if q.jobsNeedingStmt != nil {
+		if cerr := q.jobsNeedingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobsNeedingStmt: %w", cerr)
+		}
+	}
+	if q.jobsOfStmt != nil {
+		if cerr := q.jobsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobsOfStmt: %w", cerr)
 		}
 	}
 	if q.keyHoldersStmt != nil {
@@ -583,6 +677,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putVoucherStmt: %w", cerr)
 		}
 	}
+	if q.releaseDocumentStmt != nil {
+		if cerr := q.releaseDocumentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing releaseDocumentStmt: %w", cerr)
+		}
+	}
 	if q.renewalStmt != nil {
 		if cerr := q.renewalStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing renewalStmt: %w", cerr)
@@ -621,6 +720,11 @@ func (q *Queries) Close() error {
 	if q.setEnrolmentStmt != nil {
 		if cerr := q.setEnrolmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setEnrolmentStmt: %w", cerr)
+		}
+	}
+	if q.setJobStmt != nil {
+		if cerr := q.setJobStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setJobStmt: %w", cerr)
 		}
 	}
 	if q.setLogStmt != nil {
@@ -692,16 +796,22 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                       DBTX
 	tx                       *sql.Tx
+	addArtefactStmt          *sql.Stmt
+	addAugmentationStmt      *sql.Stmt
 	addCallbackStmt          *sql.Stmt
 	addCredentialStmt        *sql.Stmt
 	addEnrolmentStmt         *sql.Stmt
 	addEntryStmt             *sql.Stmt
 	addHashStmt              *sql.Stmt
 	addHeadStmt              *sql.Stmt
+	addJobStmt               *sql.Stmt
 	addOperationStmt         *sql.Stmt
 	addRequestStmt           *sql.Stmt
 	allEnrolmentsStmt        *sql.Stmt
 	allLocksStmt             *sql.Stmt
+	artefactStmt             *sql.Stmt
+	artefactsOfStmt          *sql.Stmt
+	augmentationStmt         *sql.Stmt
 	callbackStmt             *sql.Stmt
 	certificateStmt          *sql.Stmt
 	certificateByRequestStmt *sql.Stmt
@@ -717,6 +827,7 @@ type Queries struct {
 	deliveryByReferenceStmt  *sql.Stmt
 	documentStmt             *sql.Stmt
 	dossierStmt              *sql.Stmt
+	dueJobsStmt              *sql.Stmt
 	dueMessagesStmt          *sql.Stmt
 	endingCredentialsStmt    *sql.Stmt
 	enqueueStmt              *sql.Stmt
@@ -729,6 +840,10 @@ type Queries struct {
 	firstHeadStmt            *sql.Stmt
 	grantStmt                *sql.Stmt
 	hashStmt                 *sql.Stmt
+	jobStmt                  *sql.Stmt
+	jobBacklogStmt           *sql.Stmt
+	jobsNeedingStmt          *sql.Stmt
+	jobsOfStmt               *sql.Stmt
 	keyHoldersStmt           *sql.Stmt
 	lastEntryStmt            *sql.Stmt
 	lastHashStmt             *sql.Stmt
@@ -756,6 +871,7 @@ type Queries struct {
 	putRenewalStmt           *sql.Stmt
 	putRevocationCodeStmt    *sql.Stmt
 	putVoucherStmt           *sql.Stmt
+	releaseDocumentStmt      *sql.Stmt
 	renewalStmt              *sql.Stmt
 	requestStmt              *sql.Stmt
 	requestHoldersStmt       *sql.Stmt
@@ -764,6 +880,7 @@ type Queries struct {
 	revokedWithKeyStmt       *sql.Stmt
 	setCredentialStmt        *sql.Stmt
 	setEnrolmentStmt         *sql.Stmt
+	setJobStmt               *sql.Stmt
 	setLogStmt               *sql.Stmt
 	setOperationStmt         *sql.Stmt
 	subjectHoldersStmt       *sql.Stmt
@@ -776,16 +893,22 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                       tx,
 		tx:                       tx,
+		addArtefactStmt:          q.addArtefactStmt,
+		addAugmentationStmt:      q.addAugmentationStmt,
 		addCallbackStmt:          q.addCallbackStmt,
 		addCredentialStmt:        q.addCredentialStmt,
 		addEnrolmentStmt:         q.addEnrolmentStmt,
 		addEntryStmt:             q.addEntryStmt,
 		addHashStmt:              q.addHashStmt,
 		addHeadStmt:              q.addHeadStmt,
+		addJobStmt:               q.addJobStmt,
 		addOperationStmt:         q.addOperationStmt,
 		addRequestStmt:           q.addRequestStmt,
 		allEnrolmentsStmt:        q.allEnrolmentsStmt,
 		allLocksStmt:             q.allLocksStmt,
+		artefactStmt:             q.artefactStmt,
+		artefactsOfStmt:          q.artefactsOfStmt,
+		augmentationStmt:         q.augmentationStmt,
 		callbackStmt:             q.callbackStmt,
 		certificateStmt:          q.certificateStmt,
 		certificateByRequestStmt: q.certificateByRequestStmt,
@@ -801,6 +924,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deliveryByReferenceStmt:  q.deliveryByReferenceStmt,
 		documentStmt:             q.documentStmt,
 		dossierStmt:              q.dossierStmt,
+		dueJobsStmt:              q.dueJobsStmt,
 		dueMessagesStmt:          q.dueMessagesStmt,
 		endingCredentialsStmt:    q.endingCredentialsStmt,
 		enqueueStmt:              q.enqueueStmt,
@@ -813,6 +937,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		firstHeadStmt:            q.firstHeadStmt,
 		grantStmt:                q.grantStmt,
 		hashStmt:                 q.hashStmt,
+		jobStmt:                  q.jobStmt,
+		jobBacklogStmt:           q.jobBacklogStmt,
+		jobsNeedingStmt:          q.jobsNeedingStmt,
+		jobsOfStmt:               q.jobsOfStmt,
 		keyHoldersStmt:           q.keyHoldersStmt,
 		lastEntryStmt:            q.lastEntryStmt,
 		lastHashStmt:             q.lastHashStmt,
@@ -840,6 +968,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putRenewalStmt:           q.putRenewalStmt,
 		putRevocationCodeStmt:    q.putRevocationCodeStmt,
 		putVoucherStmt:           q.putVoucherStmt,
+		releaseDocumentStmt:      q.releaseDocumentStmt,
 		renewalStmt:              q.renewalStmt,
 		requestStmt:              q.requestStmt,
 		requestHoldersStmt:       q.requestHoldersStmt,
@@ -848,6 +977,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		revokedWithKeyStmt:       q.revokedWithKeyStmt,
 		setCredentialStmt:        q.setCredentialStmt,
 		setEnrolmentStmt:         q.setEnrolmentStmt,
+		setJobStmt:               q.setJobStmt,
 		setLogStmt:               q.setLogStmt,
 		setOperationStmt:         q.setOperationStmt,
 		subjectHoldersStmt:       q.subjectHoldersStmt,

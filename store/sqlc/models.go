@@ -4,6 +4,30 @@
 
 package sqlc
 
+type Artefact struct {
+	Subject  string
+	Item     int64
+	Level    int64
+	Data     []byte
+	Spooled  string
+	Size     int64
+	Sha256   []byte
+	LogIndex int64
+	Created  int64
+}
+
+type Augmentation struct {
+	ID              string
+	Caller          string
+	Kind            string
+	Document        string
+	Sha256          []byte
+	ContentDocument string
+	ContentDigest   []byte
+	Level           int64
+	Created         int64
+}
+
 type Callback struct {
 	Provider string
 	Event    string
@@ -125,6 +149,23 @@ type Grant struct {
 type Head struct {
 	Size int64
 	Note []byte
+}
+
+type Job struct {
+	Subject   string
+	Item      int64
+	Version   int64
+	Kind      string
+	Document  string
+	Release   int64
+	Target    int64
+	Reached   int64
+	State     string
+	Attempts  int64
+	Reason    string
+	NotBefore int64
+	Created   int64
+	Ends      int64
 }
 
 type Lock struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/signer"
@@ -26,6 +27,7 @@ type Store interface {
 	Signer() signer.Store
 	Enrol() enrol.Store
 	Tenure() tenure.Store
+	Augment() augment.Store
 	Outbox() sms.Queue
 	Reports() sms.Ledger
 	Size(ctx context.Context) (int64, error)
@@ -115,6 +117,7 @@ func Run(t *testing.T, open func(t *testing.T, w *World) Store) {
 		{"what waits and who called", testWaiting},
 		{"open operations", testOpenOperations},
 		{"a caller's operations", testOperationsOf},
+		{"jobs and artefacts", testAugment},
 		{"outbox", testOutbox},
 		{"deliveries", testDeliveries},
 		{"an error undoes its unit of work", testError},

@@ -20,8 +20,10 @@ import (
 	"time"
 
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 )
 
 // Files of a profile directory.
@@ -38,13 +40,14 @@ var ErrProfile = errors.New("not a client profile")
 // Conn is a connection with all services of the engine.
 type Conn struct {
 	*grpc.ClientConn
-	Enrolment  pb.EnrolmentServiceClient
-	Credential pb.CredentialServiceClient
-	Document   pb.DocumentServiceClient
-	Signing    pb.SigningServiceClient
-	CA         pb.CaServiceClient
-	Audit      pb.AuditServiceClient
-	Admin      pb.AdminServiceClient
+	Enrolment    pb.EnrolmentServiceClient
+	Credential   pb.CredentialServiceClient
+	Document     pb.DocumentServiceClient
+	Signing      pb.SigningServiceClient
+	Augmentation pb.AugmentationServiceClient
+	CA           pb.CaServiceClient
+	Audit        pb.AuditServiceClient
+	Admin        pb.AdminServiceClient
 }
 
 // Dial reads a profile and prepares a connection; it connects with the first call. Every call without a deadline gets
@@ -77,7 +80,7 @@ func Dial(dir string) (*Conn, error) {
 	}
 	return &Conn{
 		ClientConn: cc, Enrolment: pb.NewEnrolmentServiceClient(cc), Credential: pb.NewCredentialServiceClient(cc),
-		Document: pb.NewDocumentServiceClient(cc), Signing: pb.NewSigningServiceClient(cc), CA: pb.NewCaServiceClient(cc),
+		Document: pb.NewDocumentServiceClient(cc), Signing: pb.NewSigningServiceClient(cc), Augmentation: pb.NewAugmentationServiceClient(cc), CA: pb.NewCaServiceClient(cc),
 		Audit: pb.NewAuditServiceClient(cc), Admin: pb.NewAdminServiceClient(cc),
 	}, nil
 }
@@ -173,28 +176,58 @@ func (c *Conn) Upload(ctx context.Context, name string, r io.Reader, progress fu
 	return a.GetDocument(), err
 }
 
-// Download writes one result of a signed operation and returns its header.
+// Download writes one result of a signed operation, at the highest level that is ready, and returns its header.
 func (c *Conn) Download(ctx context.Context, operation string, item uint32, content pb.ArtifactContent, w io.Writer) (*pb.ArtifactHeader, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	return c.DownloadLevel(ctx, operation, item, pb.SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED, content, w)
+}
+
+// DownloadLevel writes one result of a signed operation at a level and returns its header.
+func (c *Conn) DownloadLevel(ctx context.Context, operation string, item uint32, level pb.SignatureLevel, content pb.ArtifactContent, w io.Writer) (*pb.ArtifactHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamTime)
 	defer cancel()
-	s, err := c.Document.DownloadArtifact(ctx, &pb.DownloadArtifactRequest{OperationId: operation, Item: item, Content: content})
+	s, err := c.Document.DownloadArtifact(ctx, &pb.DownloadArtifactRequest{OperationId: operation, Item: item, Content: content, Level: level})
 	if err != nil {
 		return nil, err
 	}
+	return receive(w, func() (*pb.ArtifactHeader, []byte, error) {
+		m, err := s.Recv()
+		return m.GetHeader(), m.GetChunk(), err
+	})
+}
+
+// DownloadAugmentation writes the artefact of an augmentation and returns its header.
+func (c *Conn) DownloadAugmentation(ctx context.Context, id string, content pb.ArtifactContent, w io.Writer) (*pb.ArtifactHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamTime)
+	defer cancel()
+	s, err := c.Augmentation.DownloadAugmentation(ctx, &pb.DownloadAugmentationRequest{AugmentationId: id, Content: content})
+	if err != nil {
+		return nil, err
+	}
+	return receive(w, func() (*pb.ArtifactHeader, []byte, error) {
+		m, err := s.Recv()
+		return m.GetHeader(), m.GetChunk(), err
+	})
+}
+
+// streamTime is how long a download may take: what a server allows by default.
+const streamTime = 15 * time.Minute
+
+// receive writes the chunks of a download, and wants all of them.
+func receive(w io.Writer, next func() (*pb.ArtifactHeader, []byte, error)) (*pb.ArtifactHeader, error) {
 	var h *pb.ArtifactHeader
 	var got int64
 	for {
-		m, err := s.Recv()
+		header, chunk, err := next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if m.GetHeader() != nil {
-			h = m.GetHeader()
+		if header != nil {
+			h = header
 		}
-		n, err := w.Write(m.GetChunk())
+		n, err := w.Write(chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -254,4 +287,14 @@ func (c *Conn) Issued(ctx context.Context, e *pb.Enrolment) (*pb.Enrolment, erro
 			return nil, fmt.Errorf("the enrolment is %v, not issued", state)
 		}
 	}
+}
+
+// Reason returns the stable reason of an error of the server, or "".
+func Reason(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if i, ok := d.(*errdetails.ErrorInfo); ok {
+			return i.GetReason()
+		}
+	}
+	return ""
 }

@@ -45,6 +45,8 @@ type Config struct {
 	Codes        Codes        `yaml:"codes"`
 	Messages     Messages     `yaml:"messages"`
 	Proofing     Proofing     `yaml:"proofing"`
+	Timestamp    Timestamp    `yaml:"timestamp"`
+	Revocation   Revocation   `yaml:"revocation"`
 	Limits       Limits       `yaml:"limits"`
 	Renewal      Renewal      `yaml:"renewal"`
 
@@ -177,6 +179,7 @@ func Parse(text []byte) (Config, error) {
 	c := Config{ // what holds for a key that is not there: files are older than some keys
 		Codes:    Codes{Resends: 2, NumberBudget: 100, CallerBudget: 20_000},
 		Messages: Messages{Parts: 2, Signed: true}, Proofing: defaultProofing(),
+		Timestamp: defaultTimestamp(), Revocation: defaultRevocation(),
 		Vouchers: Vouchers{WrongPerPerson: 10, WrongPerClient: 600, Window: 10 * time.Minute},
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
@@ -188,7 +191,7 @@ func Parse(text []byte) (Config, error) {
 	if c.Codes.HighValueDigits == 0 {
 		c.Codes.HighValueDigits = max(8, c.Codes.Digits)
 	}
-	return c, errors.Join(c.validate(), c.Proofing.validate(), c.validateMessages())
+	return c, errors.Join(c.validate(), c.Proofing.validate(), c.validateMessages(), c.validateLevels())
 }
 
 // isDigest accepts a SHA-256 in hexadecimal, or nothing.

@@ -19,6 +19,7 @@ func (c Config) Redacted() Config {
 	c.Hosts = []string{redacted}
 	c.Proofing = c.Proofing.redacted()
 	c.Messages = c.Messages.redacted()
+	c.Timestamp, c.Revocation = c.Timestamp.redacted(), c.Revocation.redacted()
 	return c
 }
 

@@ -50,7 +50,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		{"A trust service opens", []func() error{d.setUp, d.addClients}},
 		{"Olena Kovalchuk gets a certificate", []func() error{d.redeemVoucher, d.giveData, d.proveIdentity, d.acceptAgreement}},
 		{"Andrii Melnyk gets none", []func() error{d.rejectIdentity}},
-		{"Olena signs", []func() error{d.grantAccess, d.signContract, d.signHash, d.wrongCode}},
+		{"Olena signs", []func() error{d.grantAccess, d.signContract, d.signHash, d.signLevels, d.wrongCode}},
 		{"Olena signs two documents under one code, with an RSA key", []func() error{d.enrolRSA, d.signBoth}},
 		{"Olena gives the second certificate up", []func() error{d.revoke, d.refused}},
 		{"What is left to others", []func() error{d.collect, d.judge}},

@@ -75,7 +75,7 @@ func (d *demo) verdicts() []subject {
 		}},
 		{"log, receipts of all signatures", []verdict{{
 			judge: "ecsigner audit", commands: [][]string{{d.Program, "audit", "verify", "--key", "log.vkey", "log"}},
-			want: []string{"receipts  4 verified", "the log is whole", "0 findings"},
+			want: []string{"receipts  5 verified", "the log is whole", "0 findings"},
 		}}},
 	}
 }
@@ -129,7 +129,7 @@ func (d *demo) judge() error {
 	if err := d.prepareJudges(); err != nil {
 		return err
 	}
-	return d.hear(d.verdicts())
+	return d.hear(append(d.verdicts(), d.ofLevels()...))
 }
 
 func (d *demo) hear(subjects []subject) error {

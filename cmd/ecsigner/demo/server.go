@@ -26,6 +26,7 @@ type server struct {
 	public  string // of the HTTP publication
 	seen    map[string]bool
 	log     *os.File
+	tsa     *authority
 }
 
 // start runs init and serve and returns when the service answers.
@@ -40,6 +41,9 @@ func start(ctx context.Context, program, work string, p printer) (*server, error
 		return nil, fmt.Errorf("init failed: %w\n%s", err, out)
 	}
 	p.item("init", "token, keys, certification authorities, operator")
+	if s.tsa, err = startAuthority(ctx, program, s.dir, p); err != nil {
+		return nil, err
+	}
 	if s.log, err = os.Create(filepath.Join(work, "serve.log")); err != nil {
 		return nil, err
 	}
@@ -88,9 +92,9 @@ func (s *server) stop() error {
 	_ = s.log.Close()
 	if err != nil {
 		said, _ := os.ReadFile(s.log.Name())
-		return fmt.Errorf("serve ended badly: %w\n%s", err, said)
+		return errors.Join(fmt.Errorf("serve ended badly: %w\n%s", err, said), s.tsa.stop())
 	}
-	return nil
+	return s.tsa.stop()
 }
 
 // message waits for the next text of a kind on the "phone".

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/audit/tiles"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/tracing"
@@ -30,6 +31,7 @@ import (
 	"github.com/ecsigner/ecsigner/server/pki"
 	"github.com/ecsigner/ecsigner/server/webhook"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/store"
 	"github.com/ecsigner/ecsigner/tenure"
 )
@@ -52,11 +54,13 @@ type Engine struct {
 	rootCRL []byte
 	chain   [][]byte // issuing, root
 
-	enrol  *enrol.Service
-	tenure *tenure.Service
-	signer *signer.Service
-	sender *sms.Sender
-	server *server.Server
+	enrol   *enrol.Service
+	tenure  *tenure.Service
+	signer  *signer.Service
+	augment *augment.Service
+	prover  *revinfo.Collector // nil without time-stamping authorities
+	sender  *sms.Sender
+	server  *server.Server
 
 	grpcListener, httpListener net.Listener
 	http                       *pki.Server
@@ -214,10 +218,13 @@ func (e *Engine) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.openLevels(); err != nil {
+		return err
+	}
 	kept := int64(bytesPerClient)
 	choose(&kept, e.config.Limits.BytesPerClient)
 	e.signer, err = signer.New(signer.Config{
-		Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Levels: e.augment, Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		Quota: kept, Keep: e.config.Limits.DocumentLife,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
 		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,
@@ -267,7 +274,7 @@ func (e *Engine) openServer(ctx context.Context) error {
 	}
 	e.server, err = server.New(server.Config{
 		Certificate: tls.Certificate{Certificate: [][]byte{der, e.tlsRoot.Certificate().Raw}, PrivateKey: &tlsKey{Signer: key, logger: e.logger, now: time.Now}},
-		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.tenure, Signing: e.signer, Log: operationLog{e.db},
+		Clients:     clients, Limits: limits, Enrolments: e.enrol, Credentials: e.tenure, Signing: e.signer, Augmenting: e.augment, Log: operationLog{e.db},
 		Issuer: clientIssuer{e}, Chain: e.chain, CRL: e.tenure.CRL,
 		Health: checks, Needs: needs(), Reflection: e.config.Reflection, Stats: e.tracing.Handler(), Faults: faults(), Logger: e.logger, Now: time.Now, Called: called,
 	})
@@ -326,6 +333,7 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, 3)
 	e.workers.Go(func() { e.sender.Run(work) })
+	e.workers.Go(func() { e.augment.Run(work) })
 	e.workers.Go(func() { e.tick(work) })
 	e.workers.Go(func() { failed <- e.server.Serve(e.grpcListener) })
 	e.workers.Go(func() { failed <- e.http.Serve(e.httpListener) })
@@ -372,6 +380,9 @@ func (e *Engine) close() error {
 	}
 	if e.grpcListener != nil {
 		_ = e.grpcListener.Close() // the server has closed it where it served
+	}
+	if e.prover != nil {
+		e.prover.Close()
 	}
 	for _, l := range []net.Listener{e.httpListener, e.metricsListener, e.callbackListener} {
 		if l != nil {

@@ -47,6 +47,20 @@ func (e *Engine) look(m *metrics) {
 		}
 		return age(oldest)
 	})
+	m.gauge("ecsigner_levels_waiting", "Signatures that wait for a higher level.", nil, func() float64 {
+		n, _, err := e.jobs()
+		if err != nil {
+			return -1
+		}
+		return float64(n)
+	})
+	m.gauge("ecsigner_levels_oldest_seconds", "How long the oldest of them waits.", nil, func() float64 {
+		_, oldest, err := e.jobs()
+		if err != nil {
+			return -1
+		}
+		return age(oldest)
+	})
 	m.gauge("ecsigner_crl_age_seconds", "Age of the revocation list that is served; 0 before the first.", nil, func() float64 {
 		made, _ := e.tenure.CRLTimes()
 		return age(made)
@@ -61,6 +75,12 @@ func (e *Engine) backlog() (int, time.Time, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return e.db.Backlog(ctx)
+}
+
+func (e *Engine) jobs() (int, time.Time, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return e.db.JobBacklog(ctx)
 }
 
 // age in seconds; 0 of no time at all.

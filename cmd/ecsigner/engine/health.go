@@ -33,12 +33,13 @@ func (e *Engine) checks() []server.Check {
 func needs() map[string][]string {
 	all := []string{partHSM, partStore}
 	return map[string][]string{
-		pb.EnrolmentService_ServiceDesc.ServiceName:  all,
-		pb.CredentialService_ServiceDesc.ServiceName: all,
-		pb.DocumentService_ServiceDesc.ServiceName:   {partStore},
-		pb.SigningService_ServiceDesc.ServiceName:    all,
-		pb.CaService_ServiceDesc.ServiceName:         {partCRL},
-		pb.AuditService_ServiceDesc.ServiceName:      {partRead},
-		pb.AdminService_ServiceDesc.ServiceName:      all,
+		pb.EnrolmentService_ServiceDesc.ServiceName:    all,
+		pb.CredentialService_ServiceDesc.ServiceName:   all,
+		pb.DocumentService_ServiceDesc.ServiceName:     {partStore},
+		pb.SigningService_ServiceDesc.ServiceName:      all,
+		pb.AugmentationService_ServiceDesc.ServiceName: {partStore},
+		pb.CaService_ServiceDesc.ServiceName:           {partCRL},
+		pb.AuditService_ServiceDesc.ServiceName:        {partRead},
+		pb.AdminService_ServiceDesc.ServiceName:        all,
 	}
 }

@@ -124,7 +124,7 @@ func TestHealthWithoutWriting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.awaitHealth("Signing", "Enrolment", "Credential", "Admin", "Document")
+	w.awaitHealth("Signing", "Enrolment", "Credential", "Admin", "Document", "Augmentation")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	crl, err := w.Operator().CA.GetCrl(ctx, &pb.GetCrlRequest{})

@@ -76,6 +76,7 @@ type ids map[string]string
 var recordFields = ids{
 	"enrolment_id": "enr-aaaaaaaaaaaaaaaaaaaaaaaaaa", "credential_id": "cred-aaaaaaaaaaaaaaaaaaaaaaaaaa",
 	"operation_id": "op-aaaaaaaaaaaaaaaaaaaaaaaaaa", "document_id": "doc-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+	"content_document_id": "doc-aaaaaaaaaaaaaaaaaaaaaaaaaa", "augmentation_id": "aug-aaaaaaaaaaaaaaaaaaaaaaaaaa",
 }
 
 // sensible returns values that a random one could not stand for: the use cases check them further than the interface.
@@ -85,6 +86,8 @@ func sensible(f protoreflect.FieldDescriptor) (protoreflect.Value, bool) {
 		switch m.FullName() {
 		case "ecsigner.v1.PersonalData":
 			v = system.Person(7)
+		case "ecsigner.v1.SignatureOptions": // which of them go together, signer's own tests try
+			v = &pb.SignatureOptions{}
 		case "google.protobuf.Timestamp":
 			v = timestamppb.New(time.Now().Add(time.Hour))
 			if strings.HasPrefix(string(f.Name()), "complete") {
@@ -102,6 +105,8 @@ func sensible(f protoreflect.FieldDescriptor) (protoreflect.Value, bool) {
 		return protoreflect.ValueOfString("0000-0000-0000-0000-0000"), true // its check symbol is right
 	case "language":
 		return protoreflect.ValueOfString("en"), true
+	case "reserved_cms_bytes":
+		return protoreflect.ValueOfUint32(0), true
 	case "years":
 		return protoreflect.ValueOfUint32(1), true
 	case "role":

@@ -23,6 +23,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	entries  prometheus.Gauge
 	messages *prometheus.CounterVec
+	levels   *prometheus.CounterVec
 	next     int64 // first entry of the log that is not counted yet
 }
 
@@ -42,6 +43,9 @@ func newMetrics(version string) *metrics {
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecsigner_messages_total", Help: "Texts to phones, by kind: accepted by a provider, given up (failed), and what providers reported (delivered, failed).",
 		}, []string{"kind", "status"}),
+		levels: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ecsigner_level_failures_total", Help: "Attempts to raise a signature that failed, by reason.",
+		}, []string{"reason"}),
 		entries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ecsigner_log_entries", Help: "Entries of the operation log."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -49,7 +53,7 @@ func newMetrics(version string) *metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		m.calls, m.seconds, m.events, m.entries, m.messages, info,
+		m.calls, m.seconds, m.events, m.entries, m.messages, m.levels, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -61,6 +65,9 @@ func (m *metrics) called(c server.Call) {
 	m.calls.WithLabelValues(method, string(c.Reason)).Inc()
 	m.seconds.WithLabelValues(method, string(c.Reason)).Observe(c.Took.Seconds())
 }
+
+// notRaised counts an attempt at a level that failed.
+func (m *metrics) notRaised(reason string) { m.levels.WithLabelValues(reason).Inc() }
 
 // watch reports at each look whether a part works. A part that does not answer in time does not work.
 func (m *metrics) watch(checks []server.Check) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/audit"
+	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/ca"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
@@ -37,6 +38,23 @@ func (s signerStore) View(ctx context.Context, f func(signer.Tx) error) error {
 
 func (s signerStore) Receipt(ctx context.Context, index int64) ([]byte, error) {
 	return step(ctx, s.t, "log.receipt", func(ctx context.Context) ([]byte, error) { return s.Store.Receipt(ctx, index) })
+}
+
+// AugmentStore traces the units of work of raising signatures.
+func (t *Tracing) AugmentStore(s augment.Store) augment.Store {
+	if t == nil {
+		return s
+	}
+	return augmentStore{s, t}
+}
+
+type augmentStore struct {
+	augment.Store
+	t *Tracing
+}
+
+func (s augmentStore) Update(ctx context.Context, f func(augment.Tx) error) (audit.Commit, error) {
+	return step(ctx, s.t, "store.commit", func(ctx context.Context) (audit.Commit, error) { return s.Store.Update(ctx, f) })
 }
 
 // EnrolStore traces the units of work of enrolment.

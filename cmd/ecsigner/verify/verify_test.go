@@ -49,7 +49,7 @@ func TestLevels(t *testing.T) {
 	p := must(pades.Prepare(t.Context(), bytes.NewReader(in), int64(len(in)), pades.Options{
 		SigningTime: time.Now(), Chain: [][]byte{leaf.Raw, pki.Issuing().Raw}, Algorithm: cades.ECDSAWithSHA256,
 	}))
-	signed := append(in, must(p.Embed(must(leaf.Key.Sign(rand.Reader, p.DTBSR(), p.Algorithm().Hash()))))...)
+	signed := append(bytes.Clone(in), must(p.Embed(must(leaf.Key.Sign(rand.Reader, p.DTBSR(), p.Algorithm().Hash()))))...)
 	s := cades.Services{Stamper: tsa, Prover: prover{pki, tsa}, Now: time.Now}
 	raised := append(bytes.Clone(signed), must(pades.Augment(t.Context(), bytes.NewReader(signed), int64(len(signed)), cades.LevelBLTA, s, pdf.Limits{}))...)
 	changed := bytes.Clone(raised)

@@ -31,7 +31,7 @@ const (
 	ArtifactContent_ARTIFACT_CONTENT_UNSPECIFIED ArtifactContent = 0
 	// All of it. Of a PDF as long as the uploaded document is kept.
 	ArtifactContent_ARTIFACT_CONTENT_FULL ArtifactContent = 1
-	// What was added: the revision appended to the uploaded PDF. Of other formats it is all.
+	// What was added: the revisions appended to the uploaded PDF, the CMS without its content. Of other formats it is all.
 	ArtifactContent_ARTIFACT_CONTENT_TAIL ArtifactContent = 2
 )
 
@@ -356,7 +356,9 @@ type DownloadArtifactRequest struct {
 	// Where to begin, in bytes: 0, or the bytes received so far of a download that broke off.
 	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	// How much of it.
-	Content       ArtifactContent `protobuf:"varint,4,opt,name=content,proto3,enum=ecsigner.v1.ArtifactContent" json:"content,omitempty"`
+	Content ArtifactContent `protobuf:"varint,4,opt,name=content,proto3,enum=ecsigner.v1.ArtifactContent" json:"content,omitempty"`
+	// Which level; unspecified: the highest that is ready, which the header names. Name it when a download is resumed.
+	Level         SignatureLevel `protobuf:"varint,5,opt,name=level,proto3,enum=ecsigner.v1.SignatureLevel" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -417,6 +419,13 @@ func (x *DownloadArtifactRequest) GetContent() ArtifactContent {
 		return x.Content
 	}
 	return ArtifactContent_ARTIFACT_CONTENT_UNSPECIFIED
+}
+
+func (x *DownloadArtifactRequest) GetLevel() SignatureLevel {
+	if x != nil {
+		return x.Level
+	}
+	return SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED
 }
 
 // DownloadArtifactResponse is one message of DownloadArtifact: first the header, then the chunks.
@@ -514,7 +523,9 @@ type ArtifactHeader struct {
 	// Media type, such as application/pdf.
 	MediaType string `protobuf:"bytes,2,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
 	// Size of the whole content, whatever the offset.
-	SizeBytes     int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Level of the signature.
+	Level         SignatureLevel `protobuf:"varint,4,opt,name=level,proto3,enum=ecsigner.v1.SignatureLevel" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -570,11 +581,18 @@ func (x *ArtifactHeader) GetSizeBytes() int64 {
 	return 0
 }
 
+func (x *ArtifactHeader) GetLevel() SignatureLevel {
+	if x != nil {
+		return x.Level
+	}
+	return SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED
+}
+
 var File_ecsigner_v1_document_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_document_proto_rawDesc = "" +
 	"\n" +
-	"\x1aecsigner/v1/document.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n" +
+	"\x1aecsigner/v1/document.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x19ecsigner/v1/signing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n" +
 	"\bDocument\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -592,23 +610,25 @@ const file_ecsigner_v1_document_proto_rawDesc = "" +
 	"\x05chunk\x18\x02 \x01(\fB\v\xbaH\bz\x06\x10\x01\x18\x80\x80\x04H\x00R\x05chunkB\r\n" +
 	"\x04part\x12\x05\xbaH\x02\b\x01\"K\n" +
 	"\x16UploadDocumentResponse\x121\n" +
-	"\bdocument\x18\x01 \x01(\v2\x15.ecsigner.v1.DocumentR\bdocument\"\xdb\x01\n" +
+	"\bdocument\x18\x01 \x01(\v2\x15.ecsigner.v1.DocumentR\bdocument\"\x98\x02\n" +
 	"\x17DownloadArtifactRequest\x12>\n" +
 	"\foperation_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$R\voperationId\x12\x1b\n" +
 	"\x04item\x18\x02 \x01(\rB\a\xbaH\x04*\x02\x18cR\x04item\x12\x1f\n" +
 	"\x06offset\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x06offset\x12B\n" +
 	"\acontent\x18\x04 \x01(\x0e2\x1c.ecsigner.v1.ArtifactContentB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\acontent\"q\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\acontent\x12;\n" +
+	"\x05level\x18\x05 \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level\"q\n" +
 	"\x18DownloadArtifactResponse\x125\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.ecsigner.v1.ArtifactHeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
-	"\x04part\"b\n" +
+	"\x04part\"\x95\x01\n" +
 	"\x0eArtifactHeader\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"media_type\x18\x02 \x01(\tR\tmediaType\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes*i\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x121\n" +
+	"\x05level\x18\x04 \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelR\x05level*i\n" +
 	"\x0fArtifactContent\x12 \n" +
 	"\x1cARTIFACT_CONTENT_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ARTIFACT_CONTENT_FULL\x10\x01\x12\x19\n" +
@@ -641,22 +661,25 @@ var file_ecsigner_v1_document_proto_goTypes = []any{
 	(*DownloadArtifactResponse)(nil), // 6: ecsigner.v1.DownloadArtifactResponse
 	(*ArtifactHeader)(nil),           // 7: ecsigner.v1.ArtifactHeader
 	(*timestamppb.Timestamp)(nil),    // 8: google.protobuf.Timestamp
+	(SignatureLevel)(0),              // 9: ecsigner.v1.SignatureLevel
 }
 var file_ecsigner_v1_document_proto_depIdxs = []int32{
 	8, // 0: ecsigner.v1.Document.create_time:type_name -> google.protobuf.Timestamp
 	2, // 1: ecsigner.v1.UploadDocumentRequest.metadata:type_name -> ecsigner.v1.DocumentMetadata
 	1, // 2: ecsigner.v1.UploadDocumentResponse.document:type_name -> ecsigner.v1.Document
 	0, // 3: ecsigner.v1.DownloadArtifactRequest.content:type_name -> ecsigner.v1.ArtifactContent
-	7, // 4: ecsigner.v1.DownloadArtifactResponse.header:type_name -> ecsigner.v1.ArtifactHeader
-	3, // 5: ecsigner.v1.DocumentService.UploadDocument:input_type -> ecsigner.v1.UploadDocumentRequest
-	5, // 6: ecsigner.v1.DocumentService.DownloadArtifact:input_type -> ecsigner.v1.DownloadArtifactRequest
-	4, // 7: ecsigner.v1.DocumentService.UploadDocument:output_type -> ecsigner.v1.UploadDocumentResponse
-	6, // 8: ecsigner.v1.DocumentService.DownloadArtifact:output_type -> ecsigner.v1.DownloadArtifactResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9, // 4: ecsigner.v1.DownloadArtifactRequest.level:type_name -> ecsigner.v1.SignatureLevel
+	7, // 5: ecsigner.v1.DownloadArtifactResponse.header:type_name -> ecsigner.v1.ArtifactHeader
+	9, // 6: ecsigner.v1.ArtifactHeader.level:type_name -> ecsigner.v1.SignatureLevel
+	3, // 7: ecsigner.v1.DocumentService.UploadDocument:input_type -> ecsigner.v1.UploadDocumentRequest
+	5, // 8: ecsigner.v1.DocumentService.DownloadArtifact:input_type -> ecsigner.v1.DownloadArtifactRequest
+	4, // 9: ecsigner.v1.DocumentService.UploadDocument:output_type -> ecsigner.v1.UploadDocumentResponse
+	6, // 10: ecsigner.v1.DocumentService.DownloadArtifact:output_type -> ecsigner.v1.DownloadArtifactResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_document_proto_init() }
@@ -665,6 +688,7 @@ func file_ecsigner_v1_document_proto_init() {
 		return
 	}
 	file_ecsigner_v1_roles_proto_init()
+	file_ecsigner_v1_signing_proto_init()
 	file_ecsigner_v1_document_proto_msgTypes[2].OneofWrappers = []any{
 		(*UploadDocumentRequest_Metadata)(nil),
 		(*UploadDocumentRequest_Chunk)(nil),

@@ -35,7 +35,7 @@ type DocumentServiceClient interface {
 	// that uploaded a document can have it signed.
 	UploadDocument(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadDocumentRequest, UploadDocumentResponse], error)
 	// DownloadArtifact sends a finished artefact of a signed operation: one header, then its bytes in chunks of at most
-	// 64 KiB. Asked again, the bytes are the same.
+	// 64 KiB. Asked again for the same level, the bytes are the same.
 	DownloadArtifact(ctx context.Context, in *DownloadArtifactRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadArtifactResponse], error)
 }
 
@@ -91,7 +91,7 @@ type DocumentServiceServer interface {
 	// that uploaded a document can have it signed.
 	UploadDocument(grpc.ClientStreamingServer[UploadDocumentRequest, UploadDocumentResponse]) error
 	// DownloadArtifact sends a finished artefact of a signed operation: one header, then its bytes in chunks of at most
-	// 64 KiB. Asked again, the bytes are the same.
+	// 64 KiB. Asked again for the same level, the bytes are the same.
 	DownloadArtifact(*DownloadArtifactRequest, grpc.ServerStreamingServer[DownloadArtifactResponse]) error
 	mustEmbedUnimplementedDocumentServiceServer()
 }

@@ -147,12 +147,18 @@ type SignatureFormat int32
 const (
 	// Not allowed.
 	SignatureFormat_SIGNATURE_FORMAT_UNSPECIFIED SignatureFormat = 0
-	// PAdES baseline B-B (ETSI EN 319 142-1) of an uploaded PDF.
+	// PAdES baseline (ETSI EN 319 142-1) of an uploaded PDF; B-B first, and then the level that is asked for.
 	SignatureFormat_SIGNATURE_FORMAT_PADES_B_B SignatureFormat = 1
-	// Detached CAdES baseline B-B (ETSI EN 319 122-1) of a hash.
+	// Detached CAdES baseline (ETSI EN 319 122-1) of a hash or an uploaded document; B-B first, and then the level that is
+	// asked for.
 	SignatureFormat_SIGNATURE_FORMAT_CADES_B_B SignatureFormat = 2
 	// The bare signature of a hash, in the encoding of the key's algorithm.
 	SignatureFormat_SIGNATURE_FORMAT_RAW SignatureFormat = 3
+	// The CMS of a PAdES signature, for a PDF that was prepared by the client and stays with it: the hash is that over the byte
+	// range. Levels B-B and B-T; the client reaches the higher ones with StampDigest and CollectEvidence.
+	SignatureFormat_SIGNATURE_FORMAT_PADES_HASH SignatureFormat = 4
+	// CAdES baseline with the uploaded document in it, as the other CAdES format.
+	SignatureFormat_SIGNATURE_FORMAT_CADES_ATTACHED SignatureFormat = 5
 )
 
 // Enum value maps for SignatureFormat.
@@ -162,12 +168,16 @@ var (
 		1: "SIGNATURE_FORMAT_PADES_B_B",
 		2: "SIGNATURE_FORMAT_CADES_B_B",
 		3: "SIGNATURE_FORMAT_RAW",
+		4: "SIGNATURE_FORMAT_PADES_HASH",
+		5: "SIGNATURE_FORMAT_CADES_ATTACHED",
 	}
 	SignatureFormat_value = map[string]int32{
-		"SIGNATURE_FORMAT_UNSPECIFIED": 0,
-		"SIGNATURE_FORMAT_PADES_B_B":   1,
-		"SIGNATURE_FORMAT_CADES_B_B":   2,
-		"SIGNATURE_FORMAT_RAW":         3,
+		"SIGNATURE_FORMAT_UNSPECIFIED":    0,
+		"SIGNATURE_FORMAT_PADES_B_B":      1,
+		"SIGNATURE_FORMAT_CADES_B_B":      2,
+		"SIGNATURE_FORMAT_RAW":            3,
+		"SIGNATURE_FORMAT_PADES_HASH":     4,
+		"SIGNATURE_FORMAT_CADES_ATTACHED": 5,
 	}
 )
 
@@ -196,6 +206,250 @@ func (x SignatureFormat) Number() protoreflect.EnumNumber {
 // Deprecated: Use SignatureFormat.Descriptor instead.
 func (SignatureFormat) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{2}
+}
+
+// SignatureLevel is a baseline level (ETSI EN 319 142-1 and EN 319 122-1, clause 6). Each contains the ones below it.
+type SignatureLevel int32
+
+const (
+	// In a request for a signature B-B, in one for an artefact the highest that is ready.
+	SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED SignatureLevel = 0
+	// The signature alone.
+	SignatureLevel_SIGNATURE_LEVEL_B_B SignatureLevel = 1
+	// And a time-stamp that proves when it existed.
+	SignatureLevel_SIGNATURE_LEVEL_B_T SignatureLevel = 2
+	// And certificates and revocation data to judge it without a network.
+	SignatureLevel_SIGNATURE_LEVEL_B_LT SignatureLevel = 3
+	// And a time-stamp over all that, to be renewed before it loses its strength.
+	SignatureLevel_SIGNATURE_LEVEL_B_LTA SignatureLevel = 4
+)
+
+// Enum value maps for SignatureLevel.
+var (
+	SignatureLevel_name = map[int32]string{
+		0: "SIGNATURE_LEVEL_UNSPECIFIED",
+		1: "SIGNATURE_LEVEL_B_B",
+		2: "SIGNATURE_LEVEL_B_T",
+		3: "SIGNATURE_LEVEL_B_LT",
+		4: "SIGNATURE_LEVEL_B_LTA",
+	}
+	SignatureLevel_value = map[string]int32{
+		"SIGNATURE_LEVEL_UNSPECIFIED": 0,
+		"SIGNATURE_LEVEL_B_B":         1,
+		"SIGNATURE_LEVEL_B_T":         2,
+		"SIGNATURE_LEVEL_B_LT":        3,
+		"SIGNATURE_LEVEL_B_LTA":       4,
+	}
+)
+
+func (x SignatureLevel) Enum() *SignatureLevel {
+	p := new(SignatureLevel)
+	*p = x
+	return p
+}
+
+func (x SignatureLevel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignatureLevel) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[3].Descriptor()
+}
+
+func (SignatureLevel) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[3]
+}
+
+func (x SignatureLevel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignatureLevel.Descriptor instead.
+func (SignatureLevel) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+}
+
+// LevelState is how far a level is.
+type LevelState int32
+
+const (
+	// Never sent.
+	LevelState_LEVEL_STATE_UNSPECIFIED LevelState = 0
+	// It can be downloaded, and its bytes never change.
+	LevelState_LEVEL_STATE_READY LevelState = 1
+	// It is being worked on.
+	LevelState_LEVEL_STATE_PENDING LevelState = 2
+	// It will not be made. The levels below stay, and AugmentDocument can raise them. Final.
+	LevelState_LEVEL_STATE_GIVEN_UP LevelState = 3
+)
+
+// Enum value maps for LevelState.
+var (
+	LevelState_name = map[int32]string{
+		0: "LEVEL_STATE_UNSPECIFIED",
+		1: "LEVEL_STATE_READY",
+		2: "LEVEL_STATE_PENDING",
+		3: "LEVEL_STATE_GIVEN_UP",
+	}
+	LevelState_value = map[string]int32{
+		"LEVEL_STATE_UNSPECIFIED": 0,
+		"LEVEL_STATE_READY":       1,
+		"LEVEL_STATE_PENDING":     2,
+		"LEVEL_STATE_GIVEN_UP":    3,
+	}
+)
+
+func (x LevelState) Enum() *LevelState {
+	p := new(LevelState)
+	*p = x
+	return p
+}
+
+func (x LevelState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LevelState) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[4].Descriptor()
+}
+
+func (LevelState) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[4]
+}
+
+func (x LevelState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LevelState.Descriptor instead.
+func (LevelState) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
+}
+
+// CommitmentType is what the signatory commits to (ETSI TS 119 172-1 annex B).
+type CommitmentType int32
+
+const (
+	// Nothing is said.
+	CommitmentType_COMMITMENT_TYPE_UNSPECIFIED CommitmentType = 0
+	// Having made, approved and sent it.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_ORIGIN CommitmentType = 1
+	// Having received it.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_RECEIPT CommitmentType = 2
+	// Having delivered it.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_DELIVERY CommitmentType = 3
+	// Having sent it.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_SENDER CommitmentType = 4
+	// Approving its content.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_APPROVAL CommitmentType = 5
+	// Having made it, without approving or sending it.
+	CommitmentType_COMMITMENT_TYPE_PROOF_OF_CREATION CommitmentType = 6
+)
+
+// Enum value maps for CommitmentType.
+var (
+	CommitmentType_name = map[int32]string{
+		0: "COMMITMENT_TYPE_UNSPECIFIED",
+		1: "COMMITMENT_TYPE_PROOF_OF_ORIGIN",
+		2: "COMMITMENT_TYPE_PROOF_OF_RECEIPT",
+		3: "COMMITMENT_TYPE_PROOF_OF_DELIVERY",
+		4: "COMMITMENT_TYPE_PROOF_OF_SENDER",
+		5: "COMMITMENT_TYPE_PROOF_OF_APPROVAL",
+		6: "COMMITMENT_TYPE_PROOF_OF_CREATION",
+	}
+	CommitmentType_value = map[string]int32{
+		"COMMITMENT_TYPE_UNSPECIFIED":       0,
+		"COMMITMENT_TYPE_PROOF_OF_ORIGIN":   1,
+		"COMMITMENT_TYPE_PROOF_OF_RECEIPT":  2,
+		"COMMITMENT_TYPE_PROOF_OF_DELIVERY": 3,
+		"COMMITMENT_TYPE_PROOF_OF_SENDER":   4,
+		"COMMITMENT_TYPE_PROOF_OF_APPROVAL": 5,
+		"COMMITMENT_TYPE_PROOF_OF_CREATION": 6,
+	}
+)
+
+func (x CommitmentType) Enum() *CommitmentType {
+	p := new(CommitmentType)
+	*p = x
+	return p
+}
+
+func (x CommitmentType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CommitmentType) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[5].Descriptor()
+}
+
+func (CommitmentType) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[5]
+}
+
+func (x CommitmentType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CommitmentType.Descriptor instead.
+func (CommitmentType) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
+}
+
+// PageCorner is where on the page, as the reader sees it, the box of a signature stands.
+type PageCorner int32
+
+const (
+	// The bottom right one.
+	PageCorner_PAGE_CORNER_UNSPECIFIED PageCorner = 0
+	// Bottom left.
+	PageCorner_PAGE_CORNER_BOTTOM_LEFT PageCorner = 1
+	// Top right.
+	PageCorner_PAGE_CORNER_TOP_RIGHT PageCorner = 2
+	// Top left.
+	PageCorner_PAGE_CORNER_TOP_LEFT PageCorner = 3
+)
+
+// Enum value maps for PageCorner.
+var (
+	PageCorner_name = map[int32]string{
+		0: "PAGE_CORNER_UNSPECIFIED",
+		1: "PAGE_CORNER_BOTTOM_LEFT",
+		2: "PAGE_CORNER_TOP_RIGHT",
+		3: "PAGE_CORNER_TOP_LEFT",
+	}
+	PageCorner_value = map[string]int32{
+		"PAGE_CORNER_UNSPECIFIED": 0,
+		"PAGE_CORNER_BOTTOM_LEFT": 1,
+		"PAGE_CORNER_TOP_RIGHT":   2,
+		"PAGE_CORNER_TOP_LEFT":    3,
+	}
+)
+
+func (x PageCorner) Enum() *PageCorner {
+	p := new(PageCorner)
+	*p = x
+	return p
+}
+
+func (x PageCorner) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PageCorner) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[6].Descriptor()
+}
+
+func (PageCorner) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[6]
+}
+
+func (x PageCorner) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PageCorner.Descriptor instead.
+func (PageCorner) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
 }
 
 // SignatureAlgorithm is how a key signs. All hash with SHA-256.
@@ -239,11 +493,11 @@ func (x SignatureAlgorithm) String() string {
 }
 
 func (SignatureAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_ecsigner_v1_signing_proto_enumTypes[3].Descriptor()
+	return file_ecsigner_v1_signing_proto_enumTypes[7].Descriptor()
 }
 
 func (SignatureAlgorithm) Type() protoreflect.EnumType {
-	return &file_ecsigner_v1_signing_proto_enumTypes[3]
+	return &file_ecsigner_v1_signing_proto_enumTypes[7]
 }
 
 func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
@@ -252,7 +506,418 @@ func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignatureAlgorithm.Descriptor instead.
 func (SignatureAlgorithm) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+}
+
+// LevelProgress is how far a level above B-B is.
+type LevelProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The level.
+	Level SignatureLevel `protobuf:"varint,1,opt,name=level,proto3,enum=ecsigner.v1.SignatureLevel" json:"level,omitempty"`
+	// How far it is.
+	State LevelState `protobuf:"varint,2,opt,name=state,proto3,enum=ecsigner.v1.LevelState" json:"state,omitempty"`
+	// Why the last attempt failed, in one of the words of docs/errors.md; empty if none did, or the level is ready.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it is tried again; absent unless pending.
+	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
+	// Size of what DownloadArtifact sends as the tail of a PAdES signature, as the CMS without its content of CAdES; 0 unless ready.
+	ArtifactSizeBytes int64 `protobuf:"varint,5,opt,name=artifact_size_bytes,json=artifactSizeBytes,proto3" json:"artifact_size_bytes,omitempty"`
+	// SHA-256 of these bytes, which the operation log holds in an entry artefact.recorded; empty unless ready.
+	Sha256 []byte `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Index of that entry; GetReceipt proves it. 0 unless ready.
+	LogIndex      int64 `protobuf:"varint,7,opt,name=log_index,json=logIndex,proto3" json:"log_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LevelProgress) Reset() {
+	*x = LevelProgress{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LevelProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LevelProgress) ProtoMessage() {}
+
+func (x *LevelProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LevelProgress.ProtoReflect.Descriptor instead.
+func (*LevelProgress) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *LevelProgress) GetLevel() SignatureLevel {
+	if x != nil {
+		return x.Level
+	}
+	return SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED
+}
+
+func (x *LevelProgress) GetState() LevelState {
+	if x != nil {
+		return x.State
+	}
+	return LevelState_LEVEL_STATE_UNSPECIFIED
+}
+
+func (x *LevelProgress) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LevelProgress) GetNextAttemptTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptTime
+	}
+	return nil
+}
+
+func (x *LevelProgress) GetArtifactSizeBytes() int64 {
+	if x != nil {
+		return x.ArtifactSizeBytes
+	}
+	return 0
+}
+
+func (x *LevelProgress) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *LevelProgress) GetLogIndex() int64 {
+	if x != nil {
+		return x.LogIndex
+	}
+	return 0
+}
+
+// SignaturePolicy is a signature policy that the signature is made under.
+type SignaturePolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its object identifier, with dots.
+	Oid string `protobuf:"bytes,1,opt,name=oid,proto3" json:"oid,omitempty"`
+	// SHA-256 of the policy document, as the policy says how.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Where the document is; empty: not said.
+	Uri           string `protobuf:"bytes,3,opt,name=uri,proto3" json:"uri,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignaturePolicy) Reset() {
+	*x = SignaturePolicy{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignaturePolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignaturePolicy) ProtoMessage() {}
+
+func (x *SignaturePolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignaturePolicy.ProtoReflect.Descriptor instead.
+func (*SignaturePolicy) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SignaturePolicy) GetOid() string {
+	if x != nil {
+		return x.Oid
+	}
+	return ""
+}
+
+func (x *SignaturePolicy) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *SignaturePolicy) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+// SignatureOptions is what a signature says beside its content. All fields are optional.
+type SignatureOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PAdES: why it is signed; not beside a commitment type.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// PAdES: where it is signed.
+	Location string `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	// PAdES: how to reach the signatory.
+	Contact string `protobuf:"bytes,3,opt,name=contact,proto3" json:"contact,omitempty"`
+	// PAdES: name of the signature field: an empty one that the document has, or a new one. Empty: a new one is named.
+	FieldName string `protobuf:"bytes,4,opt,name=field_name,json=fieldName,proto3" json:"field_name,omitempty"`
+	// What the signatory commits to.
+	CommitmentType CommitmentType `protobuf:"varint,5,opt,name=commitment_type,json=commitmentType,proto3,enum=ecsigner.v1.CommitmentType" json:"commitment_type,omitempty"`
+	// Roles that the signatory claims; nobody certifies them.
+	ClaimedRoles []string `protobuf:"bytes,6,rep,name=claimed_roles,json=claimedRoles,proto3" json:"claimed_roles,omitempty"`
+	// The signature policy.
+	Policy *SignaturePolicy `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	// CAdES: media type of the content.
+	MimeType string `protobuf:"bytes,8,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
+	// PAdES: certify the document, allowing afterwards: 1 nothing, 2 filling in forms and signing, 3 comments too (DocMDP).
+	// 0: an approval signature.
+	Certification uint32 `protobuf:"varint,9,opt,name=certification,proto3" json:"certification,omitempty"`
+	// PAdES: what the signature looks like on a page; absent: it is invisible.
+	Appearance    *SignatureAppearance `protobuf:"bytes,10,opt,name=appearance,proto3" json:"appearance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureOptions) Reset() {
+	*x = SignatureOptions{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureOptions) ProtoMessage() {}
+
+func (x *SignatureOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureOptions.ProtoReflect.Descriptor instead.
+func (*SignatureOptions) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SignatureOptions) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SignatureOptions) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *SignatureOptions) GetContact() string {
+	if x != nil {
+		return x.Contact
+	}
+	return ""
+}
+
+func (x *SignatureOptions) GetFieldName() string {
+	if x != nil {
+		return x.FieldName
+	}
+	return ""
+}
+
+func (x *SignatureOptions) GetCommitmentType() CommitmentType {
+	if x != nil {
+		return x.CommitmentType
+	}
+	return CommitmentType_COMMITMENT_TYPE_UNSPECIFIED
+}
+
+func (x *SignatureOptions) GetClaimedRoles() []string {
+	if x != nil {
+		return x.ClaimedRoles
+	}
+	return nil
+}
+
+func (x *SignatureOptions) GetPolicy() *SignaturePolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *SignatureOptions) GetMimeType() string {
+	if x != nil {
+		return x.MimeType
+	}
+	return ""
+}
+
+func (x *SignatureOptions) GetCertification() uint32 {
+	if x != nil {
+		return x.Certification
+	}
+	return 0
+}
+
+func (x *SignatureOptions) GetAppearance() *SignatureAppearance {
+	if x != nil {
+		return x.Appearance
+	}
+	return nil
+}
+
+// SignatureAppearance is what a signature looks like: a box with name, reason, location and time, as far as the signature says
+// them. Lengths are in points, 1/72 of an inch.
+type SignatureAppearance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page: 1 is the first; 0 is the last.
+	Page uint32 `protobuf:"varint,1,opt,name=page,proto3" json:"page,omitempty"`
+	// The corner of the page.
+	Corner PageCorner `protobuf:"varint,2,opt,name=corner,proto3,enum=ecsigner.v1.PageCorner" json:"corner,omitempty"`
+	// Width of the box; 0: 216.
+	Width uint32 `protobuf:"varint,3,opt,name=width,proto3" json:"width,omitempty"`
+	// Height of the box; 0: 72.
+	Height uint32 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
+	// Distance from both edges; 0: 36.
+	Margin uint32 `protobuf:"varint,5,opt,name=margin,proto3" json:"margin,omitempty"`
+	// Language of the labels: uk, pl or en; empty: en.
+	Language string `protobuf:"bytes,6,opt,name=language,proto3" json:"language,omitempty"`
+	// Further lines of text.
+	Lines []string `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
+	// A picture, PNG or JPEG; empty: none.
+	Picture []byte `protobuf:"bytes,8,opt,name=picture,proto3" json:"picture,omitempty"`
+	// The picture alone, as large as the box, without any text.
+	PictureOnly   bool `protobuf:"varint,9,opt,name=picture_only,json=pictureOnly,proto3" json:"picture_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureAppearance) Reset() {
+	*x = SignatureAppearance{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureAppearance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureAppearance) ProtoMessage() {}
+
+func (x *SignatureAppearance) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureAppearance.ProtoReflect.Descriptor instead.
+func (*SignatureAppearance) Descriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SignatureAppearance) GetPage() uint32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetCorner() PageCorner {
+	if x != nil {
+		return x.Corner
+	}
+	return PageCorner_PAGE_CORNER_UNSPECIFIED
+}
+
+func (x *SignatureAppearance) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetMargin() uint32 {
+	if x != nil {
+		return x.Margin
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *SignatureAppearance) GetLines() []string {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetPicture() []byte {
+	if x != nil {
+		return x.Picture
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetPictureOnly() bool {
+	if x != nil {
+		return x.PictureOnly
+	}
+	return false
 }
 
 // SigningItemRequest is one thing to sign.
@@ -266,14 +931,22 @@ type SigningItemRequest struct {
 	//	*SigningItemRequest_Sha256
 	Source isSigningItemRequest_Source `protobuf_oneof:"source"`
 	// What the signature is to become.
-	Format        SignatureFormat `protobuf:"varint,3,opt,name=format,proto3,enum=ecsigner.v1.SignatureFormat" json:"format,omitempty"`
+	Format SignatureFormat `protobuf:"varint,3,opt,name=format,proto3,enum=ecsigner.v1.SignatureFormat" json:"format,omitempty"`
+	// The level that is wanted; unspecified: B-B. The operation is signed as soon as B-B is there; higher levels follow as
+	// artefacts of their own.
+	Level SignatureLevel `protobuf:"varint,4,opt,name=level,proto3,enum=ecsigner.v1.SignatureLevel" json:"level,omitempty"`
+	// PADES_HASH: how many bytes of CMS fit into the prepared PDF. When that is too little the call is refused and says how many
+	// are needed, before anybody is sent a code. 0: the answer's max_cms_bytes says it.
+	ReservedCmsBytes uint32 `protobuf:"varint,5,opt,name=reserved_cms_bytes,json=reservedCmsBytes,proto3" json:"reserved_cms_bytes,omitempty"`
+	// What the signature says beside its content.
+	Options       *SignatureOptions `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SigningItemRequest) Reset() {
 	*x = SigningItemRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +958,7 @@ func (x *SigningItemRequest) String() string {
 func (*SigningItemRequest) ProtoMessage() {}
 
 func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[0]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +971,7 @@ func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItemRequest.ProtoReflect.Descriptor instead.
 func (*SigningItemRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{0}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SigningItemRequest) GetSource() isSigningItemRequest_Source {
@@ -333,6 +1006,27 @@ func (x *SigningItemRequest) GetFormat() SignatureFormat {
 	return SignatureFormat_SIGNATURE_FORMAT_UNSPECIFIED
 }
 
+func (x *SigningItemRequest) GetLevel() SignatureLevel {
+	if x != nil {
+		return x.Level
+	}
+	return SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED
+}
+
+func (x *SigningItemRequest) GetReservedCmsBytes() uint32 {
+	if x != nil {
+		return x.ReservedCmsBytes
+	}
+	return 0
+}
+
+func (x *SigningItemRequest) GetOptions() *SignatureOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
 type isSigningItemRequest_Source interface {
 	isSigningItemRequest_Source()
 }
@@ -343,7 +1037,7 @@ type SigningItemRequest_DocumentId struct {
 }
 
 type SigningItemRequest_Sha256 struct {
-	// SHA-256 of a document that stays with the caller, for CAdES and raw signatures.
+	// SHA-256 of a document that stays with the caller, for CAdES and raw signatures; of PADES_HASH that over the byte range.
 	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3,oneof"`
 }
 
@@ -364,18 +1058,25 @@ type SigningItem struct {
 	Dtbsr []byte `protobuf:"bytes,4,opt,name=dtbsr,proto3" json:"dtbsr,omitempty"`
 	// Signature over it; empty before state signed. ECDSA: DER (RFC 3279 Ecdsa-Sig-Value); RSA: the plain bytes (RFC 8017).
 	Signature []byte `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
-	// The detached CAdES signature in DER once it is signed; empty with other formats.
+	// The CMS in DER once it is signed, at level B-B and without content: of CAdES, and of PAdES over a hash; empty with other
+	// formats.
 	Cms []byte `protobuf:"bytes,6,opt,name=cms,proto3" json:"cms,omitempty"`
 	// Size of what DownloadArtifact sends as the tail of a PAdES signature, as the whole of the others; 0 before state
 	// signed.
 	ArtifactSizeBytes int64 `protobuf:"varint,7,opt,name=artifact_size_bytes,json=artifactSizeBytes,proto3" json:"artifact_size_bytes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The level that was asked for.
+	Level SignatureLevel `protobuf:"varint,8,opt,name=level,proto3,enum=ecsigner.v1.SignatureLevel" json:"level,omitempty"`
+	// The levels above B-B up to that, in their order; empty before state signed.
+	Levels []*LevelProgress `protobuf:"bytes,9,rep,name=levels,proto3" json:"levels,omitempty"`
+	// PAdES over a hash: the greatest size of the CMS at any of its levels.
+	MaxCmsBytes   uint32 `protobuf:"varint,10,opt,name=max_cms_bytes,json=maxCmsBytes,proto3" json:"max_cms_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SigningItem) Reset() {
 	*x = SigningItem{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +1088,7 @@ func (x *SigningItem) String() string {
 func (*SigningItem) ProtoMessage() {}
 
 func (x *SigningItem) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[1]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +1101,7 @@ func (x *SigningItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItem.ProtoReflect.Descriptor instead.
 func (*SigningItem) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{1}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SigningItem) GetFormat() SignatureFormat {
@@ -452,6 +1153,27 @@ func (x *SigningItem) GetArtifactSizeBytes() int64 {
 	return 0
 }
 
+func (x *SigningItem) GetLevel() SignatureLevel {
+	if x != nil {
+		return x.Level
+	}
+	return SignatureLevel_SIGNATURE_LEVEL_UNSPECIFIED
+}
+
+func (x *SigningItem) GetLevels() []*LevelProgress {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *SigningItem) GetMaxCmsBytes() uint32 {
+	if x != nil {
+		return x.MaxCmsBytes
+	}
+	return 0
+}
+
 // SigningOperation is one request to sign 1…n things with one credential under one authorisation.
 type SigningOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -493,7 +1215,7 @@ type SigningOperation struct {
 
 func (x *SigningOperation) Reset() {
 	*x = SigningOperation{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +1227,7 @@ func (x *SigningOperation) String() string {
 func (*SigningOperation) ProtoMessage() {}
 
 func (x *SigningOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[2]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +1240,7 @@ func (x *SigningOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningOperation.ProtoReflect.Descriptor instead.
 func (*SigningOperation) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{2}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SigningOperation) GetId() string {
@@ -649,7 +1371,7 @@ type CreateSigningOperationRequest struct {
 
 func (x *CreateSigningOperationRequest) Reset() {
 	*x = CreateSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +1383,7 @@ func (x *CreateSigningOperationRequest) String() string {
 func (*CreateSigningOperationRequest) ProtoMessage() {}
 
 func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +1396,7 @@ func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateSigningOperationRequest) GetRequestId() string {
@@ -737,7 +1459,7 @@ type CreateSigningOperationResponse struct {
 
 func (x *CreateSigningOperationResponse) Reset() {
 	*x = CreateSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +1471,7 @@ func (x *CreateSigningOperationResponse) String() string {
 func (*CreateSigningOperationResponse) ProtoMessage() {}
 
 func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +1484,7 @@ func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateSigningOperationResponse) GetOperation() *SigningOperation {
@@ -787,7 +1509,7 @@ type SendCodeRequest struct {
 
 func (x *SendCodeRequest) Reset() {
 	*x = SendCodeRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1521,7 @@ func (x *SendCodeRequest) String() string {
 func (*SendCodeRequest) ProtoMessage() {}
 
 func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1534,7 @@ func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SendCodeRequest) GetRequestId() string {
@@ -847,7 +1569,7 @@ type SendCodeResponse struct {
 
 func (x *SendCodeResponse) Reset() {
 	*x = SendCodeResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1581,7 @@ func (x *SendCodeResponse) String() string {
 func (*SendCodeResponse) ProtoMessage() {}
 
 func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +1594,7 @@ func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SendCodeResponse) GetSentCode() *SentCode {
@@ -899,7 +1621,7 @@ type AuthorizeSigningOperationRequest struct {
 
 func (x *AuthorizeSigningOperationRequest) Reset() {
 	*x = AuthorizeSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1633,7 @@ func (x *AuthorizeSigningOperationRequest) String() string {
 func (*AuthorizeSigningOperationRequest) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1646,7 @@ func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AuthorizeSigningOperationRequest) GetRequestId() string {
@@ -959,7 +1681,7 @@ type AuthorizeSigningOperationResponse struct {
 
 func (x *AuthorizeSigningOperationResponse) Reset() {
 	*x = AuthorizeSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1693,7 @@ func (x *AuthorizeSigningOperationResponse) String() string {
 func (*AuthorizeSigningOperationResponse) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1706,7 @@ func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use AuthorizeSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AuthorizeSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1005,7 +1727,7 @@ type GetSigningOperationRequest struct {
 
 func (x *GetSigningOperationRequest) Reset() {
 	*x = GetSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1739,7 @@ func (x *GetSigningOperationRequest) String() string {
 func (*GetSigningOperationRequest) ProtoMessage() {}
 
 func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1752,7 @@ func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetSigningOperationRequest) GetOperationId() string {
@@ -1051,7 +1773,7 @@ type GetSigningOperationResponse struct {
 
 func (x *GetSigningOperationResponse) Reset() {
 	*x = GetSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1785,7 @@ func (x *GetSigningOperationResponse) String() string {
 func (*GetSigningOperationResponse) ProtoMessage() {}
 
 func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1798,7 @@ func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1099,7 +1821,7 @@ type CancelSigningOperationRequest struct {
 
 func (x *CancelSigningOperationRequest) Reset() {
 	*x = CancelSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1833,7 @@ func (x *CancelSigningOperationRequest) String() string {
 func (*CancelSigningOperationRequest) ProtoMessage() {}
 
 func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1846,7 @@ func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelSigningOperationRequest) GetRequestId() string {
@@ -1152,7 +1874,7 @@ type CancelSigningOperationResponse struct {
 
 func (x *CancelSigningOperationResponse) Reset() {
 	*x = CancelSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1886,7 @@ func (x *CancelSigningOperationResponse) String() string {
 func (*CancelSigningOperationResponse) ProtoMessage() {}
 
 func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1899,7 @@ func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1200,7 +1922,7 @@ type CompleteSigningOperationRequest struct {
 
 func (x *CompleteSigningOperationRequest) Reset() {
 	*x = CompleteSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1934,7 @@ func (x *CompleteSigningOperationRequest) String() string {
 func (*CompleteSigningOperationRequest) ProtoMessage() {}
 
 func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1947,7 @@ func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CompleteSigningOperationRequest) GetRequestId() string {
@@ -1253,7 +1975,7 @@ type CompleteSigningOperationResponse struct {
 
 func (x *CompleteSigningOperationResponse) Reset() {
 	*x = CompleteSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1987,7 @@ func (x *CompleteSigningOperationResponse) String() string {
 func (*CompleteSigningOperationResponse) ProtoMessage() {}
 
 func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +2000,7 @@ func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CompleteSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1309,7 +2031,7 @@ type ListSigningOperationsRequest struct {
 
 func (x *ListSigningOperationsRequest) Reset() {
 	*x = ListSigningOperationsRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +2043,7 @@ func (x *ListSigningOperationsRequest) String() string {
 func (*ListSigningOperationsRequest) ProtoMessage() {}
 
 func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +2056,7 @@ func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSigningOperationsRequest) GetPageSize() uint32 {
@@ -1392,7 +2114,7 @@ type ListSigningOperationsResponse struct {
 
 func (x *ListSigningOperationsResponse) Reset() {
 	*x = ListSigningOperationsResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +2126,7 @@ func (x *ListSigningOperationsResponse) String() string {
 func (*ListSigningOperationsResponse) ProtoMessage() {}
 
 func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +2139,7 @@ func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSigningOperationsResponse) GetOperations() []*SigningOperation {
@@ -1447,7 +2169,7 @@ type WatchSigningOperationRequest struct {
 
 func (x *WatchSigningOperationRequest) Reset() {
 	*x = WatchSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +2181,7 @@ func (x *WatchSigningOperationRequest) String() string {
 func (*WatchSigningOperationRequest) ProtoMessage() {}
 
 func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +2194,7 @@ func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchSigningOperationRequest) GetOperationId() string {
@@ -1500,7 +2222,7 @@ type WatchSigningOperationResponse struct {
 
 func (x *WatchSigningOperationResponse) Reset() {
 	*x = WatchSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +2234,7 @@ func (x *WatchSigningOperationResponse) String() string {
 func (*WatchSigningOperationResponse) ProtoMessage() {}
 
 func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +2247,7 @@ func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1539,14 +2261,55 @@ var File_ecsigner_v1_signing_proto protoreflect.FileDescriptor
 
 const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\n" +
-	"\x19ecsigner/v1/signing.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x01\n" +
+	"\x19ecsigner/v1/signing.proto\x12\vecsigner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1becsigner/v1/enrolment.proto\x1a\x17ecsigner/v1/roles.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x02\n" +
+	"\rLevelProgress\x121\n" +
+	"\x05level\x18\x01 \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelR\x05level\x12-\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x17.ecsigner.v1.LevelStateR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12F\n" +
+	"\x11next_attempt_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x12.\n" +
+	"\x13artifact_size_bytes\x18\x05 \x01(\x03R\x11artifactSizeBytes\x12\x16\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\x12\x1b\n" +
+	"\tlog_index\x18\a \x01(\x03R\blogIndex\"\x8f\x01\n" +
+	"\x0fSignaturePolicy\x125\n" +
+	"\x03oid\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-2](\\.[0-9]{1,10}){1,30}$R\x03oid\x12\x1f\n" +
+	"\x06sha256\x18\x02 \x01(\fB\a\xbaH\x04z\x02h R\x06sha256\x12$\n" +
+	"\x03uri\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x022\b^[!-~]*$R\x03uri\"\xd0\x04\n" +
+	"\x10SignatureOptions\x12.\n" +
+	"\x06reason\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\x06reason\x122\n" +
+	"\blocation\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\blocation\x120\n" +
+	"\acontact\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\acontact\x125\n" +
+	"\n" +
+	"field_name\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\tfieldName\x12N\n" +
+	"\x0fcommitment_type\x18\x05 \x01(\x0e2\x1b.ecsigner.v1.CommitmentTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0ecommitmentType\x12D\n" +
+	"\rclaimed_roles\x18\x06 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\x10\x10\"\x15r\x13\x10\x01\x18\x80\x022\f^[^\\p{Cc}]*$R\fclaimedRoles\x124\n" +
+	"\x06policy\x18\a \x01(\v2\x1c.ecsigner.v1.SignaturePolicyR\x06policy\x122\n" +
+	"\tmime_type\x18\b \x01(\tB\x15\xbaH\x12r\x102\x0e^[!-~]{0,255}$R\bmimeType\x12-\n" +
+	"\rcertification\x18\t \x01(\rB\a\xbaH\x04*\x02\x18\x03R\rcertification\x12@\n" +
+	"\n" +
+	"appearance\x18\n" +
+	" \x01(\v2 .ecsigner.v1.SignatureAppearanceR\n" +
+	"appearance\"\x81\x03\n" +
+	"\x13SignatureAppearance\x12\x1d\n" +
+	"\x04page\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x04page\x129\n" +
+	"\x06corner\x18\x02 \x01(\x0e2\x17.ecsigner.v1.PageCornerB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06corner\x12\x1e\n" +
+	"\x05width\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x05width\x12 \n" +
+	"\x06height\x18\x04 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x06height\x12 \n" +
+	"\x06margin\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x06margin\x12/\n" +
+	"\blanguage\x18\x06 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02ukR\x02plR\x02enR\blanguage\x123\n" +
+	"\x05lines\x18\a \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\"\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\x05lines\x12#\n" +
+	"\apicture\x18\b \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x10R\apicture\x12!\n" +
+	"\fpicture_only\x18\t \x01(\bR\vpictureOnly\"\xfa\x02\n" +
 	"\x12SigningItemRequest\x12>\n" +
 	"\vdocument_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$H\x00R\n" +
 	"documentId\x12!\n" +
 	"\x06sha256\x18\x02 \x01(\fB\a\xbaH\x04z\x02h H\x00R\x06sha256\x12@\n" +
 	"\x06format\x18\x03 \x01(\x0e2\x1c.ecsigner.v1.SignatureFormatB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06formatB\x0f\n" +
-	"\x06source\x12\x05\xbaH\x02\b\x01\"\xf2\x01\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06format\x12;\n" +
+	"\x05level\x18\x04 \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level\x128\n" +
+	"\x12reserved_cms_bytes\x18\x05 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x80\x80\x80\x02R\x10reservedCmsBytes\x127\n" +
+	"\aoptions\x18\x06 \x01(\v2\x1d.ecsigner.v1.SignatureOptionsR\aoptionsB\x0f\n" +
+	"\x06source\x12\x05\xbaH\x02\b\x01\"\xfd\x02\n" +
 	"\vSigningItem\x124\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x1c.ecsigner.v1.SignatureFormatR\x06format\x12\x1f\n" +
 	"\vdocument_id\x18\x02 \x01(\tR\n" +
@@ -1555,7 +2318,11 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05dtbsr\x18\x04 \x01(\fR\x05dtbsr\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03cms\x18\x06 \x01(\fR\x03cms\x12.\n" +
-	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\"\xfe\x04\n" +
+	"\x13artifact_size_bytes\x18\a \x01(\x03R\x11artifactSizeBytes\x121\n" +
+	"\x05level\x18\b \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelR\x05level\x122\n" +
+	"\x06levels\x18\t \x03(\v2\x1a.ecsigner.v1.LevelProgressR\x06levels\x12\"\n" +
+	"\rmax_cms_bytes\x18\n" +
+	" \x01(\rR\vmaxCmsBytes\"\xfe\x04\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -1648,12 +2415,40 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x1bSIGNING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SIGNING_OUTCOME_EXPIRED\x10\x01\x12\x1d\n" +
 	"\x19SIGNING_OUTCOME_CANCELLED\x10\x02\x12\x1d\n" +
-	"\x19SIGNING_OUTCOME_ABANDONED\x10\x03*\x8d\x01\n" +
+	"\x19SIGNING_OUTCOME_ABANDONED\x10\x03*\xd3\x01\n" +
 	"\x0fSignatureFormat\x12 \n" +
 	"\x1cSIGNATURE_FORMAT_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aSIGNATURE_FORMAT_PADES_B_B\x10\x01\x12\x1e\n" +
 	"\x1aSIGNATURE_FORMAT_CADES_B_B\x10\x02\x12\x18\n" +
-	"\x14SIGNATURE_FORMAT_RAW\x10\x03*\xb1\x01\n" +
+	"\x14SIGNATURE_FORMAT_RAW\x10\x03\x12\x1f\n" +
+	"\x1bSIGNATURE_FORMAT_PADES_HASH\x10\x04\x12#\n" +
+	"\x1fSIGNATURE_FORMAT_CADES_ATTACHED\x10\x05*\x98\x01\n" +
+	"\x0eSignatureLevel\x12\x1f\n" +
+	"\x1bSIGNATURE_LEVEL_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SIGNATURE_LEVEL_B_B\x10\x01\x12\x17\n" +
+	"\x13SIGNATURE_LEVEL_B_T\x10\x02\x12\x18\n" +
+	"\x14SIGNATURE_LEVEL_B_LT\x10\x03\x12\x19\n" +
+	"\x15SIGNATURE_LEVEL_B_LTA\x10\x04*s\n" +
+	"\n" +
+	"LevelState\x12\x1b\n" +
+	"\x17LEVEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11LEVEL_STATE_READY\x10\x01\x12\x17\n" +
+	"\x13LEVEL_STATE_PENDING\x10\x02\x12\x18\n" +
+	"\x14LEVEL_STATE_GIVEN_UP\x10\x03*\x96\x02\n" +
+	"\x0eCommitmentType\x12\x1f\n" +
+	"\x1bCOMMITMENT_TYPE_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fCOMMITMENT_TYPE_PROOF_OF_ORIGIN\x10\x01\x12$\n" +
+	" COMMITMENT_TYPE_PROOF_OF_RECEIPT\x10\x02\x12%\n" +
+	"!COMMITMENT_TYPE_PROOF_OF_DELIVERY\x10\x03\x12#\n" +
+	"\x1fCOMMITMENT_TYPE_PROOF_OF_SENDER\x10\x04\x12%\n" +
+	"!COMMITMENT_TYPE_PROOF_OF_APPROVAL\x10\x05\x12%\n" +
+	"!COMMITMENT_TYPE_PROOF_OF_CREATION\x10\x06*{\n" +
+	"\n" +
+	"PageCorner\x12\x1b\n" +
+	"\x17PAGE_CORNER_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17PAGE_CORNER_BOTTOM_LEFT\x10\x01\x12\x19\n" +
+	"\x15PAGE_CORNER_TOP_RIGHT\x10\x02\x12\x18\n" +
+	"\x14PAGE_CORNER_TOP_LEFT\x10\x03*\xb1\x01\n" +
 	"\x12SignatureAlgorithm\x12#\n" +
 	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
 	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
@@ -1681,79 +2476,98 @@ func file_ecsigner_v1_signing_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_signing_proto_rawDescData
 }
 
-var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SigningState)(0),                         // 0: ecsigner.v1.SigningState
 	(SigningOutcome)(0),                       // 1: ecsigner.v1.SigningOutcome
 	(SignatureFormat)(0),                      // 2: ecsigner.v1.SignatureFormat
-	(SignatureAlgorithm)(0),                   // 3: ecsigner.v1.SignatureAlgorithm
-	(*SigningItemRequest)(nil),                // 4: ecsigner.v1.SigningItemRequest
-	(*SigningItem)(nil),                       // 5: ecsigner.v1.SigningItem
-	(*SigningOperation)(nil),                  // 6: ecsigner.v1.SigningOperation
-	(*CreateSigningOperationRequest)(nil),     // 7: ecsigner.v1.CreateSigningOperationRequest
-	(*CreateSigningOperationResponse)(nil),    // 8: ecsigner.v1.CreateSigningOperationResponse
-	(*SendCodeRequest)(nil),                   // 9: ecsigner.v1.SendCodeRequest
-	(*SendCodeResponse)(nil),                  // 10: ecsigner.v1.SendCodeResponse
-	(*AuthorizeSigningOperationRequest)(nil),  // 11: ecsigner.v1.AuthorizeSigningOperationRequest
-	(*AuthorizeSigningOperationResponse)(nil), // 12: ecsigner.v1.AuthorizeSigningOperationResponse
-	(*GetSigningOperationRequest)(nil),        // 13: ecsigner.v1.GetSigningOperationRequest
-	(*GetSigningOperationResponse)(nil),       // 14: ecsigner.v1.GetSigningOperationResponse
-	(*CancelSigningOperationRequest)(nil),     // 15: ecsigner.v1.CancelSigningOperationRequest
-	(*CancelSigningOperationResponse)(nil),    // 16: ecsigner.v1.CancelSigningOperationResponse
-	(*CompleteSigningOperationRequest)(nil),   // 17: ecsigner.v1.CompleteSigningOperationRequest
-	(*CompleteSigningOperationResponse)(nil),  // 18: ecsigner.v1.CompleteSigningOperationResponse
-	(*ListSigningOperationsRequest)(nil),      // 19: ecsigner.v1.ListSigningOperationsRequest
-	(*ListSigningOperationsResponse)(nil),     // 20: ecsigner.v1.ListSigningOperationsResponse
-	(*WatchSigningOperationRequest)(nil),      // 21: ecsigner.v1.WatchSigningOperationRequest
-	(*WatchSigningOperationResponse)(nil),     // 22: ecsigner.v1.WatchSigningOperationResponse
-	(*timestamppb.Timestamp)(nil),             // 23: google.protobuf.Timestamp
-	(*SentCode)(nil),                          // 24: ecsigner.v1.SentCode
+	(SignatureLevel)(0),                       // 3: ecsigner.v1.SignatureLevel
+	(LevelState)(0),                           // 4: ecsigner.v1.LevelState
+	(CommitmentType)(0),                       // 5: ecsigner.v1.CommitmentType
+	(PageCorner)(0),                           // 6: ecsigner.v1.PageCorner
+	(SignatureAlgorithm)(0),                   // 7: ecsigner.v1.SignatureAlgorithm
+	(*LevelProgress)(nil),                     // 8: ecsigner.v1.LevelProgress
+	(*SignaturePolicy)(nil),                   // 9: ecsigner.v1.SignaturePolicy
+	(*SignatureOptions)(nil),                  // 10: ecsigner.v1.SignatureOptions
+	(*SignatureAppearance)(nil),               // 11: ecsigner.v1.SignatureAppearance
+	(*SigningItemRequest)(nil),                // 12: ecsigner.v1.SigningItemRequest
+	(*SigningItem)(nil),                       // 13: ecsigner.v1.SigningItem
+	(*SigningOperation)(nil),                  // 14: ecsigner.v1.SigningOperation
+	(*CreateSigningOperationRequest)(nil),     // 15: ecsigner.v1.CreateSigningOperationRequest
+	(*CreateSigningOperationResponse)(nil),    // 16: ecsigner.v1.CreateSigningOperationResponse
+	(*SendCodeRequest)(nil),                   // 17: ecsigner.v1.SendCodeRequest
+	(*SendCodeResponse)(nil),                  // 18: ecsigner.v1.SendCodeResponse
+	(*AuthorizeSigningOperationRequest)(nil),  // 19: ecsigner.v1.AuthorizeSigningOperationRequest
+	(*AuthorizeSigningOperationResponse)(nil), // 20: ecsigner.v1.AuthorizeSigningOperationResponse
+	(*GetSigningOperationRequest)(nil),        // 21: ecsigner.v1.GetSigningOperationRequest
+	(*GetSigningOperationResponse)(nil),       // 22: ecsigner.v1.GetSigningOperationResponse
+	(*CancelSigningOperationRequest)(nil),     // 23: ecsigner.v1.CancelSigningOperationRequest
+	(*CancelSigningOperationResponse)(nil),    // 24: ecsigner.v1.CancelSigningOperationResponse
+	(*CompleteSigningOperationRequest)(nil),   // 25: ecsigner.v1.CompleteSigningOperationRequest
+	(*CompleteSigningOperationResponse)(nil),  // 26: ecsigner.v1.CompleteSigningOperationResponse
+	(*ListSigningOperationsRequest)(nil),      // 27: ecsigner.v1.ListSigningOperationsRequest
+	(*ListSigningOperationsResponse)(nil),     // 28: ecsigner.v1.ListSigningOperationsResponse
+	(*WatchSigningOperationRequest)(nil),      // 29: ecsigner.v1.WatchSigningOperationRequest
+	(*WatchSigningOperationResponse)(nil),     // 30: ecsigner.v1.WatchSigningOperationResponse
+	(*timestamppb.Timestamp)(nil),             // 31: google.protobuf.Timestamp
+	(*SentCode)(nil),                          // 32: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_signing_proto_depIdxs = []int32{
-	2,  // 0: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
-	2,  // 1: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
-	0,  // 2: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
-	1,  // 3: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
-	5,  // 4: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
-	23, // 5: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
-	23, // 6: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 7: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	24, // 8: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
-	4,  // 9: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
-	3,  // 10: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	6,  // 11: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	24, // 12: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	6,  // 13: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 14: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 15: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	6,  // 16: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	0,  // 17: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
-	23, // 18: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
-	23, // 19: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
-	6,  // 20: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
-	6,  // 21: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	7,  // 22: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	9,  // 23: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	11, // 24: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	13, // 25: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	15, // 26: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	17, // 27: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	19, // 28: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
-	21, // 29: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
-	8,  // 30: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	10, // 31: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	12, // 32: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	14, // 33: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	16, // 34: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	18, // 35: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	20, // 36: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
-	22, // 37: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
-	30, // [30:38] is the sub-list for method output_type
-	22, // [22:30] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	3,  // 0: ecsigner.v1.LevelProgress.level:type_name -> ecsigner.v1.SignatureLevel
+	4,  // 1: ecsigner.v1.LevelProgress.state:type_name -> ecsigner.v1.LevelState
+	31, // 2: ecsigner.v1.LevelProgress.next_attempt_time:type_name -> google.protobuf.Timestamp
+	5,  // 3: ecsigner.v1.SignatureOptions.commitment_type:type_name -> ecsigner.v1.CommitmentType
+	9,  // 4: ecsigner.v1.SignatureOptions.policy:type_name -> ecsigner.v1.SignaturePolicy
+	11, // 5: ecsigner.v1.SignatureOptions.appearance:type_name -> ecsigner.v1.SignatureAppearance
+	6,  // 6: ecsigner.v1.SignatureAppearance.corner:type_name -> ecsigner.v1.PageCorner
+	2,  // 7: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 8: ecsigner.v1.SigningItemRequest.level:type_name -> ecsigner.v1.SignatureLevel
+	10, // 9: ecsigner.v1.SigningItemRequest.options:type_name -> ecsigner.v1.SignatureOptions
+	2,  // 10: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 11: ecsigner.v1.SigningItem.level:type_name -> ecsigner.v1.SignatureLevel
+	8,  // 12: ecsigner.v1.SigningItem.levels:type_name -> ecsigner.v1.LevelProgress
+	0,  // 13: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
+	1,  // 14: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
+	13, // 15: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
+	31, // 16: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
+	31, // 17: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 18: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	32, // 19: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
+	12, // 20: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
+	7,  // 21: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	14, // 22: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	32, // 23: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	14, // 24: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 25: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 26: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	14, // 27: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	0,  // 28: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
+	31, // 29: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
+	31, // 30: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
+	14, // 31: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
+	14, // 32: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	15, // 33: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	17, // 34: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	19, // 35: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	21, // 36: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	23, // 37: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	25, // 38: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	27, // 39: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
+	29, // 40: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
+	16, // 41: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	18, // 42: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	20, // 43: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	22, // 44: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	24, // 45: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	26, // 46: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	28, // 47: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
+	30, // 48: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
+	41, // [41:49] is the sub-list for method output_type
+	33, // [33:41] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
@@ -1763,7 +2577,7 @@ func file_ecsigner_v1_signing_proto_init() {
 	}
 	file_ecsigner_v1_enrolment_proto_init()
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_signing_proto_msgTypes[0].OneofWrappers = []any{
+	file_ecsigner_v1_signing_proto_msgTypes[4].OneofWrappers = []any{
 		(*SigningItemRequest_DocumentId)(nil),
 		(*SigningItemRequest_Sha256)(nil),
 	}
@@ -1772,8 +2586,8 @@ func file_ecsigner_v1_signing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_signing_proto_rawDesc), len(file_ecsigner_v1_signing_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   19,
+			NumEnums:      8,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

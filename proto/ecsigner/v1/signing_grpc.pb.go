@@ -50,13 +50,13 @@ type SigningServiceClient interface {
 	GetSigningOperation(ctx context.Context, in *GetSigningOperationRequest, opts ...grpc.CallOption) (*GetSigningOperationResponse, error)
 	// CancelSigningOperation closes an operation that was not authorised yet.
 	CancelSigningOperation(ctx context.Context, in *CancelSigningOperationRequest, opts ...grpc.CallOption) (*CancelSigningOperationResponse, error)
-	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted. Signatures and
-	// what was added to a PDF stay.
+	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted, once no level that is
+	// pending needs them. Signatures and what was added to a PDF stay.
 	CompleteSigningOperation(ctx context.Context, in *CompleteSigningOperationRequest, opts ...grpc.CallOption) (*CompleteSigningOperationResponse, error)
 	// ListSigningOperations returns the caller's operations, the newest first, without signatures, CMS and receipts.
 	ListSigningOperations(ctx context.Context, in *ListSigningOperationsRequest, opts ...grpc.CallOption) (*ListSigningOperationsResponse, error)
 	// WatchSigningOperation sends the operation whenever its revision is higher than the one given, until it is finished
-	// (signed or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
+	// (signed, with every level ready or given up, or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchSigningOperation(ctx context.Context, in *WatchSigningOperationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSigningOperationResponse], error)
 }
@@ -179,13 +179,13 @@ type SigningServiceServer interface {
 	GetSigningOperation(context.Context, *GetSigningOperationRequest) (*GetSigningOperationResponse, error)
 	// CancelSigningOperation closes an operation that was not authorised yet.
 	CancelSigningOperation(context.Context, *CancelSigningOperationRequest) (*CancelSigningOperationResponse, error)
-	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted. Signatures and
-	// what was added to a PDF stay.
+	// CompleteSigningOperation acknowledges that the results arrived: the uploaded documents are deleted, once no level that is
+	// pending needs them. Signatures and what was added to a PDF stay.
 	CompleteSigningOperation(context.Context, *CompleteSigningOperationRequest) (*CompleteSigningOperationResponse, error)
 	// ListSigningOperations returns the caller's operations, the newest first, without signatures, CMS and receipts.
 	ListSigningOperations(context.Context, *ListSigningOperationsRequest) (*ListSigningOperationsResponse, error)
 	// WatchSigningOperation sends the operation whenever its revision is higher than the one given, until it is finished
-	// (signed or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
+	// (signed, with every level ready or given up, or closed) or the deadline comes. A client that lost the stream resumes with the last revision it saw.
 	// Several changes in quick succession may arrive as one.
 	WatchSigningOperation(*WatchSigningOperationRequest, grpc.ServerStreamingServer[WatchSigningOperationResponse]) error
 	mustEmbedUnimplementedSigningServiceServer()
