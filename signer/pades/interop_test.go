@@ -104,7 +104,7 @@ func TestInteropOptions(t *testing.T) {
 	}
 	for _, s := range pdftest.Signable() {
 		// pyHanko calls a generation without its predecessors orphaned, and lacks a PNG predictor.
-		if !strings.HasPrefix(s.Name, "catalog-generation") && s.Name != "png-predictors" {
+		if !strings.Contains(s.Name, "generation") && s.Name != "png-predictors" {
 			judgeHanko(t, signPDF(t, s.Data, id, options(id)), 1)
 		}
 	}

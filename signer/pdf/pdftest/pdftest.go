@@ -202,6 +202,7 @@ func Signable() []Shape {
 		"cr":                 File{Objs: Page("", ""), EOL: "\r"}.Classic(),
 		"no-final-eol":       File{Objs: Page("", ""), After: "none"}.Classic(),
 		"nul-after-eof":      File{Objs: Page("", ""), After: "\n\x00\x00\x00"}.Classic(),
+		"pdf-1.2":            File{Version: "1.2", Objs: Page("", "")}.Classic(),
 		"pdf-1.3":            File{Version: "1.3", Objs: Page("", "")}.Classic(),
 		"pdf-2.0":            File{Version: "2.0", Objs: Page("", ""), Trailer: id}.Classic(),
 		"catalog-version":    File{Version: "1.3", Objs: Page("/Version /1.4", "")}.Classic(),
@@ -213,6 +214,7 @@ func Signable() []Shape {
 		"png-predictors":     File{Objs: Page("", "", TextField(5, "a"), TextField(6, "b")), PNG: true}.Streams(1, 3),
 		"run-of-zeros":       File{Objs: Page("/Zeros <"+strings.Repeat("0", 40000)+">", "")}.Classic(),
 		"annots-direct":      File{Objs: Page("", "/Annots [<< /Type /Annot /Subtype /Link /Rect [0 0 9 9] /A << /S /URI /URI (http://example.org/\\)) >> >>] /LastModified (D:20200101)")}.Classic(),
+		"annots-indirect":    File{Objs: Page("", "/Annots 5 0 R", Obj{5, 0, "[6 0 R]"}, Obj{6, 0, "<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] /Contents (note) >>"})}.Classic(),
 		"form-indirect":      File{Objs: Page("/AcroForm 5 0 R", "/Annots [6 0 R 7 0 R]", append(form, Obj{5, 0, "<< /Fields [6 0 R 7 0 R] " + resources + " >>"})...)}.Classic(),
 		"form-direct":        File{Objs: Page("/AcroForm << /Fields [6 0 R 7 0 R] "+resources+" >> /Lang (uk)", "/Annots [6 0 R 7 0 R]", append(form, Obj{5, 0, "null"})...)}.Classic(),
 		"form-fields-apart":  File{Objs: Page("/AcroForm << "+resources+" /Fields 5 0 R /SigFlags 1 >>", "/Annots [6 0 R 7 0 R]", append(form, Obj{5, 0, "[6 0 R 7 0 R]"})...)}.Classic(),
@@ -222,6 +224,14 @@ func Signable() []Shape {
 			Obj{5, 0, "<< /FT /Tx /T (group) /Kids [6 0 R] >>"},
 			Obj{6, 0, "<< /T (Signature1) /Parent 5 0 R /Type /Annot /Subtype /Widget /Rect [1 1 9 9] /P 3 0 R >>"}, font)}.Classic(),
 	}
+	files["updated"] = updated(File{Objs: Page("", "", TextField(5, "gone"), Obj{6, 0, "(x)"}), Trailer: id}.Classic(), false)
+	files["updated-by-stream"] = updated(File{Objs: Page("", "", TextField(5, "gone"), Obj{6, 0, "(x)"}), Trailer: id}.Classic(), true)
+	odd := Page("", "", Obj{5, 65534, "(x)"})
+	odd[1].Body = "<< /Type /Pages /Kids [3 5 R] /Count 1 >>"
+	odd[2].Body = strings.Replace(odd[2].Body, "4 0 R", "4 2 R", 1)
+	odd[2].Generation, odd[3].Generation = 5, 2
+	files["odd-generations"] = File{Objs: odd}.Classic()
+	files["odd-generations-stream"] = File{Objs: odd}.Streams()
 	gen := Page("", "")
 	gen[0].Generation = 3
 	files["catalog-generation"] = File{Objs: gen, Root: "1 3 R"}.Classic()
@@ -232,4 +242,28 @@ func Signable() []Shape {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
+}
+
+// updated appends a revision to the file: another catalog, the object 5 deleted and 6 free for another generation.
+func updated(base []byte, stream bool) []byte {
+	b := bytes.NewBuffer(bytes.Clone(base))
+	prev := bytes.LastIndex(base, []byte("xref\n0 "))
+	catalog := b.Len()
+	b.WriteString("1 0 obj\n<< /Type /Catalog /Pages 2 0 R /Lang (pl) >>\nendobj\n")
+	start := b.Len()
+	if stream {
+		row := func(kind, at, gen int) []byte {
+			return []byte{byte(kind), byte(at >> 16), byte(at >> 8), byte(at), byte(gen)}
+		}
+		var rows []byte
+		for _, r := range [][]byte{row(0, 5, 255), row(1, catalog, 0), row(0, 6, 1), row(0, 0, 1), row(1, start, 0)} {
+			rows = append(rows, r...)
+		}
+		fmt.Fprintf(b, "7 0 obj\n<< /Type /XRef /W [1 3 1] /Index [0 2 5 3] /Size 8 /Root 1 0 R %s /Prev %d /Length %d >>\nstream\n%s\nendstream\nendobj\n", id, prev, len(rows), rows)
+	} else {
+		fmt.Fprintf(b, "xref\n0 2\n0000000005 65535 f \n%010d 00000 n \n5 2\n0000000006 00001 f \n0000000000 00001 f \n", catalog)
+		fmt.Fprintf(b, "trailer\n<< /Size 7 /Root 1 0 R %s /Prev %d >>\n", id, prev)
+	}
+	fmt.Fprintf(b, "startxref\n%d\n%%%%EOF\n", start)
+	return b.Bytes()
 }
