@@ -141,8 +141,7 @@ func (s *Service) prepare(ctx context.Context, caller Caller, u usable, algorith
 func inItem(i int, err error) error {
 	path := fmt.Sprintf("items[%d].", i)
 	var space *SpaceError
-	switch {
-	case errors.As(err, &space):
+	if errors.As(err, &space) {
 		space.Field = path + space.Field
 		return space
 	}
