@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"signer/revinfo":     {"signer/revinfo/status", "signer/revinfo/web"},
 	"signer/pdf":         {},
 	"signer/pdf/pdftest": {},
+	"interop":            {},
 	"call":               {"audit", "credential"},
 	"custody":            {"otp", "otp/sms", "ca", "audit", "sam", "credential", "call"},
 	"tenure":             {"otp", "otp/sms", "ca", "audit", "sam", "credential", "call", "custody"},

@@ -13,7 +13,7 @@ package appearance
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/appearance/font"
@@ -158,11 +158,16 @@ func (a *Appearance) checkOptions() error {
 		return bad("no labels in language %q; there are uk, pl and en", a.Language)
 	}
 	for _, c := range []Colour{a.Background, a.Border, a.Accent, a.Ink, a.Muted} {
-		if c != "" && c != "none" && !regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`).MatchString(string(c)) {
+		if c != "" && c != "none" && !c.valid() {
 			return bad("colour %q is neither #RRGGBB nor none", string(c))
 		}
 	}
 	return nil
+}
+
+// valid reports whether c is "#RRGGBB".
+func (c Colour) valid() bool {
+	return len(c) == 7 && c[0] == '#' && strings.Trim(string(c[1:]), "0123456789ABCDEFabcdef") == ""
 }
 
 // labels are the fixed words.

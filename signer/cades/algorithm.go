@@ -137,6 +137,11 @@ func (a Algorithm) signatureSize(pub crypto.PublicKey) int {
 
 // Verify checks a signature value over a digest: ErrSignature if it is not valid, ErrInput if the key does not fit.
 func (a Algorithm) Verify(pub crypto.PublicKey, digest, sig []byte) error {
+	return a.verify(pub, digest, sig, rsa.PSSSaltLengthEqualsHash)
+}
+
+// verify is Verify for PSS with a salt of so many bytes.
+func (a Algorithm) verify(pub crypto.PublicKey, digest, sig []byte, salt int) error {
 	if err := a.fits(pub); err != nil {
 		return err
 	}
@@ -147,7 +152,7 @@ func (a Algorithm) Verify(pub crypto.PublicKey, digest, sig []byte) error {
 		ok = ecdsa.VerifyASN1(k, digest, sig)
 	case *rsa.PublicKey:
 		if info.family == familyPSS {
-			ok = rsa.VerifyPSS(k, info.hash, digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+			ok = rsa.VerifyPSS(k, info.hash, digest, sig, &rsa.PSSOptions{SaltLength: salt}) == nil
 		} else {
 			ok = rsa.VerifyPKCS1v15(k, info.hash, digest, sig) == nil
 		}
@@ -203,22 +208,25 @@ func addPSSParameters(b *cryptobyte.Builder, info algorithmInfo) {
 	})
 }
 
-// algorithmOf finds the Algorithm of a SignerInfo's two identifiers. It also reads what RFC 5754 and RFC 3370 allow
-// others to write: NULL parameters of a digest, and plain rsaEncryption as the signature algorithm.
-func algorithmOf(digestID, signatureID []byte) (Algorithm, error) {
+// algorithmOf finds the Algorithm of a SignerInfo's two identifiers, and the length of the salt of PSS. It also reads what RFC 5754
+// and RFC 3370 allow others to write: NULL parameters of a digest, and plain rsaEncryption as the signature algorithm.
+func algorithmOf(digestID, signatureID []byte) (a Algorithm, salt int, err error) {
 	for i := range algorithms {
 		a := Algorithm(i)
 		if !a.Valid() || !isDigestIdentifier(digestID, algorithms[a].digestOID) {
 			continue
 		}
+		if salt, ok := a.pssSalt(signatureID); ok && algorithms[a].family == familyPSS {
+			return a, salt, nil
+		}
 		if bytes.Equal(signatureID, a.signatureIdentifier()) {
-			return a, nil
+			return a, 0, nil
 		}
 		if algorithms[a].family == familyRSA && bytes.Equal(signatureID, identifier(oidRSAEncryption, addNull)) {
-			return a, nil
+			return a, 0, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: digest algorithm %v with signature algorithm %v", ErrUnsupported, oidOf(digestID), oidOf(signatureID))
+	return 0, 0, fmt.Errorf("%w: digest algorithm %v with signature algorithm %v", ErrUnsupported, oidOf(digestID), oidOf(signatureID))
 }
 
 // oidOf is for messages.

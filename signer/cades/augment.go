@@ -142,7 +142,7 @@ func (a *augmentation) run() error {
 func (a *augmentation) hashes() []crypto.Hash {
 	var hashes []crypto.Hash
 	for _, info := range a.sd.Signers {
-		if alg, err := foreignAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err == nil {
+		if alg, _, err := foreignAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err == nil {
 			hashes = append(hashes, alg.Hash())
 		}
 	}

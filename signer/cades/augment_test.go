@@ -274,6 +274,8 @@ func foreignVectors(t *testing.T, content []byte) (map[string][]byte, []identity
 		"attached":           {"-signer", "cert0.pem", "-inkey", "key0.pem", "-nodetach"},
 		"BER":                {"-signer", "cert0.pem", "-inkey", "key0.pem", "-nodetach", "-stream", "-indef"},
 		"PSS":                {"-signer", "cert1.pem", "-inkey", "key1.pem", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:digest", "-nodetach"}, // OpenSSL 3.0 cannot stream it,
+		"PSS, longest salt":  {"-signer", "cert1.pem", "-inkey", "key1.pem", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:max", "-nodetach"},
+		"PSS, no salt":       {"-signer", "cert1.pem", "-inkey", "key1.pem", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:0", "-nodetach"},
 		"RSA":                {"-signer", "cert1.pem", "-inkey", "key1.pem", "-nodetach", "-stream", "-indef"},
 		"two signers":        {"-signer", "cert0.pem", "-inkey", "key0.pem", "-signer", "cert1.pem", "-inkey", "key1.pem", "-nodetach", "-stream", "-indef"},
 		"two signers in DER": {"-signer", "cert0.pem", "-inkey", "key0.pem", "-signer", "cert1.pem", "-inkey", "key1.pem"},

@@ -33,6 +33,7 @@ type Signature struct {
 	MIMEType           string    // signed attribute, empty when absent
 	SignatureTimeStamp []byte    // unsigned signature-time-stamp token, DER; nil when absent; not verified here
 	attributes         attributes
+	salt               int // bytes, of PSS
 }
 
 // attributes are the known signed attributes; the others are kept only in their DER.
@@ -146,7 +147,7 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) (version int64, err er
 		!si.ReadOptionalASN1(&unsigned, &hasUnsigned, cbasn1.Tag(1).ContextSpecific().Constructed()) || !si.Empty() {
 		return 0, fmt.Errorf("%w: SignerInfo (signed attributes are required)", ErrMalformed)
 	}
-	if s.Algorithm, err = algorithmOf(digestAlg, sigAlg); err != nil {
+	if s.Algorithm, s.salt, err = algorithmOf(digestAlg, sigAlg); err != nil {
 		return 0, err
 	}
 	s.SignedAttributes = slices.Clone(attrs)
@@ -288,7 +289,7 @@ func (a attributes) namesCertificate(der []byte) bool {
 // content, made with s.Algorithm.Hash. It judges no chain, no validity period and no revocation.
 // Errors: ErrDigest, ErrSignature.
 func (s *Signature) Verify(contentDigest []byte) error {
-	err := s.Algorithm.Verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value)
+	err := s.Algorithm.verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value, s.salt)
 	if errors.Is(err, ErrInput) {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}

@@ -24,6 +24,7 @@ type signerOf struct {
 	attributes  attributes
 	hashed      []byte // the signed attributes in DER, as SET OF; nil when there are none
 	algorithm   Algorithm
+	salt        int // bytes, of PSS
 	certificate *x509.Certificate
 }
 
@@ -47,7 +48,7 @@ func readSigner(info *cms.SignerInfo, certificates [][]byte) (*signerOf, error) 
 	if err != nil {
 		return s, fmt.Errorf("%w: signed attributes: %w", ErrMalformed, err)
 	}
-	if s.algorithm, err = foreignAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err != nil {
+	if s.algorithm, s.salt, err = foreignAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err != nil {
 		return s, err
 	}
 	if s.hashed == nil {
@@ -57,17 +58,17 @@ func readSigner(info *cms.SignerInfo, certificates [][]byte) (*signerOf, error) 
 }
 
 // foreignAlgorithm is algorithmOf for identifiers in BER, with or without NULL where the standards want the other.
-func foreignAlgorithm(digestID, signatureID []byte) (Algorithm, error) {
+func foreignAlgorithm(digestID, signatureID []byte) (a Algorithm, salt int, err error) {
 	digestDER, err := cms.DER(digestID)
 	if err != nil {
-		return 0, fmt.Errorf("%w: digestAlgorithm: %w", ErrMalformed, err)
+		return 0, 0, fmt.Errorf("%w: digestAlgorithm: %w", ErrMalformed, err)
 	}
 	signatureDER, err := cms.DER(signatureID)
 	if err != nil {
-		return 0, fmt.Errorf("%w: signatureAlgorithm: %w", ErrMalformed, err)
+		return 0, 0, fmt.Errorf("%w: signatureAlgorithm: %w", ErrMalformed, err)
 	}
-	if a, err := algorithmOf(digestDER, signatureDER); err == nil {
-		return a, nil
+	if a, salt, err := algorithmOf(digestDER, signatureDER); err == nil {
+		return a, salt, nil
 	}
 	for i := range algorithms {
 		a := Algorithm(i)
@@ -76,7 +77,7 @@ func foreignAlgorithm(digestID, signatureID []byte) (Algorithm, error) {
 		}
 		if isDigestIdentifier(signatureDER, algorithms[a].oid) ||
 			algorithms[a].family == familyRSA && isDigestIdentifier(signatureDER, oidRSAEncryption) {
-			return a, nil
+			return a, 0, nil
 		}
 	}
 	return algorithmOf(digestDER, signatureDER)
@@ -94,13 +95,13 @@ func (s *signerOf) verify(sd *cms.SignedData, digests *digests) error {
 	if !s.attributes.contentType.Equal(sd.ContentType) { // RFC 5652 section 11.1
 		return fmt.Errorf("%w: content-type is %v, the content %v", ErrSignature, s.attributes.contentType, sd.ContentType)
 	}
-	err = s.algorithm.Verify(s.certificate.PublicKey, digest(s.algorithm.Hash(), s.hashed), s.info.Value)
+	err = s.algorithm.verify(s.certificate.PublicKey, digest(s.algorithm.Hash(), s.hashed), s.info.Value, s.salt)
 	if err == nil {
 		return nil
 	}
 	// Some hash the attributes in the order in which they wrote them, although it is not that of DER.
 	asWritten := append([]byte{byte(cbasn1.SET)}, s.info.SignedAttrs[1:]...)
-	if s.algorithm.Verify(s.certificate.PublicKey, digest(s.algorithm.Hash(), asWritten), s.info.Value) == nil {
+	if s.algorithm.verify(s.certificate.PublicKey, digest(s.algorithm.Hash(), asWritten), s.info.Value, s.salt) == nil {
 		return nil
 	}
 	if errors.Is(err, ErrInput) { // the key does not fit

@@ -103,6 +103,8 @@ type augmentation struct {
 	out     *appended // the file and what is added to it
 	left    []Left
 	good    []*found // what is raised, with the document time-stamps that are added
+	archive *found   // the newest document time-stamp of the file as it was; nil when there is none
+	covered *evidence
 }
 
 func (a *augmentation) run() error {
@@ -117,6 +119,9 @@ func (a *augmentation) run() error {
 			continue
 		}
 		a.good = append(a.good, s)
+	}
+	if a.to >= cades.LevelBLT {
+		a.archive, a.covered = a.archived(a.out.ReaderAt, a.options.Limits)
 	}
 	if a.to >= cades.LevelBT {
 		if err := a.proveTime(); err != nil {
@@ -223,7 +228,7 @@ func (a *augmentation) addEvidence(of []*found) error {
 	if err != nil {
 		return err
 	}
-	proofs, err := a.collectAll(of, store.held)
+	proofs, err := a.collectAll(of, store)
 	if err != nil {
 		return err
 	}
@@ -242,38 +247,61 @@ func (a *augmentation) addEvidence(of []*found) error {
 	return nil
 }
 
-// collectAll returns the evidence for what is not proven by what the store holds. The Prover is asked for all of a signature's,
-// whatever is there already: it judges what data say.
-func (a *augmentation) collectAll(of []*found, held revinfo.Evidence) (proofs []proof, err error) {
-	c := &collection{augmentation: a, held: held, got: map[string]revinfo.Evidence{}}
-	e := newEvidence(held)
-	newest := a.newestStamp()
-	raised := !slices.ContainsFunc(of, func(s *found) bool { return !s.DocTimeStamp })
+// collectAll returns the evidence for what is not proven by what the store holds.
+func (a *augmentation) collectAll(of []*found, store *dss) (proofs []proof, err error) {
+	c := &collection{augmentation: a, held: store.held, got: map[string]revinfo.Evidence{}}
+	e := newEvidence(store.held)
+	signatures := slices.ContainsFunc(of, func(s *found) bool { return !s.DocTimeStamp })
 	for _, stamps := range []bool{false, true} {
 		for _, s := range of {
 			if s.DocTimeStamp != stamps {
 				continue
 			}
-			if stamps {
-				known := e.complete(s.Certificate.Raw, s.Certificates, s.TimeStamp.Time, false) == nil
-				if a.to < cades.LevelBLTA && !raised || known && (s != newest || a.to < cades.LevelBLTA) {
-					continue
-				}
-			} else if a.proves(e, s, nil) == nil {
+			complete := a.complete(e, s)
+			if complete && !a.again(s, store) || stamps && signatures && len(proofs) == 0 && a.to < cades.LevelBLTA {
 				continue
 			}
 			p, err := c.proof(s)
-			if err != nil {
+			switch {
+			case err == nil:
+				proofs = append(proofs, p)
+			case complete && a.enough(s, err):
+			default:
 				if err := a.leave(s, err); err != nil {
 					return nil, err
 				}
-				continue
 			}
-			raised = true
-			proofs = append(proofs, p)
 		}
 	}
 	return proofs, nil
+}
+
+// complete reports whether there is evidence for s and all that it rests on.
+func (a *augmentation) complete(e *evidence, s *found) bool {
+	if s.DocTimeStamp {
+		return e.complete(s.Certificate.Raw, s.Certificates, s.TimeStamp.Time, false) == nil
+	}
+	return a.proves(e, s, nil) == nil
+}
+
+// again reports whether the Prover is asked although there is evidence already. What is there for a signature may have been put
+// there for another one, before this one was made; a VRI entry says that it was for this one. For a document time-stamp
+// that is renewed newer data are wanted.
+func (a *augmentation) again(s *found, store *dss) bool {
+	if s.DocTimeStamp {
+		return s == a.newestStamp() && a.to == cades.LevelBLTA
+	}
+	return store.vri.Value.Get(vriKey(s.contents)).Kind == pdf.Null
+}
+
+// enough reports whether evidence that is there will do although the Prover has none: it may know no anchor of others, and what a
+// document time-stamp covers already was good when that was made. What is revoked is never enough.
+func (a *augmentation) enough(s *found, err error) bool {
+	if errors.Is(err, revinfo.ErrRevoked) || a.ctx.Err() != nil {
+		return false
+	}
+	archived := a.archive != nil && !s.DocTimeStamp && a.archive.covers(s) && a.proves(a.covered, s, a.archive) == nil
+	return archived || errors.Is(err, revinfo.ErrNoPath)
 }
 
 // outlive adds evidence for the unit of the new document time-stamp, if it can be had and is not there: nothing covers it before

@@ -320,3 +320,59 @@ func TestAugmentOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceOfAnother: what was put into the store for one signature is not enough for a later one by the same person; what
+// was archived stays good when nobody can be asked any more.
+func TestEvidenceOfAnother(t *testing.T) {
+	w := world()
+	id := w.signatory(revtest.P256)
+	s, p := w.services()
+	first := augment(t, stamped(t, shape(t, "lf"), id, "First", w.tsa), cades.LevelBLT, s)
+	both := stamped(t, first, id, "Second", w.tsa)
+	p.fail = func(c *x509.Certificate) error {
+		if bytes.Equal(c.Raw, id.chain[0]) {
+			return &revinfo.RevokedError{Serial: c.SerialNumber, Time: time.Now()}
+		}
+		return nil
+	}
+	for _, to := range []cades.Level{cades.LevelBLT, cades.LevelBLTA} {
+		if a, err := augmentWith(both, to, s, pades.AugmentOptions{}); !errors.Is(err, revinfo.ErrRevoked) || !strings.Contains(err.Error(), `"Second"`) || a.Tail != nil {
+			t.Errorf("%v of what was revoked: %v", to, err)
+		}
+		a, err := augmentWith(both, to, s, pades.AugmentOptions{Partial: true})
+		if err != nil || len(a.Left) != 1 || a.Left[0].Field != "Second" {
+			t.Errorf("%v of the rest: %+v, %v", to, a.Left, err)
+		}
+	}
+	// The same when the Prover is silent for another reason, unless it is one that will not change.
+	for err, good := range map[error]bool{revinfo.ErrNoEvidence: false, revinfo.ErrStale: false, revinfo.ErrNoPath: true} {
+		p.fail = func(*x509.Certificate) error { return err }
+		if _, got := augmentWith(both, cades.LevelBLT, s, pades.AugmentOptions{}); (got == nil) != good {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	// Without VRI entries, as some write the store: good while the authorities answer, and after that when it was archived.
+	p.fail = nil
+	plain := bytes.Replace(first, []byte("/VRI <<"), []byte("/Old <<"), 1) // which no signature covers
+	if got := readStore(t, plain); got.vri.Kind != pdf.Null || len(got.items["CRLs"]) == 0 {
+		t.Fatal("VRI entries are there")
+	}
+	archived := timeStamp(t, plain, s)
+	if got := summary(verifyAll(t, archived)); got != "First=B-LTA TimeStamp1=time-stamp " {
+		t.Fatal(got)
+	}
+	augment(t, plain, cades.LevelBLTA, s)
+	p.fail = func(*x509.Certificate) error { return revinfo.ErrNoEvidence }
+	if _, err := augmentWith(plain, cades.LevelBLTA, s, pades.AugmentOptions{}); !errors.Is(err, revinfo.ErrNoEvidence) {
+		t.Errorf("not archived: %v", err)
+	}
+	p.fail = func(c *x509.Certificate) error {
+		if bytes.Equal(c.Raw, id.chain[0]) {
+			return revinfo.ErrNoEvidence
+		}
+		return nil
+	}
+	if got := summary(verifyAll(t, augment(t, archived, cades.LevelBLTA, s))); got != "First=B-LTA TimeStamp1=time-stamp TimeStamp2=time-stamp " {
+		t.Error(got)
+	}
+}

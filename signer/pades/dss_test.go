@@ -165,7 +165,7 @@ func TestStoreDamaged(t *testing.T) {
 		}
 	}
 	// More than the limit.
-	in := stamped(t, pdftest.File{Objs: pdftest.Page("/DSS << /CRLs [20 0 R] >>", "", stream(20, make([]byte, 200_000), true))}.Classic(), id, "S", w.tsa)
+	in := stamped(t, pdftest.File{Objs: pdftest.Page("/DSS << /CRLs [20 0 R] >>", "", stream(20, make([]byte, 500_000), true))}.Classic(), id, "S", w.tsa)
 	if _, err := augmentWith(in, cades.LevelBLT, s, pades.AugmentOptions{Limits: pdf.Limits{StreamSize: 100_000}}); !errors.Is(err, pdf.ErrTooLarge) {
 		t.Errorf("too much: %v", err)
 	}

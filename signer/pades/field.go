@@ -90,7 +90,7 @@ func newName(form *pdf.Form, wanted string) (string, error) {
 // put writes the field with the signature as its value: ref is that of a new field, with its widget in one dictionary.
 func (t target) put(u *pdf.Update, doc *pdf.Document, form *pdf.Form, ref, sig pdf.Ref, o Options) error {
 	if t.old != nil {
-		return t.fill(u, doc, sig, o)
+		return t.fill(u, doc, form, sig, o)
 	}
 	widget, err := o.widget(u, doc, form, ref)
 	if err != nil {
@@ -103,7 +103,7 @@ func (t target) put(u *pdf.Update, doc *pdf.Document, form *pdf.Form, ref, sig p
 // fill sets the value of an existing field, and the appearance of its widget if one is wanted. Everything else in the
 // field stays, and no page is touched. A widget that is an object of its own gets the value as well: it inherits it by
 // the standard, but poppler and MuPDF look for it there.
-func (t target) fill(u *pdf.Update, doc *pdf.Document, sig pdf.Ref, o Options) error {
+func (t target) fill(u *pdf.Update, doc *pdf.Document, form *pdf.Form, sig pdf.Ref, o Options) error {
 	widget, err := t.widget(doc)
 	if err != nil {
 		return err
@@ -114,6 +114,9 @@ func (t target) fill(u *pdf.Update, doc *pdf.Document, sig pdf.Ref, o Options) e
 	}
 	value := []byte(sig.String())
 	if widget.Ref != t.old.Object.Ref {
+		if signed(form) {
+			return fmt.Errorf("%w: %q has its widget in an object of its own, and readers disagree on whether an earlier signature allows to change that", ErrField, t.name)
+		}
 		u.Put(t.old.Object.Ref, t.old.Object.Value.With("V", value).Raw)
 	}
 	dict := widget.Value.With("V", value)

@@ -44,7 +44,7 @@ func (f foreign) make(t *testing.T, id identity) []byte {
 	first := bytes.Index(data, []byte(hole))
 	second := first + len(hole)
 	ranges := fmt.Sprintf("/ByteRange [0 %d %d %d]", first, second, len(data)-second)
-	copy(data[bytes.Index(data, []byte(blank)):], ranges)
+	data = bytes.Replace(data, []byte(blank), []byte(ranges+strings.Repeat(" ", len(blank)-len(ranges))), 1)
 	content := append(bytes.Clone(data[:first]), data[second:]...)
 	cms := opensslCMS(t, id, content, f.args...)
 	if f.ber {
@@ -127,7 +127,7 @@ func TestForeign(t *testing.T) {
 				t.Errorf("pdfsig: %s", said)
 			}
 			// All is proven now: only the authority of the newest time-stamp is asked about again.
-			if out = augment(t, out, cades.LevelBLTA, s); len(p.asked) != 3 {
+			if augment(t, out, cades.LevelBLTA, s); len(p.asked) != 3 {
 				t.Errorf("renewal asked for %q", p.asked)
 			}
 		})

@@ -73,16 +73,17 @@ func TestCertification(t *testing.T) {
 	}
 }
 
-// emptyFields returns a document with an empty signature field "one" on its page and an empty field "two" inside a
-// group, whose widget is its kid. entries go into both.
+// emptyFields returns a document with three empty signature fields: "one", "two" inside a group, and "apart", whose
+// widget is an object of its own. entries go into all.
 func emptyFields(entries string, more ...pdftest.Obj) pdftest.File {
 	widget := "/Type /Annot /Subtype /Widget /Rect [10 10 90 50] /P 3 0 R /F 4"
-	return pdftest.File{Objs: pdftest.Page("/AcroForm 5 0 R /Lang (uk)", "/Annots [6 0 R 9 0 R 10 0 R]", append([]pdftest.Obj{
-		{Number: 5, Body: "<< /Fields [6 0 R 7 0 R 10 0 R] /DA (/Helv 0 Tf) /DR << /Font << /Helv 11 0 R >> >> /SigFlags 1 >>"},
+	return pdftest.File{Objs: pdftest.Page("/AcroForm 5 0 R /Lang (uk)", "/Annots [6 0 R 8 0 R 9 0 R 10 0 R]", append([]pdftest.Obj{
+		{Number: 5, Body: "<< /Fields [6 0 R 7 0 R 12 0 R 10 0 R] /DA (/Helv 0 Tf) /DR << /Font << /Helv 11 0 R >> >> /SigFlags 1 >>"},
 		{Number: 6, Body: "<< /FT /Sig /T (one) " + widget + " /MK << /R 0 >> " + entries + " >>"},
 		{Number: 7, Body: "<< /T (group) /FT /Sig /Kids [8 0 R] >>"},
-		{Number: 8, Body: "<< /T (two) /Parent 7 0 R /Kids [9 0 R] " + entries + " >>"},
-		{Number: 9, Body: "<< /Parent 8 0 R " + strings.Replace(widget, "10 10 90 50", "10 60 90 99", 1) + " >>"},
+		{Number: 8, Body: "<< /T (two) /Parent 7 0 R " + strings.Replace(widget, "10 10 90 50", "10 60 90 99", 1) + " " + entries + " >>"},
+		{Number: 9, Body: "<< /Parent 12 0 R " + strings.Replace(widget, "10 10 90 50", "100 60 190 99", 1) + " >>"},
+		{Number: 12, Body: "<< /T (apart) /FT /Sig /Kids [9 0 R] " + entries + " >>"},
 		pdftest.TextField(10, "text"),
 		{Number: 11, Body: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"},
 	}, more...)...)}
@@ -92,7 +93,7 @@ func emptyFields(entries string, more ...pdftest.Obj) pdftest.File {
 func TestFillField(t *testing.T) {
 	id := ecIdentity()
 	for name, in := range map[string][]byte{
-		"classic": emptyFields("/TU (here)").Classic(), "streams": emptyFields("/TU (here)").Streams(1, 5, 6, 7, 8, 9, 10),
+		"classic": emptyFields("/TU (here)").Classic(), "streams": emptyFields("/TU (here)").Streams(1, 5, 6, 7, 8, 9, 10, 12),
 	} {
 		for _, visible := range []bool{false, true} {
 			o := options(id)
@@ -101,10 +102,10 @@ func TestFillField(t *testing.T) {
 			}
 			o.FieldName, o.ExistingField = "one", true
 			once := signPDF(t, in, id, o)
-			judgeFields(t, in, once, 1, 1)
+			judgeFields(t, in, once, 1, 2)
 			o.FieldName = "group.two"
 			twice := signPDF(t, once, id, o)
-			judge(t, once, twice, 2)
+			judgeFields(t, once, twice, 2, 1)
 			infos := judgeOurs(t, twice, 2)
 			if infos[0].Field != "one" || infos[1].Field != "group.two" {
 				t.Errorf("%s: fields %q and %q", name, infos[0].Field, infos[1].Field)
@@ -115,11 +116,16 @@ func TestFillField(t *testing.T) {
 					t.Errorf("%s: %q is lost", name, want)
 				}
 			}
-			if strings.Contains(tail, "\n3 0 obj") || strings.Contains(tail, "/Fields [6 0 R 7 0 R 10 0 R 1") || strings.Count(tail, "/AP ") != map[bool]int{false: 0, true: 2}[visible] {
+			if strings.Contains(tail, "\n3 0 obj") || strings.Contains(tail, "/Fields [6 0 R 7 0 R 12 0 R 10 0 R 1") || strings.Count(tail, "/AP ") != map[bool]int{false: 0, true: 2}[visible] {
 				t.Errorf("%s, visible %v: more or less than the fields was changed: %q", name, visible, tail)
 			}
 			if _, err := prepare(twice, o); !errors.Is(err, pades.ErrFieldExists) {
 				t.Errorf("%s: filled twice: %v", name, err)
+			}
+			o.FieldName = "apart"
+			judgeFields(t, in, signPDF(t, in, id, o), 1, 2)
+			if _, err := prepare(once, o); !errors.Is(err, pades.ErrField) {
+				t.Errorf("%s: a widget apart after a signature: %v", name, err)
 			}
 		}
 	}
@@ -164,8 +170,8 @@ func TestFieldRefusals(t *testing.T) {
 func TestLocks(t *testing.T) {
 	id := ecIdentity()
 	document := func(params string) []byte {
-		f := emptyFields("", pdftest.Obj{Number: 12, Body: "<< /Type /Sig /Filter /Adobe.PPKLite /Reference [<< /TransformMethod /FieldMDP /TransformParams << " + params + " /V /1.2 >> >>] >>"},
-			pdftest.Obj{Number: 13, Body: "<< /FT /Sig /T (first) /V 12 0 R >>"}, pdftest.Obj{Number: 14, Body: "(group)"})
+		f := emptyFields("", pdftest.Obj{Number: 15, Body: "<< /Type /Sig /Filter /Adobe.PPKLite /Reference [<< /TransformMethod /FieldMDP /TransformParams << " + params + " /V /1.2 >> >>] >>"},
+			pdftest.Obj{Number: 13, Body: "<< /FT /Sig /T (first) /V 15 0 R >>"}, pdftest.Obj{Number: 14, Body: "(group)"})
 		for i := range f.Objs {
 			f.Objs[i].Body = strings.Replace(f.Objs[i].Body, "/Fields [6 0 R", "/Fields [13 0 R 6 0 R", 1)
 		}
@@ -217,13 +223,12 @@ func TestOwnLock(t *testing.T) {
 			continue
 		}
 		f := emptyFields("/Lock << /Type /SigFieldLock " + lock + " >>")
-		// Of the two fields only "one" has the lock.
-		f.Objs[7].Body = strings.Replace(f.Objs[7].Body, "/Lock", "/NoLock", 1)
+		f.Objs[7].Body = strings.Replace(f.Objs[7].Body, "/Lock", "/NoLock", 1) // of "two"
 		in := f.Classic()
 		o := options(id)
 		o.FieldName, o.ExistingField = "one", true
 		once := signPDF(t, in, id, o)
-		judgeFields(t, in, once, 1, 1)
+		judgeFields(t, in, once, 1, 2)
 		want := "<< /Type /SigRef /TransformMethod /FieldMDP /Data 1 0 R /TransformParams << /Type /TransformParams /V /1.2 " + tc.params + " >>"
 		if !strings.Contains(string(once[len(in):]), want) {
 			t.Errorf("%s: no %q in %q", lock, want, once[len(in):])

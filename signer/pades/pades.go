@@ -6,6 +6,9 @@
 // later and on another machine; Embed puts the result into its place. The finished file is the original followed by the
 // bytes that Embed returns. Nothing here can sign, and nothing makes a second signature necessary: the space for the
 // CMS is computed from the certificates before.
+//
+// Augment appends what a finished document lacks for B-T, B-LT or B-LTA, and renews; TimeStamp appends a document time-stamp
+// alone; Verify tells what is there. Each reads the file once, and none holds it.
 package pades
 
 import (

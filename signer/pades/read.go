@@ -27,16 +27,17 @@ const maxSignatures = 1024
 // file is a document with all its signatures read and checked.
 type file struct {
 	doc     *pdf.Document
-	limit   int64 // bytes of all /Contents together, and of all evidence
+	limit   int64 // bytes of all evidence
 	found   []*found
 	digests *digests
+	stored  [][]byte // certificates of the store, when they were needed
+	looked  bool
 }
 
 // found is a signature or document time-stamp of a file.
 type found struct {
 	SignatureInfo
 	contents []byte // the value of /Contents, with what fills it up
-	encoded  []byte // the CMS or token in it
 	cms      *cms.SignedData
 	report   cades.Report
 	dict     pdf.Value
@@ -53,8 +54,9 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 	if err != nil {
 		return nil, err
 	}
-	f := &file{doc: doc, limit: cmp.Or(lim.StreamSize, 64<<20)}
-	room, again := f.limit, 2*size // what signatures that cover each other make us hash twice
+	limit := cmp.Or(lim.StreamSize, 64<<20)
+	f := &file{doc: doc, limit: 4 * limit} // revocation lists can be large
+	room, again := limit, 2*size           // of all /Contents; what signatures that cover each other make us hash twice
 	var wants []wanted
 	for _, field := range form.Fields {
 		if field.Type != "Sig" || field.Value.Kind == pdf.Null {
@@ -182,7 +184,7 @@ func (s *found) read(doc *pdf.Document) error {
 	}
 	s.LaterRevisions = doc.Revisions(s.end())
 	s.contents = []byte(contents.Text)
-	s.encoded, err = cutFilling(s.contents)
+	s.Raw, err = cutFilling(s.contents)
 	return err
 }
 
@@ -225,7 +227,7 @@ func (s *found) parse(stored func() [][]byte) error {
 		return fmt.Errorf("%w: /SubFilter %q is not judged here", ErrSignatureDict, s.SubFilter)
 	}
 	var err error
-	if s.cms, err = cms.Parse(s.encoded); err != nil {
+	if s.cms, err = cms.Parse(s.Raw); err != nil {
 		return foreignError(err)
 	}
 	switch {
@@ -245,18 +247,20 @@ func (s *found) parse(stored func() [][]byte) error {
 
 // storedCertificates returns those of the document's store.
 func (f *file) storedCertificates() [][]byte {
-	store, err := readDSS(f.doc, f.limit)
-	if err != nil {
-		return nil
+	if !f.looked {
+		f.looked = true
+		if store, err := readDSS(f.doc, f.limit); err == nil {
+			f.stored = store.held.Certificates
+		}
 	}
-	return store.held.Certificates
+	return f.stored
 }
 
 // parseToken reads a token; if it lacks its signer's certificate, that may be known.
 func (s *found) parseToken(stored func() [][]byte) error {
-	t, err := tsp.Parse(s.encoded)
+	t, err := tsp.Parse(s.Raw)
 	if errors.Is(err, tsp.ErrSigner) {
-		t, err = tsp.ParseWith(s.encoded, stored())
+		t, err = tsp.ParseWith(s.Raw, stored())
 	}
 	if err != nil {
 		return err
@@ -284,7 +288,7 @@ func (s *found) checkSignature(sum []byte) {
 		return sum, nil
 	})[0]
 	s.Certificate, s.Algorithm, s.TimeStamps, s.Err = s.report.Signer, s.report.Algorithm, s.report.TimeStamps, s.report.Invalid
-	if strict, err := cades.Parse(s.encoded); err == nil {
+	if strict, err := cades.Parse(s.Raw); err == nil {
 		s.CMS = strict
 	}
 }
@@ -297,7 +301,7 @@ func (s *found) baseline() error {
 	if err := s.report.Conforms(cades.PAdES); err != nil {
 		return err
 	}
-	definite, err := cms.Definite(s.encoded)
+	definite, err := cms.Definite(s.Raw)
 	switch {
 	case s.SubFilter != "ETSI.CAdES.detached":
 		return fmt.Errorf("%w: /SubFilter %s", cades.ErrProfile, s.SubFilter)
@@ -309,7 +313,7 @@ func (s *found) baseline() error {
 		return fmt.Errorf("%w: digestAlgorithms lack the signer's", cades.ErrProfile)
 	case !s.versions():
 		return fmt.Errorf("%w: version numbers of the CMS", cades.ErrProfile)
-	case err != nil || !bytes.Equal(definite, s.encoded):
+	case err != nil || !bytes.Equal(definite, s.Raw):
 		return fmt.Errorf("%w: the CMS is not DER", cades.ErrProfile)
 	}
 	return nil

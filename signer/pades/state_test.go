@@ -5,9 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
@@ -92,58 +93,63 @@ func strictState(t *testing.T, p *pades.Prepared, b []byte) {
 	}
 }
 
-// TestMutationsNeverPanic feeds damaged files to both ends, thousands of times.
-func TestMutationsNeverPanic(t *testing.T) {
-	id := ecIdentity()
-	signed := signPDF(t, shape(t, "form-indirect"), id, options(id))
-	sources := [][]byte{signed, signPDF(t, signed, id, options(id)), signPDF(t, shape(t, "form-in-objstm"), id, options(id))}
-	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 2000 {
-		data := bytes.Clone(sources[i%len(sources)])
-		for range 1 + r.IntN(3) {
-			// In place, so that offsets still lead somewhere.
-			data[r.IntN(len(data))] = "()<>[]{}/% \n\rR0123456789abcdefnx\x00\xff"[r.IntN(34)]
-		}
-		_, _ = prepare(data, options(id))
-		_, _ = pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
-	}
-}
-
 func FuzzPrepare(f *testing.F) {
 	for _, s := range pdftest.Signable() {
 		if len(s.Data) < 10_000 {
 			f.Add(s.Data)
 		}
 	}
-	o := options(ecIdentity())
-	o.Limits = pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14}
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzPrepare(t, data, options(ecIdentity())) })
+}
+
+// FuzzFillField fills the field "one", certifying if it may, with whatever the field and earlier signatures demand.
+func FuzzFillField(f *testing.F) {
+	for _, entries := range []string{
+		"", "/Lock << /Type /SigFieldLock /Action /Include /Fields [(text)] >>", "/Lock << /Action /All /P 2 >>",
+		"/SV << /Ff 75 /Filter /Adobe.PPKLite /SubFilter [/ETSI.CAdES.detached] /DigestMethod [(SHA256)] /Reasons [(.)] >>",
+		"/SV << /MDP << /P 2 >> /Cert << /Ff 3 /Subject [<30>] /Issuer [<30>] >> /TimeStamp << /Ff 0 >> >>",
+	} {
+		f.Add(emptyFields(entries).Classic())
+		f.Add(emptyFields(entries).Streams(1, 5, 6, 7, 8))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := prepare(data, o)
-		if (p == nil) == (err == nil) {
-			t.Fatal("neither or both of result and error")
-		}
-		_, _ = pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), o.Limits)
-		if err != nil {
-			return
-		}
-		// What can be prepared can be signed, read again and is then covered as a whole.
-		sig, err := ecIdentity().key.Sign(nil, p.DTBSR(), p.Algorithm().Hash())
-		if err != nil {
-			t.Fatal(err)
-		}
-		tail, err := p.Embed(sig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := append(bytes.Clone(data), tail...)
-		infos, err := pades.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), o.Limits)
-		if err != nil || len(infos) == 0 {
-			t.Fatalf("signed file cannot be read: %v", err)
-		}
-		if last := infos[len(infos)-1]; last.Err != nil || !last.CoversFile {
-			t.Fatalf("new signature: %+v", last)
-		}
+		o := options(ecIdentity())
+		o.FieldName, o.ExistingField = "one", true
+		fuzzPrepare(t, data, o)
+		o.Certification = pades.CertifyForms
+		fuzzPrepare(t, data, o)
 	})
+}
+
+// fuzzPrepare: what can be prepared can be signed, read again and is then covered as a whole.
+func fuzzPrepare(t *testing.T, data []byte, o pades.Options) {
+	o.Limits = pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14}
+	p, err := prepare(data, o)
+	if (p == nil) == (err == nil) {
+		t.Fatal("neither or both of result and error")
+	}
+	_, _ = pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), o.Limits)
+	if err != nil {
+		return
+	}
+	sig, err := ecIdentity().key.Sign(nil, p.DTBSR(), p.Algorithm().Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail, err := p.Embed(sig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := append(bytes.Clone(data), tail...)
+	infos, err := pades.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), o.Limits)
+	if err != nil {
+		t.Fatalf("signed file cannot be read: %v", err)
+	}
+	if !slices.ContainsFunc(infos, func(s pades.SignatureInfo) bool {
+		return s.Err == nil && s.CoversFile && (o.FieldName == "" || s.Field == o.FieldName)
+	}) {
+		t.Fatalf("no new signature among %+v", infos)
+	}
 }
 
 func FuzzUnmarshalBinary(f *testing.F) {
@@ -155,6 +161,13 @@ func FuzzUnmarshalBinary(f *testing.F) {
 			}
 		}
 	}
+	o := options(ecIdentity())
+	o.CommitmentType, o.ClaimedRoles, o.Policy = cades.ProofOfApproval, []string{"a", "б"}, policy()
+	p, err := prepare(emptyFields("").Classic(), o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(must(p.MarshalBinary()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p pades.Prepared
 		if p.UnmarshalBinary(data) != nil {

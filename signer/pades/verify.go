@@ -31,6 +31,7 @@ type SignatureInfo struct {
 	LaterRevisions int   // cross-reference sections in them
 	Covered        bool  // a valid later signature or document time-stamp covers this one
 
+	Raw          []byte            // the CMS or the token, as in the file
 	CMS          *cades.Signature  // nil for a document time-stamp, and for CMS that is not the strict DER that cades.Parse reads
 	Algorithm    cades.Algorithm   // of the signature; 0 when it is another than the named ones
 	Certificate  *x509.Certificate // of the signer or the time-stamp unit; nil when the CMS could not be read
@@ -76,15 +77,7 @@ func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
 	if errNow == nil {
 		j.now = newEvidence(now.held)
 	}
-	if newest := f.newestStamp(); newest != nil {
-		// What a time-stamp covers is the file as it was then, which is a PDF by itself.
-		end := newest.end()
-		if doc, err := pdf.Open(io.NewSectionReader(r, 0, end), end, lim); err == nil {
-			if then, err := readDSS(doc, f.limit); err == nil {
-				j.newest, j.then = newest, newEvidence(then.held)
-			}
-		}
-	}
+	j.newest, j.then = f.archived(r, lim)
 	for _, s := range f.found {
 		if s.DocTimeStamp {
 			continue
@@ -97,6 +90,24 @@ func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
 			s.Level = level.String()
 		}
 	}
+}
+
+// archived returns the newest document time-stamp and the evidence that it covers; nil when there is none.
+func (f *file) archived(r io.ReaderAt, lim pdf.Limits) (newest *found, then *evidence) {
+	if newest = f.newestStamp(); newest == nil {
+		return nil, nil
+	}
+	// What a time-stamp covers is the file as it was then, which is a PDF by itself.
+	end := newest.end()
+	doc, err := pdf.Open(io.NewSectionReader(r, 0, end), end, lim)
+	if err != nil {
+		return nil, nil
+	}
+	store, err := readDSS(doc, f.limit)
+	if err != nil {
+		return nil, nil
+	}
+	return newest, newEvidence(store.held)
 }
 
 // levels judges the levels of the signatures of one file.

@@ -64,14 +64,12 @@ func TestAppearanceInAnExistingField(t *testing.T) {
 	}
 }
 
-// The widget may be an object of its own below the field. pdfsig 22.12 and mutool 1.21 do not find the value of such a
-// field, so they are not asked.
+// The widget may be an object of its own below the field.
 func TestAppearanceInTheWidgetOfAField(t *testing.T) {
 	in := fieldPage("/Annots [7 0 R]", "<< /FT /Sig /T (Sig) /Kids [7 0 R] >>",
 		pdftest.Obj{Number: 7, Body: "<< /Type /Annot /Subtype /Widget /Parent 5 0 R /Rect [30 20 150 80] >>"})
 	out := signPDF(t, in, ecIdentity(), filled())
-	judgeStructure(t, in, out)
-	judgeOurs(t, out, 1)
+	judge(t, in, out, 1)
 	if got, want := inked(poppler(t, out, dpi, "-f", "2")), pixels(30, 120, 150, 180); !near(got, want) {
 		t.Errorf("ink at %v, not %v", got, want)
 	}
@@ -88,5 +86,22 @@ func TestExistingFieldThatCannotShowAnything(t *testing.T) {
 		if _, err := prepare(in, o); err != nil {
 			t.Errorf("no appearance is wanted: %v", err)
 		}
+	}
+}
+
+// Some programs list fields and annotations in one array; it is extended once.
+func TestOneArrayForFieldsAndAnnotations(t *testing.T) {
+	in := pdftest.File{Objs: []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields 6 0 R >> >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 300 200] >>"},
+		{Number: 3, Body: "<< /Type /Page /Parent 2 0 R /Annots 6 0 R >>"},
+		{Number: 5, Body: "<< /Type /Annot /Subtype /Widget /FT /Tx /T (Text) /Rect [10 150 90 180] >>"},
+		{Number: 6, Body: "[5 0 R]"},
+	}}
+	for _, file := range [][]byte{in.Classic(), in.Streams(1, 2, 3, 5, 6)} {
+		out := signPDF(t, file, ecIdentity(), shown(appearance.Appearance{}))
+		judge(t, file, out, 1)
+		second := signPDF(t, out, ecIdentity(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
+		judge(t, out, second, 2)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -370,4 +371,46 @@ func closeTo(a, b color.NRGBA) bool {
 		}
 	}
 	return true
+}
+
+// A font of the caller's, with composite glyphs: what Debian's fonts-dejavu-core holds.
+func TestVisibleSignatureInAnotherFont(t *testing.T) {
+	in := onPage("/MediaBox [0 0 300 200]")
+	for name, ps := range map[string]string{"DejaVuSans": "DejaVuSans", "DejaVuSerif-Bold": "DejaVuSerif-Bold"} {
+		data, err := os.ReadFile("/usr/share/fonts/truetype/dejavu/" + name + ".ttf")
+		if err != nil {
+			t.Fatalf("package fonts-dejavu-core is needed: %v", err)
+		}
+		const line = "Zażółć gęślą jaźń ЩҐЄЇІ é ǖ ḗ Å ½"
+		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Font: data, Lines: []string{line}}))
+		judge(t, in, out, 1)
+		alike(t, "pdftoppm", poppler(t, out, dpi), "mutool", mupdf(t, out, dpi))
+		if said := extracted(t, out, "-layout"); !strings.Contains(said, line) {
+			t.Errorf("%s: %q", name, said)
+		}
+		said, _ := run(t, "pdffonts", writeFile(t, "in.pdf", out))
+		if !regexp.MustCompile(`(?m)^[A-Z]{6}\+`+ps+` +CID TrueType +Identity-H +yes yes yes `).MatchString(said) || strings.Count(said, "\n") != 3 {
+			t.Errorf("pdffonts: %s", said)
+		}
+	}
+}
+
+// Each shape of file is signed visibly twice, where annotations allow a second.
+func TestVisibleSignatureOnEveryShape(t *testing.T) {
+	for _, s := range pdftest.Signable() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			o := shown(appearance.Appearance{Width: 150, Height: 40, Margin: 10})
+			once := signPDF(t, s.Data, ecIdentity(), o)
+			judge(t, s.Data, once, 1)
+			o.Appearance.Corner = appearance.TopRight
+			if s.Name == "annots-direct" {
+				if _, err := prepare(once, o); !errors.Is(err, appearance.ErrAnnotations) {
+					t.Errorf("a second signature beside direct annotations: %v", err)
+				}
+				return
+			}
+			judge(t, once, signPDF(t, once, ecIdentity(), o), 2)
+		})
+	}
 }

@@ -2,7 +2,6 @@ package pdf
 
 import (
 	"compress/zlib"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -289,9 +288,12 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 	p := d.parser(s.data[:first.Int], -1)
 	p.final = true
 	for range count.Int {
-		n, err1 := p.integer()
-		at, err2 := p.integer()
-		if err := errors.Join(err1, err2); err != nil {
+		n, err := p.integer()
+		if err != nil {
+			return nil, err
+		}
+		at, err := p.integer()
+		if err != nil {
 			return nil, err
 		}
 		if at > int64(len(s.data))-first.Int {

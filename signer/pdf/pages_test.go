@@ -130,3 +130,36 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// An object that is put twice stands once in the new cross-reference section, as it was put last.
+func TestObjectThatIsPutTwice(t *testing.T) {
+	objs := []pdftest.Obj{
+		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"}, {Number: 2, Body: "<< /Type /Pages /Kids [] /Count 0 >>"}, {Number: 3, Body: "[1]"},
+	}
+	for name, data := range map[string][]byte{"table": pdftest.File{Objs: objs}.Classic(), "stream": pdftest.File{Objs: objs}.Streams(1, 2, 3)} {
+		d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := d.NewUpdate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Put(pdf.Ref{Number: 3}, []byte("[2]"))
+		u.Put(pdf.Ref{Number: 3}, []byte("[3]"))
+		tail, err := u.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "table" && bytes.Count(tail, []byte("\n3 1\n")) != 1 {
+			t.Errorf("the object stands not once in %s", tail)
+		}
+		whole := append(bytes.Clone(data), tail...)
+		if d, err = pdf.Open(bytes.NewReader(whole), int64(len(whole)), pdf.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if o, err := d.Load(pdf.Ref{Number: 3}); err != nil || string(o.Value.Raw) != "[3]" {
+			t.Errorf("%s: %s, %v", name, o.Value.Raw, err)
+		}
+	}
+}

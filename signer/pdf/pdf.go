@@ -16,11 +16,11 @@ import (
 // Reasons to refuse a file. Each is wrapped with the particulars; the text says what the owner of the file can do.
 var (
 	// ErrNotPDF: the file is something else.
-	ErrNotPDF = errors.New("not a PDF file: no %PDF- header at its first byte; send a PDF")
+	ErrNotPDF = errors.New("not a PDF file: no %PDF- header at its beginning; send a PDF")
 	// ErrDamaged: the structure contradicts the specification or itself; the wrapping text names the place.
 	ErrDamaged = errors.New("damaged PDF: open it in a PDF editor, check its content and save it anew")
 	// ErrEncrypted: the file has an /Encrypt dictionary, with or without a password to open it.
-	ErrEncrypted = errors.New("encrypted PDF: remove the password protection and send it again")
+	ErrEncrypted = errors.New("encrypted PDF: remove its encryption and send it again")
 	// ErrHybrid: a hybrid-reference file (ISO 32000-1 section 7.5.8.4) holds two sets of objects, one for old readers.
 	ErrHybrid = errors.New("hybrid-reference PDF shows different content to different readers: save it anew as PDF 1.5 or later")
 	// ErrTooLarge: more than the Limits allow.
@@ -77,6 +77,7 @@ type Document struct {
 	lim      Limits
 	objects  table
 	highest  int     // greatest object number that any section mentions
+	used     int     // objects in use
 	newest   section // where startxref points
 	budget   int64   // bytes that may still be decoded
 	sections []int64 // where the cross-reference sections begin, from the newest
@@ -144,13 +145,21 @@ func (d *Document) read(offset, n int64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: byte %d lies outside the file of %d bytes", ErrDamaged, offset, d.size)
 	}
 	buf := make([]byte, min(n, d.size-offset))
+	if err := d.readInto(buf, offset); err != nil {
+		return nil, err
+	}
+	return buf, nil
+}
+
+// readInto fills buf from offset.
+func (d *Document) readInto(buf []byte, offset int64) error {
 	if got, err := d.r.ReadAt(buf, offset); got < len(buf) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, fmt.Errorf("reading the PDF at byte %d: %w", offset, err)
+		return fmt.Errorf("reading the PDF at byte %d: %w", offset, err)
 	}
-	return buf, nil
+	return nil
 }
 
 // checkHeader wants %PDF-n.n at byte 0. With other bytes before it, readers disagree on what offsets count from.
@@ -166,7 +175,8 @@ func (d *Document) checkHeader() error {
 	case at < 0:
 		return ErrNotPDF
 	case at > 0:
-		return fmt.Errorf("%w: %d bytes stand before the %%PDF- header", ErrDamaged, at)
+		return fmt.Errorf("%w: %d bytes stand before the %%PDF- header, and readers disagree on whether offsets count from there; "+
+			"send the file without them if they were added on the way", ErrDamaged, at)
 	}
 	if len(head) < 8 || head[5] < '1' || head[5] > '2' || head[6] != '.' || head[7] < '0' || head[7] > '9' {
 		return fmt.Errorf("%w: header names no PDF version 1.n or 2.n", ErrDamaged)

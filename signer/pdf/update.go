@@ -43,8 +43,9 @@ func (u *Update) New() Ref {
 }
 
 // Put writes an object, new or instead of the one with the same number and generation, and returns the offset of the
-// first byte of body in the finished file.
+// first byte of body in the finished file. An object that is put twice is what it was put as last.
 func (u *Update) Put(ref Ref, body []byte) int64 {
+	u.written = slices.DeleteFunc(u.written, func(w updated) bool { return w.ref.Number == ref.Number })
 	u.written = append(u.written, updated{ref, u.end()})
 	u.buf = fmt.Appendf(u.buf, "%d %d obj\n", ref.Number, ref.Generation)
 	at := u.end()

@@ -21,15 +21,13 @@ func FlateObject(entries string, data []byte) []byte {
 // Deflate compresses data for the filter FlateDecode.
 func Deflate(data []byte) []byte {
 	var z bytes.Buffer
-	w, err := zlib.NewWriterLevel(&z, zlib.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
-	}
+	w := zlib.NewWriter(&z)
+	_, err := w.Write(data)
 	if err == nil {
 		err = w.Close()
 	}
 	if err != nil {
-		panic(err) // the level is known, and a buffer never returns an error
+		panic(err) // a buffer never returns an error
 	}
 	return z.Bytes()
 }

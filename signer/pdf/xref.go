@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -61,7 +62,7 @@ type section struct {
 // readSections follows the chain of /Prev from the newest section to the oldest.
 func (d *Document) readSections(start int64) error {
 	visited := map[int64]bool{}
-	used, seen := 0, 0
+	seen := 0
 	for offset := start; ; {
 		if visited[offset] {
 			return fmt.Errorf("%w: cross-reference sections form a loop at byte %d", ErrDamaged, offset)
@@ -72,14 +73,14 @@ func (d *Document) readSections(start int64) error {
 		}
 		s, err := d.readSection(offset, func(n int64, e entry) error {
 			if n < 0 || n > maxNumber {
-				return fmt.Errorf("%w: object number %d in the cross-reference section at byte %d", ErrDamaged, n, offset)
+				return fmt.Errorf("%w: object number %d", ErrDamaged, n)
 			}
 			if seen++; seen > 8*d.lim.Objects {
 				return fmt.Errorf("%w: too many cross-reference entries", ErrTooLarge)
 			}
 			d.highest = max(d.highest, int(n))
 			if d.objects.add(int(n), e) && e.kind != free {
-				if used++; used > d.lim.Objects {
+				if d.used++; d.used > d.lim.Objects {
 					return fmt.Errorf("%w: more than %d objects", ErrTooLarge, d.lim.Objects)
 				}
 			}
@@ -115,7 +116,7 @@ func (d *Document) readSection(offset int64, add func(int64, entry) error) (sect
 		return nil
 	})
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("%w (cross-reference section at byte %d)", err, offset)
 	}
 	if table {
 		s.trailer, err = d.readTable(offset, add)
@@ -123,10 +124,12 @@ func (d *Document) readSection(offset int64, add func(int64, entry) error) (sect
 		s.stream = true
 		s.trailer, err = d.readXrefStream(offset, add)
 	}
-	if err != nil {
-		return s, err
+	if err != nil && !errors.Is(err, ErrEncrypted) {
+		return s, fmt.Errorf("%w (cross-reference section at byte %d)", err, offset)
 	}
 	switch {
+	case err != nil:
+		return s, err
 	case s.trailer.Get("Encrypt").Kind != Null:
 		return s, ErrEncrypted
 	case s.trailer.Get("XRefStm").Kind != Null:
@@ -191,9 +194,10 @@ const entrySize = 20
 // readEntries reads count fixed-length entries in pieces.
 func (d *Document) readEntries(at, first, count int64, add func(int64, entry) error) error {
 	const piece = 3200
+	buf := make([]byte, min(piece, count)*entrySize)
 	for i := int64(0); i < count; i += piece {
-		buf, err := d.read(at+i*entrySize, min(piece, count-i)*entrySize)
-		if err != nil {
+		buf = buf[:min(piece, count-i)*entrySize]
+		if err := d.readInto(buf, at+i*entrySize); err != nil {
 			return err
 		}
 		for j := range int64(len(buf) / entrySize) {
@@ -233,7 +237,7 @@ func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (V
 		return Value{}, err
 	}
 	bad := func(what string) (Value, error) {
-		return Value{}, fmt.Errorf("%w: cross-reference stream at byte %d: %s", ErrDamaged, offset, what)
+		return Value{}, fmt.Errorf("%w: cross-reference stream: %s", ErrDamaged, what)
 	}
 	if dict.Get("Type").Text != "XRef" {
 		return bad("no /Type /XRef")
@@ -310,9 +314,8 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 		return entry{int64(second), uint32(third), inFile}, true
 	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
 		return entry{int64(second), uint32(third), inStream}, true
-	case kind > 2:
-		return entry{0, 0, free}, true // reads as null (ISO 32000-1 table 18)
 	}
+	// An unknown kind would read as null (ISO 32000-1 table 18), but readers take it for damage and repair the file.
 	return entry{}, false
 }
 
@@ -321,7 +324,7 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 // by searching, and may find other objects than the ones meant.
 func (d *Document) checkObjects() error {
 	size := d.newest.trailer.Get("Size").Int
-	var starts []start
+	numbers := make([]int32, 0, d.used) // 4 bytes an object, no more
 	for i, page := range d.objects {
 		if page == nil {
 			continue
@@ -335,41 +338,49 @@ func (d *Document) checkObjects() error {
 			case e.kind == inStream && d.objects.get(int(e.at)).kind != inFile:
 				return fmt.Errorf("%w: object %d is in object stream %d, which is not there", ErrDamaged, n, e.at)
 			case e.kind == inFile:
-				starts = append(starts, start{e.at, Ref{n, int(e.gen)}})
+				numbers = append(numbers, int32(n))
 			}
 		}
 	}
 	// In the order of the file, each part of it is read at most once.
-	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.at, b.at) })
-	return d.checkStarts(starts)
+	slices.SortFunc(numbers, func(a, b int32) int {
+		return cmp.Compare(d.objects.get(int(a)).at, d.objects.get(int(b)).at)
+	})
+	return d.checkStarts(numbers)
 }
 
-// start is where an object begins.
-type start struct {
-	at  int64
-	ref Ref
-}
-
-func (d *Document) checkStarts(starts []start) error {
-	const window, header = 32 << 10, 48 // header: room for "n g obj" with generous white space
-	var buf []byte
-	var base int64
-	for _, s := range starts {
-		if s.at >= d.size {
-			return fmt.Errorf("%w: object %v would begin at byte %d, after the end of the file", ErrDamaged, s.ref, s.at)
+// checkStarts reads the beginnings of the objects, which are sorted by place: those that lie close together at once,
+// those that lie apart without what is between.
+func (d *Document) checkStarts(numbers []int32) error {
+	const header = 48                       // room for "n g obj" with generous white space
+	const window, apart = 32 << 10, 4 << 10 // a read of its own costs about as much as 4 KiB more to copy
+	buf := make([]byte, 0, window)
+	base, end := int64(0), int64(0) // what buf holds
+	for i, n := range numbers {
+		e := d.objects.get(int(n))
+		ref := Ref{int(n), int(e.gen)}
+		if e.at >= d.size {
+			return fmt.Errorf("%w: object %v would begin at byte %d, after the end of the file", ErrDamaged, ref, e.at)
 		}
-		if end := base + int64(len(buf)); s.at+header > end && end < d.size {
-			var err error
-			if buf, err = d.read(s.at, window); err != nil {
+		if e.at+header > end && end < d.size {
+			last := e.at
+			for _, m := range numbers[i:] {
+				next := d.objects.get(int(m)).at
+				if next > last+apart || next > e.at+window-header {
+					break
+				}
+				last = next
+			}
+			base, end = e.at, min(last+header, d.size)
+			buf = buf[:end-base]
+			if err := d.readInto(buf, base); err != nil {
 				return err
 			}
-			base = s.at
 		}
-		from := s.at - base
-		p := d.parser(buf[from:min(from+header, int64(len(buf)))], s.at)
+		p := d.parser(buf[e.at-base:min(e.at-base+header, int64(len(buf)))], e.at)
 		p.final = true
-		if got, err := p.header(); err != nil || got != s.ref {
-			return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, s.ref, s.at)
+		if got, err := p.header(); err != nil || got != ref {
+			return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, ref, e.at)
 		}
 	}
 	return nil

@@ -65,6 +65,9 @@ func (c *Collector) byCRL(ctx context.Context, q question) (proof, []error) {
 			}
 		}
 		failed = append(failed, err)
+		if errors.Is(err, ErrRevoked) {
+			break // whatever others say
+		}
 	}
 	if len(failed) == 0 {
 		failed = []error{fmt.Errorf("revocation list over http: %w", errAbsent)}

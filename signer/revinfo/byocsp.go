@@ -29,6 +29,9 @@ func (c *Collector) byOCSP(ctx context.Context, q question) (proof, []error) {
 			}
 		}
 		failed = append(failed, err)
+		if errors.Is(err, ErrRevoked) {
+			break // whatever others say
+		}
 	}
 	if len(failed) == 0 {
 		failed = []error{fmt.Errorf("OCSP over http: %w", errAbsent)}
@@ -119,6 +122,13 @@ func (c *Collector) judgeOCSP(ctx context.Context, r *response, q question) (pro
 	if err := c.current(r.ThisUpdate, r.NextUpdate, q, c.due(r, q)); err != nil {
 		return proof{}, err
 	}
+	// Who can date an answer back, because a responder's key is out of its hands, must not make it speak of today.
+	switch now := c.cfg.Now(); {
+	case r.ThisUpdate.After(r.ProducedAt.Add(c.cfg.Skew)): // RFC 6960 section 2.4
+		return proof{}, fmt.Errorf("%w: the OCSP answer was made at %s, before what it says begins", ErrStale, r.ProducedAt.UTC().Format(time.RFC3339))
+	case r.ProducedAt.After(now.Add(c.cfg.Skew)):
+		return proof{}, fmt.Errorf("%w: the OCSP answer was made at %s", ErrStale, r.ProducedAt.UTC().Format(time.RFC3339))
+	}
 	if r.Status == status.Good {
 		if err := ended(r.ThisUpdate, r.Cutoff(), q.cert); err != nil {
 			return proof{}, err
@@ -138,16 +148,21 @@ func (c *Collector) due(r *response, q question) time.Time {
 }
 
 // responder adds what judging the responder's own certificate takes: itself, and evidence on it unless its issuer says that
-// none is needed (RFC 6960 section 4.2.2.2.1).
+// none is needed (RFC 6960 section 4.2.2.2.1). The answer was fetched now, so the responder must be good now: the time in the
+// answer is its own word.
 func (c *Collector) responder(ctx context.Context, r *response, q question, p *proof) error {
 	p.evidence.Certificates = append(p.evidence.Certificates, r.responder.Raw)
+	now := c.cfg.Now()
+	if now.After(r.responder.NotAfter.Add(c.cfg.Skew)) {
+		return fmt.Errorf("OCSP responder %x: its certificate has ended", r.responder.SerialNumber)
+	}
 	if status.NoCheck(r.responder) {
 		return nil
 	}
 	if q.responders >= maxResponders {
 		return fmt.Errorf("OCSP responder %x: responders that have answers on responders", r.responder.SerialNumber)
 	}
-	own, err := c.prove(ctx, question{cert: r.responder, issuer: q.issuer, at: r.ProducedAt, issuerEnd: q.issuerEnd, responders: q.responders + 1})
+	own, err := c.prove(ctx, question{cert: r.responder, issuer: q.issuer, at: now, issuerEnd: q.issuerEnd, responders: q.responders + 1})
 	if err != nil {
 		// What is revoked or late is the responder: the error must not say so of the certificate.
 		return fmt.Errorf("OCSP responder %x has no proof of its own: %s", r.responder.SerialNumber, err.Error())

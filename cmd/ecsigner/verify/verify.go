@@ -6,13 +6,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	pdfsign "github.com/digitorus/pdfsign/verify"
@@ -20,8 +17,6 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"go.mozilla.org/pkcs7"
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // ErrInvalid: a reader found a signature wrong, or there is none.
@@ -46,24 +41,75 @@ func PDF(ctx context.Context, path string, root *x509.Certificate, w io.Writer) 
 	if len(found) == 0 {
 		return fmt.Errorf("%s: %w: it holds no signature", path, ErrInvalid)
 	}
-	bad := 0
+	bad, signatures, pss := 0, 0, false
 	for _, s := range found {
 		fmt.Fprintf(w, "field     %s (%s)\n", s.Field, s.SubFilter)
-		bad += own(w, s.CMS, s.Certificate, s.Err, root)
-		fmt.Fprintf(w, "claimed   %s\n", s.Modified)
-		if s.CoversFile {
-			fmt.Fprintln(w, "covers    the whole file")
+		if s.DocTimeStamp {
+			bad += timeStamp(w, s)
 		} else {
-			fmt.Fprintf(w, "covers    an earlier revision; %d bytes were added after it\n", s.LaterBytes)
+			signatures++
+			pss = pss || isPSS(s.Algorithm)
+			bad += own(w, s.Algorithm, s.Certificates, s.Certificate, s.Err, root)
+			fmt.Fprintf(w, "claimed   %s\n", s.Modified)
+			bad += level(w, s)
 		}
-		bad += mozilla(w, f, s)
+		covers(w, s)
+		if !s.DocTimeStamp {
+			bad += mozilla(w, f, s)
+		}
 	}
-	pss := slices.ContainsFunc(found, func(s pades.SignatureInfo) bool { return s.CMS != nil && isPSS(s.CMS.Algorithm) })
-	bad += second(w, f, info.Size(), len(found), pss)
+	if signatures > 0 {
+		bad += second(w, f, info.Size(), signatures, pss)
+	}
 	if bad > 0 {
 		return fmt.Errorf("%s: %w", path, ErrInvalid)
 	}
 	return nil
+}
+
+// timeStamp writes what our reader found of a document time-stamp, and returns 1 if it is wrong. The two other readers judge none.
+func timeStamp(w io.Writer, s pades.SignatureInfo) int {
+	if s.Err != nil {
+		fmt.Fprintf(w, "own       INVALID: %v\n", s.Err)
+		return 1
+	}
+	fmt.Fprintf(w, "authority %s\nissuer    %s\nown       document time-stamp valid\nproves    that the file up to it existed at %s\n",
+		s.Certificate.Subject, s.Certificate.Issuer.CommonName, s.TimeStamp.Time.Format(time.RFC3339))
+	fmt.Fprintln(w, "trust     not checked (it has an authority of its own)")
+	return 0
+}
+
+// level writes the level of a signature and its time-stamps, and returns how many of those are wrong.
+func level(w io.Writer, s pades.SignatureInfo) (bad int) {
+	for _, t := range s.TimeStamps {
+		if t.Invalid != nil {
+			fmt.Fprintf(w, "stamped   INVALID: %v\n", t.Invalid)
+			bad++
+			continue
+		}
+		fmt.Fprintf(w, "stamped   %s by %s\n", t.Time.Format(time.RFC3339), t.Signer.Subject.CommonName)
+	}
+	name := "no level of PAdES"
+	if s.Level != "" {
+		name = "PAdES " + s.Level
+	}
+	if s.Missing != nil {
+		name += fmt.Sprintf("; for the next: %v", s.Missing)
+	}
+	fmt.Fprintf(w, "level     %s\n", name)
+	return bad
+}
+
+// covers writes how much of the file a signature covers, and what came later.
+func covers(w io.Writer, s pades.SignatureInfo) {
+	switch {
+	case s.CoversFile:
+		fmt.Fprintln(w, "covers    the whole file")
+	case s.Covered:
+		fmt.Fprintf(w, "covers    an earlier revision; %d bytes in %d revisions were added after it, and a later one covers both\n", s.LaterBytes, s.LaterRevisions)
+	default:
+		fmt.Fprintf(w, "covers    an earlier revision; %d bytes in %d revisions were added after it\n", s.LaterBytes, s.LaterRevisions)
+	}
 }
 
 // Detached verifies a detached CMS signature over the content.
@@ -81,7 +127,7 @@ func Detached(path, content string, root *x509.Certificate, w io.Writer) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	sum := sha256.Sum256(data)
-	bad := own(w, s, s.Certificate, errors.Join(s.Verify(sum[:]), s.Conforms(cades.CAdES)), root)
+	bad := own(w, s.Algorithm, s.Certificates, s.Certificate, errors.Join(s.Verify(sum[:]), s.Conforms(cades.CAdES)), root)
 	fmt.Fprintf(w, "claimed   %s\n", s.SigningTime.UTC().Format(time.RFC3339))
 	bad += opinion(w, "mozilla pkcs7", isPSS(s.Algorithm), func() error {
 		p, err := pkcs7.Parse(der)
@@ -98,17 +144,17 @@ func Detached(path, content string, root *x509.Certificate, w io.Writer) error {
 }
 
 // own writes what our reader found and returns 1 if it is wrong.
-func own(w io.Writer, s *cades.Signature, cert *x509.Certificate, err error, root *x509.Certificate) int {
+func own(w io.Writer, alg cades.Algorithm, embedded [][]byte, cert *x509.Certificate, err error, root *x509.Certificate) int {
 	if err != nil || cert == nil {
 		fmt.Fprintf(w, "own       INVALID: %v\n", err)
 		return 1
 	}
-	fmt.Fprintf(w, "signer    %s\nissuer    %s\nown       signature valid, %s\n", cert.Subject, cert.Issuer.CommonName, s.Algorithm)
+	fmt.Fprintf(w, "signer    %s\nissuer    %s\nown       signature valid, %s\n", cert.Subject, cert.Issuer.CommonName, alg)
 	if root == nil {
 		fmt.Fprintln(w, "trust     not checked (name the root with --root)")
 		return 0
 	}
-	if err := chain(cert, s.Certificates, root); err != nil {
+	if err := chain(cert, embedded, root); err != nil {
 		fmt.Fprintf(w, "trust     INVALID: %v\n", err)
 		return 1
 	}
@@ -154,7 +200,7 @@ func second(w io.Writer, f io.ReaderAt, size int64, want int, pss bool) int {
 
 // mozilla asks pkcs7 about the CMS of one signature, over the signed byte range.
 func mozilla(w io.Writer, f io.ReaderAt, s pades.SignatureInfo) int {
-	return opinion(w, "mozilla pkcs7", s.CMS != nil && isPSS(s.CMS.Algorithm), func() error {
+	return opinion(w, "mozilla pkcs7", isPSS(s.Algorithm), func() error {
 		signed := make([]byte, s.ByteRange[1]+s.ByteRange[3])
 		if _, err := f.ReadAt(signed[:s.ByteRange[1]], s.ByteRange[0]); err != nil {
 			return err
@@ -162,35 +208,13 @@ func mozilla(w io.Writer, f io.ReaderAt, s pades.SignatureInfo) int {
 		if _, err := f.ReadAt(signed[s.ByteRange[1]:], s.ByteRange[2]); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		cms, err := contents(f, s.ByteRange)
-		if err != nil {
-			return err
-		}
-		p, err := pkcs7.Parse(cms)
+		p, err := pkcs7.Parse(s.Raw)
 		if err != nil {
 			return err
 		}
 		p.Content = signed
 		return p.Verify()
 	})
-}
-
-// contents cuts the CMS out of the hole that the byte range leaves: hexadecimal between angle brackets, filled up with zeros.
-func contents(f io.ReaderAt, r [4]int64) ([]byte, error) {
-	hole := make([]byte, r[2]-r[1])
-	if _, err := f.ReadAt(hole, r[1]); err != nil {
-		return nil, err
-	}
-	padded, err := hex.DecodeString(strings.Trim(string(hole), "<> \r\n"))
-	if err != nil {
-		return nil, err
-	}
-	var cms cryptobyte.String
-	in := cryptobyte.String(padded)
-	if !in.ReadASN1Element(&cms, asn1.SEQUENCE) {
-		return nil, errors.New("the hole holds no CMS")
-	}
-	return cms, nil
 }
 
 // isPSS tells what neither of the two other readers can judge.

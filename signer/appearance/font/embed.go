@@ -63,7 +63,7 @@ func (s *Subset) Put(u *pdf.Update) pdf.Ref {
 		s.from.italic, s.milli(s.from.ascent), s.milli(s.from.descent), s.milli(s.from.capHeight), 80, file, set))
 	u.Put(file, pdf.FlateObject(fmt.Sprintf("/Length1 %d", len(s.data)), s.data))
 	u.Put(unicode, pdf.FlateObject("", s.toUnicode()))
-	u.Put(set, pdf.FlateObject("", s.cidSet()))
+	u.Put(set, pdf.StreamObject("", s.cidSet()))
 	return font
 }
 

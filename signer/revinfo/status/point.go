@@ -56,6 +56,10 @@ func flag(s *cryptobyte.String, tag uint8, to *bool) bool {
 	return true
 }
 
+// maxNames bounds the names of one distribution point: those of a certificate are compared with those of a list, each with
+// each.
+const maxNames = 64
+
 // pointName reads DistributionPointName: the GeneralNames of a fullName, nothing for a name relative to the issuer.
 func pointName(s cryptobyte.String) (names [][]byte, err error) {
 	var full cryptobyte.String
@@ -66,6 +70,9 @@ func pointName(s cryptobyte.String) (names [][]byte, err error) {
 		return nil, malformed("DistributionPointName")
 	}
 	for !full.Empty() {
+		if len(names) == maxNames {
+			return nil, fmt.Errorf("%w: a DistributionPointName of more than %d names", ErrUnsupported, maxNames)
+		}
 		var one cryptobyte.String
 		var tag cbasn1.Tag
 		if !full.ReadAnyASN1Element(&one, &tag) {

@@ -1,0 +1,180 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"runtime/metrics"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+)
+
+// TestMutations damages files ten thousand times, the same way each time, or as often as ECSIGNER_MUTATIONS says. No
+// file makes a panic, takes more than a second of CPU or more than 128 MiB of allocations, and what is signed all the
+// same is as good for qpdf as it was before.
+func TestMutations(t *testing.T) {
+	count := 10_000
+	if n, err := strconv.Atoi(os.Getenv("ECSIGNER_MUTATIONS")); err == nil {
+		count = n
+	}
+	id, sources := ecIdentity(), mutationSources(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	signed, judged := 0, 0
+	for i := range count {
+		in := mutate(r, sources[i%len(sources)])
+		cpu, allocated := spent()
+		_, _ = pades.Verify(context.Background(), bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+		_, err := prepare(in, options(id))
+		cpu2, allocated2 := spent()
+		if cpu2-cpu > time.Second || allocated2-allocated > 128<<20 {
+			t.Errorf("file %d: %v, %d bytes allocated", i, cpu2-cpu, allocated2-allocated)
+		}
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") || len(err.Error()) > 400 {
+				t.Errorf("file %d: no line of text: %q", i, err)
+			}
+			continue
+		}
+		signed++
+		out := signPDF(t, in, id, options(id))
+		if !bytes.HasPrefix(out, in) {
+			t.Errorf("file %d: the input is not a prefix of the output", i)
+		}
+		if signed%10 == 0 {
+			judged++
+			noWorse(t, i, in, out)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if signed < count/50 || signed > count*9/10 {
+		t.Errorf("%d of %d damaged files were signed", signed, count)
+	}
+	t.Logf("%d of %d damaged files signed, %d of them judged", signed, count, judged)
+}
+
+// mutationSources are files of every shape, signed ones, and small ones by others where there are any.
+func mutationSources(t *testing.T) [][]byte {
+	t.Helper()
+	id := ecIdentity()
+	var sources [][]byte
+	for _, s := range pdftest.Signable() {
+		if len(s.Data) < 10_000 {
+			once := signPDF(t, s.Data, id, options(id))
+			sources = append(sources, s.Data, once)
+		}
+	}
+	sources = append(sources, signPDF(t, sources[1], id, options(id)), emptyFields("/Lock << /Action /All >>").Streams(1, 5, 6))
+	if _, err := os.Stat(corpus); err == nil {
+		files := corpusPDF(t)
+		var names []string
+		for name, data := range files {
+			if len(data) < 50_000 {
+				names = append(names, name)
+			}
+		}
+		sort.Strings(names)
+		for _, name := range names {
+			sources = append(sources, files[name])
+		}
+	}
+	return sources
+}
+
+// mutate changes a few bytes. Mostly in place, so that offsets still lead somewhere.
+func mutate(r *rand.Rand, source []byte) []byte {
+	data := bytes.Clone(source)
+	for range 1 + r.IntN(3) {
+		at := r.IntN(len(data))
+		switch r.IntN(12) {
+		case 0: // cut
+			data = data[:at+1]
+		case 1: // remove
+			data = append(data[:at:at], data[min(len(data), at+1+r.IntN(9)):]...)
+		case 2: // repeat
+			data = append(data[:at:at], append(bytes.Clone(data[at/2:at]), data[at:]...)...)
+		case 3: // a large number
+			copy(data[at:], "9999999999")
+		case 4, 5: // another digit in a number
+			if n := bytes.IndexAny(data[at:], "0123456789"); n >= 0 {
+				data[at+n] = byte('0' + r.IntN(10))
+			}
+		case 6: // another letter in a name
+			if n := bytes.IndexByte(data[at:], '/'); n >= 0 && at+n+1 < len(data) {
+				data[at+n+1] ^= byte(1 << r.IntN(5))
+			}
+		default:
+			data[at] = "()<>[]{}/% \n\rR0123456789abcdefnx\x00\xff"[r.IntN(34)]
+		}
+		if len(data) == 0 {
+			return []byte{'%'}
+		}
+	}
+	return data
+}
+
+// spent returns the CPU time and the bytes allocated of this process.
+func spent() (time.Duration, uint64) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), sample[0].Value.Uint64()
+}
+
+// noWorse compares the complaints of qpdf before and after.
+func noWorse(t *testing.T, i int, in, out []byte) {
+	t.Helper()
+	said, code := run(t, "qpdf", "--check", writeFile(t, "out.pdf", out))
+	if code == 0 && !strings.Contains(said, "WARNING") {
+		return
+	}
+	before, was := run(t, "qpdf", "--check", writeFile(t, "in.pdf", in))
+	// Exit codes: 0 clean, 3 warnings, 2 errors. A reference to nothing leads to whatever object gets that number next,
+	// in any writer's update, and may be complained about then.
+	if danglingBefore(t, in, out) {
+		return
+	}
+	if was == 0 || (was == 3 && code == 2) || was == code && strings.Count(said, "WARNING") > strings.Count(before, "WARNING") {
+		t.Errorf("file %d: qpdf before: %d\n%s\nafter: %d\n%s", i, was, before, code, said)
+		if dir := os.Getenv("ECSIGNER_KEEP"); dir != "" {
+			_ = os.WriteFile(dir+"/mutated.pdf", in, 0o600)
+			_ = os.WriteFile(dir+"/mutated-signed.pdf", out, 0o600)
+		}
+	}
+}
+
+// danglingBefore reports whether the file refers to an object that it does not have and that the update adds.
+func danglingBefore(t *testing.T, in, out []byte) bool {
+	t.Helper()
+	before, err := pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := pdf.Open(bytes.NewReader(out), int64(len(out)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(\d{1,7})\s+(\d{1,5})\s+R`).FindAllSubmatch(in, -1) {
+		ref := pdf.Ref{Number: must(strconv.Atoi(string(m[1]))), Generation: must(strconv.Atoi(string(m[2])))}
+		was, err1 := before.Load(ref)
+		is, err2 := after.Load(ref)
+		if err1 == nil && err2 == nil && was.Value.Kind == pdf.Null && is.Value.Kind != pdf.Null {
+			return true
+		}
+	}
+	return false
+}
