@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,9 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecsigner/ecsigner/augment"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/cades"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -113,6 +118,87 @@ func TestListSigningOperations(t *testing.T) {
 		wantReason(t, err, codes.InvalidArgument, ReasonInvalid)
 		if f := fieldsOf(err); len(f) != 1 || f[0] != "page_token" {
 			t.Errorf("%q: fields %v", bad, f)
+		}
+	}
+}
+
+// A signed operation is watched until each level is ready or given up, and every step of that is sent.
+func TestWatchLevels(t *testing.T) {
+	e := serve(t)
+	at := func(version uint64, levels ...augment.Progress) {
+		e.setOperation(signer.View{ID: "op-1", Version: version, State: signer.StateSigned, Items: []signer.ItemView{{Level: cades.LevelBLT, Levels: levels}}})
+	}
+	stamp, proof := augment.Progress{Level: cades.LevelBT}, augment.Progress{Level: cades.LevelBLT}
+	at(3, stamp, proof)
+	s, err := pb.NewSigningServiceClient(e.as("dms", pb.Role_ROLE_DOCUMENTS)).WatchSigningOperation(within(t), &pb.WatchSigningOperationRequest{OperationId: "op-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(first, second pb.LevelState, reason string) {
+		t.Helper()
+		m, err := s.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := m.GetOperation().GetItems()[0].GetLevels()
+		if l[0].GetState() != first || l[1].GetState() != second || l[1].GetReason() != reason {
+			t.Errorf("%v", l)
+		}
+	}
+	const ready, pending, ended = pb.LevelState_LEVEL_STATE_READY, pb.LevelState_LEVEL_STATE_PENDING, pb.LevelState_LEVEL_STATE_GIVEN_UP
+	next(pending, pending, "")
+	stamp = augment.Progress{Level: cades.LevelBT, Ready: true, Size: 7, SHA256: []byte{1}, Index: 9}
+	at(4, stamp, proof)
+	next(ready, pending, "")
+	proof.Reason = augment.ReasonNoRevocation
+	at(5, stamp, proof)
+	next(ready, pending, "revocation-unavailable")
+	proof.Ended, proof.Reason = true, augment.ReasonRevoked
+	at(6, stamp, proof)
+	next(ready, ended, "certificate-revoked")
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("nothing will change any more, and it is still watched: %v", err)
+	}
+}
+
+// What a client decides by comes with the refusal: why, and when to ask again.
+func TestLevelRefusals(t *testing.T) {
+	e := serve(t)
+	client := pb.NewDocumentServiceClient(e.as("dms", pb.Role_ROLE_DOCUMENTS))
+	for _, c := range []struct {
+		err    error
+		reason Reason
+		retry  bool
+		meta   string
+	}{
+		{&augment.PendingError{Level: cades.LevelBT, Reason: augment.ReasonStampUnavailable, After: time.Minute, Err: augment.ErrNotReady}, ReasonLevelNotReady, true, "time-stamp-unavailable"},
+		{&augment.PendingError{Level: cades.LevelBT, Reason: augment.ReasonGone, Err: augment.ErrGivenUp}, ReasonLevelGivenUp, false, "document-gone"},
+		{&augment.ServiceError{Reason: augment.ReasonNoRevocation, After: time.Second, Cause: errors.New("http://inside.example.com failed")}, ReasonNoService, true, "revocation-unavailable"},
+		{&signer.SpaceError{Field: "items[0].reserved_cms_bytes", Needed: 12345}, ReasonCMSSpace, false, "12345"},
+		{&signer.FieldError{Field: "level", Text: "B-T", Err: augment.ErrNotAsked}, ReasonLevelNotAsked, false, ""},
+		{augment.ErrNotOffered, ReasonLevelNotOffered, false, ""},
+	} {
+		e.on(func(context.Context, string) error { return c.err })
+		s, err := client.DownloadArtifact(within(t), &pb.DownloadArtifactRequest{OperationId: "op-1", Content: pb.ArtifactContent_ARTIFACT_CONTENT_FULL})
+		if err == nil {
+			_, err = s.Recv()
+		}
+		if reasonOf(t, err) != c.reason || strings.Contains(fmt.Sprint(status.Convert(err).Proto()), "inside.example.com") {
+			t.Errorf("%v: %v", c.err, err)
+		}
+		retry, meta := false, ""
+		for _, d := range status.Convert(err).Details() {
+			switch d := d.(type) {
+			case *errdetails.RetryInfo:
+				retry = d.GetRetryDelay().AsDuration() > 0
+			case *errdetails.ErrorInfo:
+				for _, v := range d.GetMetadata() {
+					meta = v
+				}
+			}
+		}
+		if retry != c.retry || meta != c.meta {
+			t.Errorf("%v: retry %v, metadata %q", c.err, retry, meta)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -266,6 +268,53 @@ func TestLevels(t *testing.T) {
 	}
 	if kinds := count(w.store.log(), "artefact.recorded"); kinds != 9 {
 		t.Errorf("%d entries of artefacts", kinds)
+	}
+}
+
+// A document bears a signature of somebody whose certificate nobody here can prove: ours comes to its level all the same.
+func TestLevelsBesideSomebodyElse(t *testing.T) {
+	w := newRaising(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.must(err)
+	file := pdftest.Signable()[0].Data
+	p, err := pades.Prepare(ctx, bytes.NewReader(file), int64(len(file)), pades.Options{
+		SigningTime: w.clock(), Chain: [][]byte{w.certificate(key.Public())}, Algorithm: cades.ECDSAWithSHA256,
+	})
+	w.must(err)
+	value, err := key.Sign(rand.Reader, p.DTBSR(), crypto.SHA256)
+	w.must(err)
+	tail, err := p.Embed(value)
+	w.must(err)
+	signed := append(bytes.Clone(file), tail...)
+
+	d, err := w.s.Upload(ctx, docs, "upload", "a.pdf", bytes.NewReader(signed))
+	w.must(err)
+	v, err := w.s.Create(ctx, docs, "create", signer.CreateRequest{Credential: cred, Title: "t", Language: "en", Items: []signer.ItemRequest{
+		{Document: d.ID, Format: signer.PAdESBB, Level: cades.LevelBLTA, Options: signer.Options{
+			Reason: "because", Location: "Київ", Contact: "+380",
+		}},
+	}})
+	w.must(err)
+	v, err = w.s.Authorize(ctx, docs, v.ID, w.code(v.ID))
+	w.must(err)
+	w.settle(0)
+	got, err := w.s.Get(ctx, docs, v.ID)
+	w.must(err)
+	if !got.Items[0].Levels[2].Ready {
+		t.Fatalf("%+v, %v", got.Items[0].Levels, w.reasons)
+	}
+	whole := w.artefact(got, 0, true, cades.LevelBLTA)
+	infos, err := pades.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
+	if err != nil || len(infos) < 2 || infos[0].Err != nil || infos[1].Err != nil || infos[1].Reason != "because" || !bytes.HasPrefix(whole, signed) {
+		t.Errorf("%+v, %v", infos, err)
+	}
+	// Alone it cannot be raised, and that is said.
+	a, err := w.aug.Augment(ctx, docs.Name, "augment", augment.Request{Document: d.ID, Level: cades.LevelBLT})
+	w.must(err)
+	w.settle(0)
+	view, err := w.aug.Get(ctx, docs.Name, a.ID)
+	if err != nil || view.Ready || view.Reason != augment.ReasonNoPath {
+		t.Errorf("%+v, %v", view, err)
 	}
 }
 

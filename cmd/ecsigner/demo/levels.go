@@ -156,6 +156,10 @@ func (d *demo) ofLevels() []subject {
 				never: []string{"WARNING"},
 			},
 			{
+				judge: "ecsigner verify", want: []string{"level     PAdES " + l.name, "signature valid", "pdfsign: valid", "mozilla pkcs7: valid"}, never: []string{"INVALID"},
+				commands: [][]string{{d.Program, "verify", "--root", "root.cer", file}},
+			},
+			{
 				judge: "openssl cms -cades", want: []string{"CAdES Verification successful"},
 				commands: [][]string{{
 					"openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", cms, "-content", "order.csv", "-binary",

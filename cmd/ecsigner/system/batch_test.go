@@ -69,7 +69,7 @@ func TestSignFolder(t *testing.T) {
 	profile := s.i.Path("clients", "documents")
 	args := []string{
 		"sign", folder, "--out", out, "--credential", s.credential, "--title", "A folder", "--language", "en", "--level", "B-LTA",
-		"--reason", "because", "--wait", "2s", "--client", profile,
+		"--reason", "because", "--visible", "last:top-left", "--wait", "2s", "--client", profile,
 	}
 	mark := logSize(t, s.i)
 	first := begin(t, s.i, args...)
