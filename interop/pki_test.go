@@ -49,16 +49,16 @@ func (s signatory) sign(alg cades.Algorithm, digest []byte) ([]byte, error) {
 // world is a public-key infrastructure on loopback, with lists and OCSP, and authorities of time-stamps with lists. The
 // certificates of signatories end soon, so that the time after them can be asked about.
 type world struct {
-	dir        string
-	signatory  map[string]signatory // by the kind of key: P-256, P-384, RSA-3072
-	tsa        map[string]*tsptest.TSA
-	services   map[string]cades.Services // by the kind of key of the time-stamp unit: P-256, RSA-3072
-	roots      string                    // files in DER, separated by commas
-	rootsPEM   string                    // one file
-	issuers    string                    // those below the roots, in DER, separated by commas
-	expiry     time.Time                 // of all signatories' certificates
-	signedAt   time.Time
-	collectors []*revinfo.Collector
+	dir       string
+	signatory map[string]signatory // by the kind of key: P-256, P-384, RSA-3072
+	tsa       map[string]*tsptest.TSA
+	services  map[string]cades.Services // by the kind of key of the time-stamp unit: P-256, RSA-3072
+	roots     string                    // files in DER, separated by commas
+	rootsPEM  string                    // one file
+	issuers   string                    // those below the roots, in DER, separated by commas
+	expiry    time.Time                 // of all signatories' certificates
+	signedAt  time.Time
+	ports     []uint16 // of all servers
 }
 
 // theWorld is made once: keys are slow to make, and no test changes it.
@@ -121,8 +121,9 @@ func newWorld() (*world, error) {
 	if err := w.writeRoots(anchors, issuers); err != nil {
 		return nil, err
 	}
+	w.ports = ports
 	for name := range w.tsa {
-		if w.services[name], err = w.serviceOf(name, anchors, ports); err != nil {
+		if w.services[name], _, err = servicesOf(name, w.tsa[name].URL(), w.tsa[name].Roots(), anchors, ports); err != nil {
 			return nil, err
 		}
 	}
@@ -151,23 +152,20 @@ func serve(make func(url string) (http.Handler, error)) (netip.AddrPort, error) 
 	return netip.ParseAddrPort(l.Addr().String())
 }
 
-func (w *world) serviceOf(name string, anchors []*x509.Certificate, ports []uint16) (cades.Services, error) {
+// servicesOf returns clients of an authority and of the servers on loopback.
+func servicesOf(name, url string, roots *x509.CertPool, anchors []*x509.Certificate, ports []uint16) (cades.Services, *revinfo.Collector, error) {
 	client, err := tsp.New(tsp.Config{
-		Authorities: []tsp.Authority{{Name: name, URL: w.tsa[name].URL(), Roots: w.tsa[name].Roots()}},
+		Authorities: []tsp.Authority{{Name: name, URL: url, Roots: roots}},
 		HTTP:        &http.Client{Transport: &http.Transport{}}, Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
-		return cades.Services{}, err
+		return cades.Services{}, nil, err
 	}
 	collector, err := revinfo.New(revinfo.Config{
 		Anchors: anchors, Now: time.Now,
 		Network: revinfo.Network{Hosts: []string{"127.0.0.1"}, Ports: ports, Inside: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 	})
-	if err != nil {
-		return cades.Services{}, err
-	}
-	w.collectors = append(w.collectors, collector)
-	return cades.Services{Stamper: client, Prover: collector, Now: time.Now}, nil
+	return cades.Services{Stamper: client, Prover: collector, Now: time.Now}, collector, err
 }
 
 func (w *world) writeRoots(anchors, issuers []*x509.Certificate) error {

@@ -32,6 +32,9 @@ type residents struct{ java, python, node *resident }
 var bench = sync.OnceValues(startAll)
 
 func TestMain(m *testing.M) {
+	if level := os.Getenv(asSigner); level != "" && len(os.Args) == 3 {
+		os.Exit(signOne(level, os.Args[1], os.Args[2]))
+	}
 	code := m.Run()
 	if dir != "" {
 		if r, err := bench(); err == nil {
