@@ -255,6 +255,9 @@ func (d *Document) loadFromStream(number, container, index int) (Value, error) {
 	p := d.parser(s.data, -1)
 	p.pos, p.final = int(s.offsets[index]), true
 	v, err := p.value()
+	if tired := d.parsed(p, int(s.offsets[index])); tired != nil {
+		return Value{}, tired
+	}
 	if err != nil {
 		return Value{}, fmt.Errorf("object %d in object stream %d: %w", number, container, err)
 	}

@@ -80,6 +80,7 @@ type Document struct {
 	used     int     // objects in use
 	newest   section // where startxref points
 	budget   int64   // bytes that may still be decoded
+	work     int64   // bytes of large objects that may still be parsed
 	sections []int64 // where the cross-reference sections begin, from the newest
 	streams  map[int]*objectStream
 	catalog  Object
@@ -96,7 +97,7 @@ type Object struct {
 // where the sections say. The errors are the sentinels of this package and errors of r.
 func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 	lim = lim.withDefaults()
-	d := &Document{r: r, size: size, lim: lim, budget: lim.StreamSize, streams: map[int]*objectStream{}}
+	d := &Document{r: r, size: size, lim: lim, budget: lim.StreamSize, work: lim.StreamSize + 2*size, streams: map[int]*objectStream{}}
 	if size > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, MaxSize)
 	}
@@ -218,6 +219,20 @@ func (d *Document) parser(buf []byte, base int64) *parser {
 	return &parser{buf: buf, base: base, depth: d.lim.Depth, values: d.lim.Values, final: base >= 0 && base+int64(len(buf)) >= d.size}
 }
 
+// parsed counts what it cost to parse a large object, from a place in the buffer on: many small ones may refer to one, and each
+// time it is read anew.
+func (d *Document) parsed(p *parser, from int) error {
+	const small, value = 4096, 64 // bytes; a value costs as much as so many
+	n := p.pos - from + value*(d.lim.Values-p.values)
+	if n <= small {
+		return nil
+	}
+	if d.work -= int64(n); d.work < 0 {
+		return fmt.Errorf("%w: large objects are referred to again and again", ErrTooLarge)
+	}
+	return nil
+}
+
 // at parses with f from offset on, with as much of the file as f needs. f may run several times.
 func (d *Document) at(offset int64, f func(*parser) error) error {
 	for n := int64(1024); ; n *= 4 {
@@ -225,7 +240,11 @@ func (d *Document) at(offset int64, f func(*parser) error) error {
 		if err != nil {
 			return err
 		}
-		err = f(d.parser(buf, offset))
+		p := d.parser(buf, offset)
+		err = f(p)
+		if tired := d.parsed(p, 0); tired != nil {
+			return tired
+		}
 		if !errors.Is(err, errMore) {
 			return err
 		}
