@@ -1,8 +1,10 @@
 package pdf_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -52,4 +54,73 @@ func TestTrustWork(t *testing.T) {
 			t.Errorf("%s: %v for %d bytes", name, took, len(data))
 		}
 	}
+}
+
+// TestTrustOneDocument: files that one reader shows otherwise than another one (poppler, MuPDF, qpdf; tried) are refused.
+func TestTrustOneDocument(t *testing.T) {
+	page := pdftest.Page("", "")
+	table := func(entries, trailer string) []byte {
+		plain := pdftest.File{Objs: page}.Classic()
+		body := plain[:bytes.Index(plain, []byte("xref\n"))]
+		return fmt.Appendf(bytes.Clone(body), "xref\n%strailer\n<< /Size 9 /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", entries, trailer, len(body))
+	}
+	entry := func(n int) string {
+		plain := pdftest.File{Objs: page}.Classic()
+		return fmt.Sprintf("%d 1\n%010d 00000 n \n", n, bytes.Index(plain, fmt.Appendf(nil, "\n%d 0 obj", n))+1)
+	}
+	all := entry(1) + entry(2) + entry(3) + entry(4)
+	if _, err := open(table(all, "")); err != nil {
+		t.Fatal(err)
+	}
+	packed := pdftest.File{Objs: page}.Streams(1, 2, 3)
+	packed[regexp.MustCompile(`\n1 0 2 \d+ (3) `).FindSubmatchIndex(packed)[2]] = '1'
+	for name, data := range map[string][]byte{
+		"an object twice in one section":       table(all+entry(3), ""),
+		"an object and nothing in one section": table(all+"3 1\n0000000000 00001 f \n", ""),
+		"an object twice in an object stream":  packed,
+		"another generation":                   pdftest.File{Objs: pdftest.Page("/AcroForm 9 7 R", "", pdftest.Obj{Number: 9, Body: "<< /Fields [] >>"})}.Classic(),
+		"another generation in an object stream": pdftest.File{Objs: pdftest.Page("/AcroForm 9 7 R", "",
+			pdftest.Obj{Number: 9, Body: "<< /Fields [] >>"})}.Streams(9),
+		"linearized with two beginnings": linearized(false),
+	} {
+		if err := openForm(data, pdf.Limits{}); !errors.Is(err, pdf.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := openForm(linearized(true), pdf.Limits{}); err != nil {
+		t.Errorf("linearized: %v", err)
+	}
+}
+
+// linearized is a file with a section behind its first object and one at its end, of which startxref names one.
+func linearized(first bool) []byte {
+	var out []byte
+	for range 3 { // until the length that stands in it is its own
+		size := len(out)
+		out = fmt.Appendf(nil, "%%PDF-1.7\n9 0 obj\n<< /Linearized 1 /L %d /H [100 10] /O 13 /E 500 /N 1 /T 600 >>\nendobj\n", size)
+		behind, at := len(out), map[int]int{9: bytes.Index(out, []byte("9 0 obj"))}
+		var rest []byte
+		for _, root := range []int{1, 11} {
+			for i, body := range []string{"<< /Type /Catalog /Pages %d 0 R >>", "<< /Type /Pages /Kids [%d 0 R] /Count 1 >>", "<< /Type /Page /MediaBox [0 0 %d 99] >>"} {
+				at[root+i] = behind + 600 + len(rest)
+				rest = fmt.Appendf(rest, "%d 0 obj\n"+body+"\nendobj\n", root+i, root+i+1)
+			}
+		}
+		section := func(root int) (s []byte) {
+			s = []byte("xref\n")
+			for _, n := range []int{1, 2, 3, 9, 11, 12, 13} {
+				s = fmt.Appendf(s, "%d 1\n%010d 00000 n \n", n, at[n])
+			}
+			return fmt.Appendf(s, "trailer\n<< /Size 14 /Root %d 0 R >>\n", root)
+		}
+		out = append(out, section(11)...)
+		out = append(append(out, bytes.Repeat([]byte("\n"), behind+600-len(out))...), rest...)
+		start := len(out)
+		out = append(out, section(1)...)
+		if first {
+			start = behind
+		}
+		out = fmt.Appendf(out, "startxref\n%06d\n%%%%EOF\n", start)
+	}
+	return out
 }

@@ -108,6 +108,9 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkLinearized(start); err != nil {
+		return nil, err
+	}
 	if err := d.readSections(start); err != nil {
 		return nil, err
 	}
@@ -213,6 +216,42 @@ func (d *Document) startXref() (int64, error) {
 		return 0, fmt.Errorf("%w: startxref points to byte %d of %d", ErrDamaged, offset, d.size)
 	}
 	return offset, nil
+}
+
+// checkLinearized wants the section behind the first object of a linearized file (ISO 32000-2 annex F) to be the one that
+// startxref names: some readers begin with the one, as long as nothing was appended, others with the other.
+func (d *Document) checkLinearized(start int64) error {
+	var first Value
+	if err := d.at(0, func(p *parser) (err error) {
+		if _, err = p.header(); err == nil {
+			first, err = p.value()
+		}
+		return err
+	}); err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size {
+		return nil //nolint:nilerr // what is no linearized file is judged by its sections
+	}
+	head, err := d.read(0, 1024)
+	if err != nil {
+		return err
+	}
+	behind := bytes.Index(head, []byte("endobj")) + len("endobj")
+	section := func(at int64) (begin int64, err error) {
+		err = d.at(at, func(p *parser) error {
+			p.space()
+			begin = at + int64(p.pos)
+			return nil
+		})
+		return begin, err
+	}
+	one, err := section(int64(behind))
+	if err != nil {
+		return err
+	}
+	other, err := section(start)
+	if err == nil && one != other {
+		err = fmt.Errorf("%w: it is linearized, but startxref does not point behind its first object", ErrDamaged)
+	}
+	return err
 }
 
 func (d *Document) parser(buf []byte, base int64) *parser {
