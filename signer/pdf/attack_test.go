@@ -124,3 +124,22 @@ func linearized(first bool) []byte {
 	}
 	return out
 }
+
+// TestTrustSparse: a cross-reference table that names one object in a thousand costs no memory for the others.
+func TestTrustSparse(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("%PDF-1.4\nxref\n")
+	for n := 0; n < 8_000_000; n += 1000 {
+		fmt.Fprintf(&b, "%d 1\n0000000000 00000 f \n", n)
+	}
+	data := b.String() + "trailer\n<< /Size 9 >>\nstartxref\n9\n%%EOF\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := openForm([]byte(data), pdf.Limits{}); !errors.Is(err, pdf.ErrDamaged) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 128*uint64(len(data)) {
+		t.Errorf("%d bytes allocated for %d", got, len(data))
+	}
+}

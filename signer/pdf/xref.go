@@ -25,7 +25,8 @@ type entry struct {
 	kind    entryKind
 }
 
-const pageSize = 1024
+// pageSize is small because a file of 30 bytes for each page can ask for all of them.
+const pageSize = 64
 
 // table holds the newest entry of each object, in pages, so that a sparse numbering costs no memory.
 type table []*[pageSize]entry
