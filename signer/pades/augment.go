@@ -341,8 +341,17 @@ func (c *collection) proof(s *found) (proof, error) {
 			return p, err
 		}
 	}
-	err := add(s.Certificate, s.Certificates, s.Proven, s.Proven, "signer")
-	return p, err
+	if err := add(s.Certificate, s.Certificates, s.Proven, s.Proven, "signer"); err != nil {
+		return p, err
+	}
+	// The time for which that is so is the word of a time-stamp. Of one in the document the evidence is its own, but whether
+	// it is trusted must be known here: anybody can append one of his own with a time before a revocation.
+	if t := c.firstStamp(s); t != nil && t.TimeStamp.Time.Equal(s.Proven) {
+		if _, err := c.collect(t.Certificate, t.Certificates, t.TimeStamp.Time, c.existed(t)); err != nil {
+			return p, fmt.Errorf("%w: time-stamp in field %q: %w", cades.ErrEvidence, t.Field, err)
+		}
+	}
+	return p, nil
 }
 
 // existed is when the time-stamps in s, or s if it is one, surely did: the time of the earliest document time-stamp over

@@ -38,7 +38,7 @@ func (d *Document) Form() (*Form, error) {
 	if f.List, err = d.part(f.Dict.Value.Get("Fields"), Array, "/Fields of the form"); err != nil {
 		return nil, err
 	}
-	w := fieldWalk{d: d, form: f, seen: map[Ref]bool{}}
+	w := fieldWalk{d: d, form: f, seen: map[Ref]bool{}, text: d.lim.StreamSize}
 	return f, w.list(f.List.Value, Field{}, d.lim.Depth)
 }
 
@@ -65,6 +65,7 @@ type fieldWalk struct {
 	form  *Form
 	seen  map[Ref]bool
 	nodes int
+	text  int64 // bytes of names that may still come: each holds those of its parents
 }
 
 func (w *fieldWalk) list(list Value, parent Field, depth int) error {
@@ -121,6 +122,9 @@ func (w *fieldWalk) node(v Value, parent Field, depth int) error {
 			f.Name += "."
 		}
 		f.Name += name.Unicode()
+		if w.text -= int64(len(f.Name)); w.text < 0 {
+			return fmt.Errorf("%w: names of form fields take more than %d bytes", ErrTooLarge, w.d.lim.StreamSize)
+		}
 		w.form.Fields = append(w.form.Fields, f)
 	}
 	kids, err := w.d.Resolve(dict.Get("Kids"))

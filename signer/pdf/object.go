@@ -6,14 +6,15 @@ import (
 	"io"
 )
 
-// Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10).
+// Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10). A reference to another
+// generation of one that does exist is damaged: some readers ignore the generation, others search the file for it.
 func (d *Document) Load(ref Ref) (Object, error) {
 	o := Object{Ref: ref}
 	e := d.objects.get(ref.Number)
 	switch e.kind {
 	case inFile:
 		if int(e.gen) != ref.Generation {
-			return o, nil
+			return o, otherGeneration(ref, int(e.gen))
 		}
 		err := d.at(e.at, func(p *parser) error {
 			got, err := p.header()
@@ -32,13 +33,17 @@ func (d *Document) Load(ref Ref) (Object, error) {
 		return o, err
 	case inStream:
 		if ref.Generation != 0 {
-			return o, nil
+			return o, otherGeneration(ref, 0)
 		}
 		var err error
 		o.Value, err = d.loadFromStream(ref.Number, int(e.at), int(e.gen))
 		return o, err
 	}
 	return o, nil
+}
+
+func otherGeneration(ref Ref, there int) error {
+	return fmt.Errorf("%w: %v is referred to, and object %d has generation %d", ErrDamaged, ref, ref.Number, there)
 }
 
 // end reads what closes an indirect object: endobj, or for a dictionary the beginning of stream data.
@@ -255,6 +260,9 @@ func (d *Document) loadFromStream(number, container, index int) (Value, error) {
 	p := d.parser(s.data, -1)
 	p.pos, p.final = int(s.offsets[index]), true
 	v, err := p.value()
+	if tired := d.parsed(p, int(s.offsets[index])); tired != nil {
+		return Value{}, tired
+	}
 	if err != nil {
 		return Value{}, fmt.Errorf("object %d in object stream %d: %w", number, container, err)
 	}
@@ -287,11 +295,16 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 	}
 	p := d.parser(s.data[:first.Int], -1)
 	p.final = true
+	seen := map[int64]bool{}
 	for range count.Int {
 		n, err := p.integer()
 		if err != nil {
 			return nil, err
 		}
+		if seen[n] { // some readers go by the index in it, others take the last one
+			return nil, fmt.Errorf("%w: object %d stands twice in it", ErrDamaged, n)
+		}
+		seen[n] = true
 		at, err := p.integer()
 		if err != nil {
 			return nil, err

@@ -80,6 +80,7 @@ type Document struct {
 	used     int     // objects in use
 	newest   section // where startxref points
 	budget   int64   // bytes that may still be decoded
+	work     int64   // bytes of large objects that may still be parsed
 	sections []int64 // where the cross-reference sections begin, from the newest
 	streams  map[int]*objectStream
 	catalog  Object
@@ -96,7 +97,7 @@ type Object struct {
 // where the sections say. The errors are the sentinels of this package and errors of r.
 func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 	lim = lim.withDefaults()
-	d := &Document{r: r, size: size, lim: lim, budget: lim.StreamSize, streams: map[int]*objectStream{}}
+	d := &Document{r: r, size: size, lim: lim, budget: lim.StreamSize, work: lim.StreamSize + 2*size, streams: map[int]*objectStream{}}
 	if size > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, MaxSize)
 	}
@@ -105,6 +106,9 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 	}
 	start, err := d.startXref()
 	if err != nil {
+		return nil, err
+	}
+	if err := d.checkLinearized(start); err != nil {
 		return nil, err
 	}
 	if err := d.readSections(start); err != nil {
@@ -214,8 +218,58 @@ func (d *Document) startXref() (int64, error) {
 	return offset, nil
 }
 
+// checkLinearized wants the section behind the first object of a linearized file (ISO 32000-2 annex F) to be the one that
+// startxref names: some readers begin with the one, as long as nothing was appended, others with the other.
+func (d *Document) checkLinearized(start int64) error {
+	var first Value
+	if err := d.at(0, func(p *parser) (err error) {
+		if _, err = p.header(); err == nil {
+			first, err = p.value()
+		}
+		return err
+	}); err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size {
+		return nil //nolint:nilerr // what is no linearized file is judged by its sections
+	}
+	head, err := d.read(0, 1024)
+	if err != nil {
+		return err
+	}
+	behind := bytes.Index(head, []byte("endobj")) + len("endobj")
+	section := func(at int64) (begin int64, err error) {
+		err = d.at(at, func(p *parser) error {
+			p.space()
+			begin = at + int64(p.pos)
+			return nil
+		})
+		return begin, err
+	}
+	one, err := section(int64(behind))
+	if err != nil {
+		return err
+	}
+	other, err := section(start)
+	if err == nil && one != other {
+		err = fmt.Errorf("%w: it is linearized, but startxref does not point behind its first object", ErrDamaged)
+	}
+	return err
+}
+
 func (d *Document) parser(buf []byte, base int64) *parser {
 	return &parser{buf: buf, base: base, depth: d.lim.Depth, values: d.lim.Values, final: base >= 0 && base+int64(len(buf)) >= d.size}
+}
+
+// parsed counts what it cost to parse a large object, from a place in the buffer on: many small ones may refer to one, and each
+// time it is read anew.
+func (d *Document) parsed(p *parser, from int) error {
+	const small, value = 4096, 64 // bytes; a value costs as much as so many
+	n := p.pos - from + value*(d.lim.Values-p.values)
+	if n <= small {
+		return nil
+	}
+	if d.work -= int64(n); d.work < 0 {
+		return fmt.Errorf("%w: large objects are referred to again and again", ErrTooLarge)
+	}
+	return nil
 }
 
 // at parses with f from offset on, with as much of the file as f needs. f may run several times.
@@ -225,7 +279,11 @@ func (d *Document) at(offset int64, f func(*parser) error) error {
 		if err != nil {
 			return err
 		}
-		err = f(d.parser(buf, offset))
+		p := d.parser(buf, offset)
+		err = f(p)
+		if tired := d.parsed(p, 0); tired != nil {
+			return tired
+		}
 		if !errors.Is(err, errMore) {
 			return err
 		}

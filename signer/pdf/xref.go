@@ -19,12 +19,14 @@ const (
 )
 
 type entry struct {
-	at   int64
-	gen  uint32
-	kind entryKind
+	at      int64
+	gen     uint32
+	section uint16 // in which it stands, counted from the newest
+	kind    entryKind
 }
 
-const pageSize = 1024
+// pageSize is small because a file of 30 bytes for each page can ask for all of them.
+const pageSize = 64
 
 // table holds the newest entry of each object, in pages, so that a sparse numbering costs no memory.
 type table []*[pageSize]entry
@@ -36,8 +38,8 @@ func (t table) get(n int) entry {
 	return t[n/pageSize][n%pageSize]
 }
 
-// add keeps e unless a newer section has an entry for n, and reports whether it was new.
-func (t *table) add(n int, e entry) bool {
+// add keeps e unless a newer section has an entry for n, and reports whether it was new. twice: the same section has one.
+func (t *table) add(n int, e entry) (fresh, twice bool) {
 	for n/pageSize >= len(*t) {
 		*t = append(*t, nil)
 	}
@@ -45,11 +47,11 @@ func (t *table) add(n int, e entry) bool {
 	if *page == nil {
 		*page = new([pageSize]entry)
 	}
-	if (*page)[n%pageSize].kind != absent {
-		return false
+	if old := (*page)[n%pageSize]; old.kind != absent {
+		return false, old.section == e.section && (old.kind != free || e.kind != free)
 	}
 	(*page)[n%pageSize] = e
-	return true
+	return true, false
 }
 
 // section is one cross-reference section.
@@ -79,7 +81,12 @@ func (d *Document) readSections(start int64) error {
 				return fmt.Errorf("%w: too many cross-reference entries", ErrTooLarge)
 			}
 			d.highest = max(d.highest, int(n))
-			if d.objects.add(int(n), e) && e.kind != free {
+			e.section = uint16(len(visited))
+			fresh, twice := d.objects.add(int(n), e)
+			if twice { // readers differ in which one counts
+				return fmt.Errorf("%w: object %d has two cross-reference entries in one section", ErrDamaged, n)
+			}
+			if fresh && e.kind != free {
 				if d.used++; d.used > d.lim.Objects {
 					return fmt.Errorf("%w: more than %d objects", ErrTooLarge, d.lim.Objects)
 				}
@@ -223,9 +230,9 @@ func parseEntry(b []byte) (entry, bool) {
 	}
 	switch {
 	case b[17] == 'n' && gen <= 65535:
-		return entry{int64(at), uint32(gen), inFile}, true
+		return entry{at: int64(at), gen: uint32(gen), kind: inFile}, true
 	case b[17] == 'f': // its generation is never used here; some writers put 65536
-		return entry{0, 0, free}, true
+		return entry{kind: free}, true
 	}
 	return entry{}, false
 }
@@ -309,11 +316,11 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 	second, third := number(w[1]), number(w[2])
 	switch {
 	case kind == 0:
-		return entry{0, 0, free}, true // a free entry's generation is never used here
+		return entry{kind: free}, true // a free entry's generation is never used here
 	case kind == 1 && second < MaxSize && third <= 65535:
-		return entry{int64(second), uint32(third), inFile}, true
+		return entry{at: int64(second), gen: uint32(third), kind: inFile}, true
 	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
-		return entry{int64(second), uint32(third), inStream}, true
+		return entry{at: int64(second), gen: uint32(third), kind: inStream}, true
 	}
 	// An unknown kind would read as null (ISO 32000-1 table 18), but readers take it for damage and repair the file.
 	return entry{}, false
