@@ -221,18 +221,17 @@ func (d *Document) startXref() (int64, error) {
 // checkLinearized wants the section behind the first object of a linearized file (ISO 32000-2 annex F) to be the one that
 // startxref names: some readers begin with the one, as long as nothing was appended, others with the other.
 func (d *Document) checkLinearized(start int64) error {
-	var first Value
-	if err := d.at(0, func(p *parser) (err error) {
-		if _, err = p.header(); err == nil {
-			first, err = p.value()
-		}
-		return err
-	}); err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size {
-		return nil //nolint:nilerr // what is no linearized file is judged by its sections
-	}
-	head, err := d.read(0, 1024)
+	head, err := d.read(0, 1024) // where the dictionary that makes it linearized must stand
 	if err != nil {
 		return err
+	}
+	p := d.parser(head, 0)
+	if _, err := p.header(); err != nil {
+		return nil //nolint:nilerr // what is no linearized file is judged by its sections
+	}
+	first, err := p.value()
+	if err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size {
+		return nil //nolint:nilerr // the same
 	}
 	behind := bytes.Index(head, []byte("endobj")) + len("endobj")
 	section := func(at int64) (begin int64, err error) {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -31,6 +33,7 @@ type certificateID struct {
 	hash   crypto.Hash
 	digest []byte
 	serial *big.Int // of issuerSerial, nil when absent
+	issuer pkix.RDNSequence
 }
 
 func readSigner(si *cms.SignerInfo) (*signerInfo, error) {
@@ -60,6 +63,14 @@ func readSigner(si *cms.SignerInfo) (*signerInfo, error) {
 		}
 	}
 	return s, nil
+}
+
+// digestedWith reports whether an AlgorithmIdentifier is that of the signer's digest.
+func (s *signerInfo) digestedWith(identifier []byte) bool {
+	der, err := cms.DER(identifier)
+	in := cryptobyte.String(der)
+	h, errHash := readHash(&in)
+	return err == nil && errHash == nil && h == s.hash
 }
 
 // readAttribute takes over the attributes that matter, which have one value each.
@@ -94,7 +105,7 @@ func (s *signerInfo) readAttribute(a cms.Attribute) error {
 // readCertificateID reads the first identifier of SigningCertificate or SigningCertificateV2: the signer's (RFC 5035
 // section 3). A hash that we do not know identifies nothing: id.hash is 0.
 func readCertificateID(v cryptobyte.String, v2 bool) (id certificateID, ok bool) {
-	var sc, certs, first, issuerSerial, names cryptobyte.String
+	var sc, certs, first, issuerSerial, names, name cryptobyte.String
 	if !v.ReadASN1(&sc, cbasn1.SEQUENCE) || !v.Empty() || !sc.ReadASN1(&certs, cbasn1.SEQUENCE) || !certs.ReadASN1(&first, cbasn1.SEQUENCE) {
 		return id, false
 	}
@@ -111,15 +122,25 @@ func readCertificateID(v cryptobyte.String, v2 bool) (id certificateID, ok bool)
 	if !first.Empty() {
 		id.serial = new(big.Int)
 		ok = first.ReadASN1(&issuerSerial, cbasn1.SEQUENCE) && first.Empty() &&
-			issuerSerial.ReadASN1(&names, cbasn1.SEQUENCE) && issuerSerial.ReadASN1Integer(id.serial) && issuerSerial.Empty()
-		return id, ok
+			issuerSerial.ReadASN1(&names, cbasn1.SEQUENCE) && issuerSerial.ReadASN1Integer(id.serial) && issuerSerial.Empty() &&
+			names.ReadASN1(&name, explicit(4)) && names.Empty() // a directoryName, and nothing else
+		rest, err := asn1.Unmarshal(name, &id.issuer)
+		return id, ok && err == nil && len(rest) == 0
 	}
 	return id, true
 }
 
 // is reports whether the identifier names this certificate.
 func (id certificateID) is(c *x509.Certificate) bool {
-	return id.hash != 0 && bytes.Equal(id.digest, sum(id.hash, c.Raw)) && (id.serial == nil || id.serial.Cmp(c.SerialNumber) == 0)
+	if id.hash == 0 || !bytes.Equal(id.digest, sum(id.hash, c.Raw)) {
+		return false
+	}
+	if id.serial == nil {
+		return true
+	}
+	var issuer pkix.RDNSequence
+	_, err := asn1.Unmarshal(c.RawIssuer, &issuer)
+	return err == nil && id.serial.Cmp(c.SerialNumber) == 0 && strings.EqualFold(id.issuer.String(), issuer.String()) // in whatever kind of string
 }
 
 // check finds the signer's certificate and verifies the signature.
@@ -171,8 +192,13 @@ func (s *signerInfo) identifies(c *x509.Certificate) bool {
 	return sid.ReadASN1(&inner, cbasn1.Tag(0).ContextSpecific()) && len(c.SubjectKeyId) > 0 && bytes.Equal(inner, c.SubjectKeyId)
 }
 
-// stampsOnly checks the extended key usage of a time-stamp unit: critical, and time-stamping alone (RFC 3161 section 2.3).
+// stampsOnly checks the extended key usage of a time-stamp unit: critical, and time-stamping alone (RFC 3161 section 2.3); and
+// that its key is for signatures and nothing else, if anything is said of that.
 func stampsOnly(c *x509.Certificate) error {
+	const signs = x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment
+	if c.KeyUsage != 0 && c.KeyUsage&^signs != 0 {
+		return fmt.Errorf("%w: the key of its certificate is not for signatures alone", ErrSigner)
+	}
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidExtKeyUsage) {
 			continue

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +73,9 @@ func ParseWith(raw []byte, known [][]byte) (*Token, error) {
 	signer, err := readSigner(sd.Signers[0])
 	if err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(sd.DigestAlgorithms, signer.digestedWith) { // RFC 5652 section 5.1
+		return nil, fmt.Errorf("%w: digestAlgorithms lack the signer's", ErrMalformed)
 	}
 	if t.Signer, err = signer.check(info, t.Certificates, known); err != nil {
 		return nil, err

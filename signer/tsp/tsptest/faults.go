@@ -19,6 +19,7 @@ const (
 	UncriticalUsage             // extended key usage: time-stamping alone, not critical
 	NoUsage                     // no extended key usage
 	Untrusted                   // not signed by the CA whose name it bears
+	OtherKeyUsage               // key usage: digital signature and key encipherment
 )
 
 // usage returns the extended key usage.
@@ -81,6 +82,9 @@ type Faults struct {
 	OnlySigner              bool // no certificates but the signer's, which is no fault
 	NoSigningCertificate    bool // attribute missing
 	OtherSigningCertificate bool // attribute names the CA
+	IssuerSerial            bool // attribute names issuer and serial number as well, which is no fault
+	OtherIssuer             bool // attribute names the root as the issuer, with the serial number
+	OtherDigestAlgorithm    bool // digestAlgorithms names SHA-384 alone, the signer SHA-256
 	SigningCertificateV1    bool // the older attribute, with SHA-1 (RFC 2634), which is no fault
 	KeyIdentifier           bool // instead of issuer and serial number, which is no fault
 	TwoSigners              bool // the SignerInfo stands twice

@@ -103,6 +103,10 @@ func (t *TSA) token(r request, f *Faults) ([]byte, error) {
 		version, sid = []byte{2, 1, 3}, wrap(0x80, false, unit.SubjectKeyId)
 	}
 	signer := [][]byte{version, sid, identifier(oidSHA256), signed, algorithm, wrap(0x04, false, signature)}
+	digests := identifier(oidSHA256)
+	if f.OtherDigestAlgorithm {
+		digests[len(digests)-1] = 2
+	}
 	assemble := func(padding int) []byte {
 		si := wrap(0x30, f.BER, slices.Concat(signer, [][]byte{pad(padding)})...)
 		if f.TwoSigners {
@@ -112,7 +116,7 @@ func (t *TSA) token(r request, f *Faults) ([]byte, error) {
 		if f.BER {
 			content = wrap(0x24, true, wrap(0x04, false, info[:10]), wrap(0x24, false, wrap(0x04, false, info[10:])))
 		}
-		return wrap(0x30, f.BER, oid(oidSignedData), wrap(0xa0, f.BER, wrap(0x30, f.BER, []byte{2, 1, 3}, wrap(0x31, f.BER, identifier(oidSHA256)),
+		return wrap(0x30, f.BER, oid(oidSignedData), wrap(0xa0, f.BER, wrap(0x30, f.BER, []byte{2, 1, 3}, wrap(0x31, f.BER, digests),
 			wrap(0x30, f.BER, oid(oidTSTInfo), wrap(0xa0, f.BER, content)), certificates, wrap(0x31, f.BER, si))))
 	}
 	token := assemble(0)
@@ -194,14 +198,26 @@ func (t *TSA) attributes(info []byte, unit *x509.Certificate, f *Faults) []byte 
 	if f.OtherSigningCertificate {
 		named = t.ca.Certificate.Raw
 	}
+	var issuerSerial []byte
+	if f.IssuerSerial || f.OtherIssuer {
+		issuer := unit.RawIssuer
+		if f.OtherIssuer {
+			issuer = t.root.Certificate.RawSubject
+		}
+		serial := build(func(b *cryptobyte.Builder) { b.AddASN1BigInt(unit.SerialNumber) })
+		issuerSerial = wrap(0x30, false, wrap(0x30, false, wrap(0xa4, false, issuer)), serial)
+	}
+	names := func(id []byte) []byte {
+		return wrap(0x30, false, wrap(0x30, false, wrap(0x30, false, wrap(0x04, false, id), issuerSerial)))
+	}
 	switch {
 	case f.NoSigningCertificate:
 	case f.SigningCertificateV1:
 		id := sha1.Sum(named) //nolint:gosec // as above
-		attrs = append(attrs, attribute(oidSigningCertificate, wrap(0x30, false, wrap(0x30, false, wrap(0x30, false, wrap(0x04, false, id[:]))))))
+		attrs = append(attrs, attribute(oidSigningCertificate, names(id[:])))
 	default:
 		id := sha256.Sum256(named)
-		attrs = append(attrs, attribute(oidSigningCertificateV2, wrap(0x30, false, wrap(0x30, false, wrap(0x30, false, wrap(0x04, false, id[:]))))))
+		attrs = append(attrs, attribute(oidSigningCertificateV2, names(id[:])))
 	}
 	slices.SortFunc(attrs, bytes.Compare)
 	return wrap(0x31, false, attrs...)

@@ -225,6 +225,8 @@ func (t *TSA) certificate(kind Certificate) (*x509.Certificate, error) {
 	switch kind {
 	case Expired:
 		template.NotBefore, template.NotAfter = now.AddDate(0, -2, 0), now.AddDate(0, -1, 0)
+	case OtherKeyUsage:
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment
 	case NotYetValid:
 		template.NotBefore = now.AddDate(0, 1, 0)
 	case Untrusted:
