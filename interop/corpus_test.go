@@ -21,6 +21,7 @@ import (
 	"github.com/digitorus/pdfsign/verify"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -206,7 +207,7 @@ func signFile(level, in string) ([]byte, error) {
 		return nil, err
 	}
 	defer collector.Close()
-	tail, err := pades.Augment(ctx, bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
+	tail, err := longterm.Augment(ctx, bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("raising: %w", err)
 	}
