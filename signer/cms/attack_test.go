@@ -21,6 +21,7 @@ func TestTrustLongTags(t *testing.T) {
 		"seven octets":       {[]byte{0x1f, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 1, 1, 0}, false},
 		"cut after six":      {append([]byte{0x1f, 0x81, 0x82, 0x83, 0x84, 0x85, 0x84, 0, 0, 0, 4}, make([]byte, 4)...), false},
 		"nothing but tag":    {bytes.Repeat([]byte{0xff}, 30), false},
+		"as it was read":     {[]byte{0x1f, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 1, 0x42}, false},
 		"within a structure": {[]byte{0x30, 11, 0x1f, 0x81, 0x82, 0x83, 0x84, 0x85, 2, 2, 2, 1, 1}, false},
 	} {
 		if _, err := cms.Definite(c.data); (err == nil) != c.good || err != nil && !errors.Is(err, cms.ErrMalformed) {
