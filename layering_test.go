@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"server/pki":     {},
 	"server/webhook": {},
 
-	"client":         {"proto/", "signer/cades", "signer/pades", "signer/revinfo"},
+	"client":               {"proto/", "signer/cades", "signer/pades", "signer/revinfo"},
 	"cmd/ecsigner":         {"*"},
 	"cmd/ecsigner/engine":  {"*"},
 	"cmd/ecsigner/config":  {},
