@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 	"server/pki":     {},
 	"server/webhook": {},
 
-	"client":         {"proto/", "signer/cades", "signer/pades", "signer/pades/longterm", "signer/revinfo"},
+	"client":               {"proto/", "signer/cades", "signer/pades", "signer/pades/longterm", "signer/revinfo"},
 	"cmd/ecsigner":         {"*"},
 	"cmd/ecsigner/engine":  {"*"},
 	"cmd/ecsigner/config":  {},

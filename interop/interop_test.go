@@ -9,6 +9,7 @@ import (
 
 // TestInterop has the judges judged first, and then what we make; docs/interop.md is written from both.
 func TestInterop(t *testing.T) {
+	t.Parallel()
 	var sections []string
 	section := func(name string, f func(*testing.T) string) {
 		t.Run(name, func(t *testing.T) { sections = append(sections, f(t)) })

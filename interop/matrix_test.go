@@ -61,8 +61,13 @@ func pdfShapes(t *testing.T) []shape {
 // contents are what CAdES signs. Their lengths are around those where DER needs one more octet.
 func contents() []shape {
 	return []shape{
-		{base, []byte("Договір № 7\n")}, {"empty", nil}, {"one octet", []byte{0}}, {"127 octets", make([]byte, 127)}, {"128 octets", make([]byte, 128)},
-		{"65536 octets", make([]byte, 1<<16)}, {"3 MiB", slices.Repeat([]byte("0123456789abcdef"), 3<<16)},
+		{base, []byte("Договір № 7\n")},
+		{"empty", nil},
+		{"one octet", []byte{0}},
+		{"127 octets", make([]byte, 127)},
+		{"128 octets", make([]byte, 128)},
+		{"65536 octets", make([]byte, 1<<16)},
+		{"3 MiB", slices.Repeat([]byte("0123456789abcdef"), 3<<16)},
 	}
 }
 

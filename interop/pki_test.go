@@ -83,23 +83,11 @@ func newWorld() (*world, error) {
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
 		return nil, err
 	}
-	var pki *revtest.PKI
-	address, err := serve(func(url string) (h http.Handler, err error) {
-		pki, err = revtest.New(revtest.Options{URL: url, Key: revtest.P384})
-		return pki, err
-	})
+	pki, port, err := authorities()
 	if err != nil {
 		return nil, err
 	}
-	// pyHanko looks for revocation data on a root that signs OCSP answers itself, and there never are any: responders sign.
-	for _, ca := range []*revtest.CA{pki.CA(0), pki.Issuing()} {
-		responder, err := ca.Issue(revtest.Template{Name: "Responder", Delegate: true})
-		if err != nil {
-			return nil, err
-		}
-		ca.SetOCSP(revtest.OCSP{Delegate: responder})
-	}
-	ports := []uint16{address.Port()}
+	ports := []uint16{port}
 	anchors := []*x509.Certificate{pki.CA(0).Certificate.Certificate}
 	issuers := []*x509.Certificate{pki.Issuing().Certificate.Certificate}
 	for name, kind := range map[string]tsptest.Key{"P-256": tsptest.P256, "RSA-3072": tsptest.RSA3072} {
@@ -135,6 +123,26 @@ func newWorld() (*world, error) {
 		return nil, err
 	}
 	return w, w.publishList(r, issuers[0])
+}
+
+// authorities makes the CAs of the signatories, and tells at which port they answer.
+func authorities() (pki *revtest.PKI, port uint16, err error) {
+	address, err := serve(func(url string) (h http.Handler, err error) {
+		pki, err = revtest.New(revtest.Options{URL: url, Key: revtest.P384})
+		return pki, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	// pyHanko looks for revocation data on a root that signs OCSP answers itself, and there never are any: responders sign.
+	for _, ca := range []*revtest.CA{pki.CA(0), pki.Issuing()} {
+		responder, err := ca.Issue(revtest.Template{Name: "Responder", Delegate: true})
+		if err != nil {
+			return nil, 0, err
+		}
+		ca.SetOCSP(revtest.OCSP{Delegate: responder})
+	}
+	return pki, address.Port(), nil
 }
 
 // serve listens on a port of its own and has the handler that make makes for its address answer.

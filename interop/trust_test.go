@@ -103,7 +103,8 @@ func qcStatements() (pkix.Extension, error) {
 		return pkix.Extension{}, err
 	}
 	value, err := asn1.Marshal([]statement{
-		{ID: asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 1}}, {ID: asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 4}},
+		{ID: asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 1}},
+		{ID: asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 4}},
 		{ID: asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6}, Info: asn1.RawValue{FullBytes: esign}},
 	})
 	return pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Value: value}, err

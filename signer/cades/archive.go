@@ -83,11 +83,12 @@ func withIndex(token, index []byte) ([]byte, error) {
 }
 
 // checkArchive checks that an archive time-stamp covers this signature: every hash of its index is that of something that
-// is there, and the imprint is that of the signature with the index.
-func checkArchive(token *tsp.Token, sd *cms.SignedData, info *cms.SignerInfo, contents *digests) error {
+// is there, and the imprint is that of the signature with the index. It returns what it covers of certificates and revocation
+// data.
+func checkArchive(token *tsp.Token, sd *cms.SignedData, info *cms.SignerInfo, contents *digests) (covered indexed, err error) {
 	raw, whole, err := findIndex(token.Raw)
 	if err != nil {
-		return err
+		return covered, err
 	}
 	x := indexed{sd.Certificates, sd.RevocationInfos, info.Unsigned}
 	values := x.attributeValues()
@@ -97,17 +98,18 @@ func checkArchive(token *tsp.Token, sd *cms.SignedData, info *cms.SignerInfo, co
 			values = append(values, a.Raw)
 		}
 	}
-	if err := checkIndex(raw, token.Hash, whole, x.certificates, x.revocation, values); err != nil {
-		return err
+	listed, err := checkIndex(raw, token.Hash, whole, x.certificates, x.revocation, values)
+	if err != nil {
+		return covered, err
 	}
 	sum, err := contents.of(token.Hash)
 	if err != nil {
-		return err
+		return covered, err
 	}
 	if err := token.Covers(token.Hash, imprint(token.Hash, sd, info, sum, raw)); err != nil {
-		return fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return covered, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
-	return nil
+	return indexed{certificates: listed[0], revocation: listed[1]}, nil
 }
 
 // findIndex returns the index in a token, and whether it is of the older kind, which hashes attributes as a whole.
@@ -126,53 +128,56 @@ func findIndex(token []byte) (index []byte, whole bool, err error) {
 	return nil, false, fmt.Errorf("%w: it has no hash index", ErrTimeStamp)
 }
 
-func checkIndex(index []byte, h crypto.Hash, whole bool, sets ...[][]byte) error {
+// checkIndex returns those elements of each set that an index lists.
+func checkIndex(index []byte, h crypto.Hash, whole bool, sets ...[][]byte) (listed [3][][]byte, err error) {
 	in := cryptobyte.String(index)
 	var fields, alg cryptobyte.String
 	if !in.ReadASN1(&fields, cbasn1.SEQUENCE) || !in.Empty() {
-		return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 	}
 	indexHash := crypto.SHA256 // what the older kind leaves out
 	first := fields
 	if !first.ReadASN1(&alg, cbasn1.SEQUENCE) {
-		return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 	}
 	if alg.PeekASN1Tag(cbasn1.OBJECT_IDENTIFIER) {
 		if !fields.ReadASN1Element(&alg, cbasn1.SEQUENCE) {
-			return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+			return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 		}
 		indexHash = hashOfIdentifier(alg)
 	} else if !whole {
-		return fmt.Errorf("%w: hash index names no algorithm", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index names no algorithm", ErrTimeStamp)
 	}
 	if indexHash == 0 {
-		return fmt.Errorf("%w: hash index with another algorithm than SHA-2", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index with another algorithm than SHA-2", ErrTimeStamp)
 	}
 	if !whole && indexHash != h {
-		return fmt.Errorf("%w: hash index with %v, imprint with %v", ErrTimeStamp, indexHash, h)
+		return listed, fmt.Errorf("%w: hash index with %v, imprint with %v", ErrTimeStamp, indexHash, h)
 	}
 	for i, what := range []string{"certificate", "revocation data", "unsigned attribute"} {
-		present := map[string]bool{}
+		present := map[string][]byte{}
 		for _, e := range sets[i] {
-			present[string(digest(indexHash, e))] = true
+			present[string(digest(indexHash, e))] = e
 		}
 		var list, sum cryptobyte.String
 		if !fields.ReadASN1(&list, cbasn1.SEQUENCE) {
-			return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+			return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 		}
 		for !list.Empty() {
 			if !list.ReadASN1(&sum, cbasn1.OCTET_STRING) {
-				return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+				return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 			}
-			if !present[string(sum)] {
-				return fmt.Errorf("%w: a %s that it covers is not there as it was", ErrTimeStamp, what)
+			e, there := present[string(sum)]
+			if !there {
+				return listed, fmt.Errorf("%w: a %s that it covers is not there as it was", ErrTimeStamp, what)
 			}
+			listed[i] = append(listed[i], e)
 		}
 	}
 	if !fields.Empty() {
-		return fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
 	}
-	return nil
+	return listed, nil
 }
 
 func encodeOID(oid asn1.ObjectIdentifier) []byte {

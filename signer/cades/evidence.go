@@ -18,9 +18,13 @@ const maxPath = 16
 // dozens, and each may be of a key that makes it slow.
 const maxChecks = 500
 
+// maxSteps bounds the answers and lists that are looked at.
+const maxSteps = 1 << 16
+
 // evidence is what is in SignedData to judge certificates with.
 type evidence struct {
-	checks       int
+	checks       int // with what they read
+	steps        int
 	certificates []*x509.Certificate
 	lists        []*status.List
 	answers      []*status.Answer
@@ -98,8 +102,11 @@ func (e *evidence) issuer(c *x509.Certificate) *x509.Certificate {
 
 func (e *evidence) covers(c, issuer *x509.Certificate, at time.Time, strict bool) bool {
 	ended := func(next time.Time) bool { return !next.IsZero() && next.Before(at) }
+	if e.steps += len(e.lists) + len(e.answers); e.steps > maxSteps {
+		return false
+	}
 	for _, list := range e.lists {
-		if !ended(list.NextUpdate) && list.Covers(c) == nil && e.check(func() error { return list.Authentic(issuer) }) {
+		if !ended(list.NextUpdate) && list.Covers(c) == nil && e.check(len(list.Raw), func() error { return list.Authentic(issuer) }) {
 			return true
 		}
 	}
@@ -107,7 +114,7 @@ func (e *evidence) covers(c, issuer *x509.Certificate, at time.Time, strict bool
 		if single, err := answer.About(c, issuer); err != nil || ended(single.NextUpdate) {
 			continue
 		}
-		if !strict || e.check(func() error { _, err := answer.Authentic(issuer); return err }) {
+		if !strict || e.check(len(answer.Raw), func() error { _, err := answer.Authentic(issuer); return err }) {
 			return true
 		}
 	}
@@ -116,11 +123,11 @@ func (e *evidence) covers(c, issuer *x509.Certificate, at time.Time, strict bool
 
 // signed reports whether by signed c.
 func (e *evidence) signed(c, by *x509.Certificate) bool {
-	return e.check(func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
+	return e.check(len(c.Raw), func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
 }
 
-// check reports whether f succeeds, as long as not too much was checked already.
-func (e *evidence) check(f func() error) bool {
-	e.checks++
+// check reports whether f, which reads so many bytes, succeeds, as long as not too much was checked already.
+func (e *evidence) check(size int, f func() error) bool {
+	e.checks += 1 + size>>20
 	return e.checks <= maxChecks && f() == nil
 }

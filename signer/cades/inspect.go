@@ -115,14 +115,20 @@ func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *ev
 	r.TimeStamps = timeStamps(cms.AllValues(info.Unsigned, oidSignatureTimeStamp), sd.Certificates, func(t *tsp.Token) error {
 		return coversSignature(t, info.Value)
 	})
+	var newest *tsp.Token
+	var covered indexed // by the newest archive time-stamp
 	r.ArchiveTimeStamps = timeStamps(cms.AllValues(info.Unsigned, oidArchiveTimeStampV3), sd.Certificates, func(t *tsp.Token) error {
-		return checkArchive(t, sd, info, contents)
+		of, err := checkArchive(t, sd, info, contents)
+		if err == nil && (newest == nil || t.Time.After(newest.Time)) {
+			newest, covered = t, of
+		}
+		return err
 	})
-	r.Level, r.Missing = s.level(&r, ev)
+	r.Level, r.Missing = s.level(&r, ev, covered)
 	return r, s
 }
 
-func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
+func (s *signerOf) level(r *Report, ev *evidence, covered indexed) (Level, error) {
 	if err := s.baseline(); err != nil {
 		return 0, err
 	}
@@ -139,21 +145,33 @@ func (s *signerOf) level(r *Report, ev *evidence) (Level, error) {
 	if ev.issuer(s.certificate) == nil {
 		return LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", ErrEvidence)
 	}
-	if err := ev.complete(s.certificate, stamped.Time, false); err != nil {
-		return LevelBT, fmt.Errorf("signer: %w", err)
+	if err := s.proven(r, ev, stamped.Time); err != nil {
+		return LevelBT, err
+	}
+	if _, err := anyValid(r.ArchiveTimeStamps, "archive-time-stamp-v3"); err != nil {
+		return LevelBLT, err
+	}
+	// One that was made before the evidence was there does not keep it.
+	if err := s.proven(r, readEvidence(covered.certificates, covered.revocation), stamped.Time); err != nil {
+		return LevelBLT, fmt.Errorf("archive-time-stamp-v3 does not cover the evidence: %w", err)
+	}
+	return LevelBLTA, nil
+}
+
+// proven returns nil when there is evidence for the signer, at a time, and for all valid time-stamps.
+func (s *signerOf) proven(r *Report, ev *evidence, at time.Time) error {
+	if err := ev.complete(s.certificate, at, false); err != nil {
+		return fmt.Errorf("signer: %w", err)
 	}
 	for _, t := range r.TimeStamps {
 		if t.Invalid != nil {
 			continue
 		}
 		if err := ev.complete(t.Signer, t.Time, false); err != nil {
-			return LevelBT, fmt.Errorf("signature-time-stamp: %w", err)
+			return fmt.Errorf("signature-time-stamp: %w", err)
 		}
 	}
-	if _, err := anyValid(r.ArchiveTimeStamps, "archive-time-stamp-v3"); err != nil {
-		return LevelBLT, err
-	}
-	return LevelBLTA, nil
+	return nil
 }
 
 // baseline checks the requirements of B-B (EN 319 122-1 clause 6.3).

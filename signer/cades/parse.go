@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 // maxCMS bounds what Parse looks at, in bytes; evidence and time-stamps of long-term levels fit well below it.
@@ -44,7 +46,9 @@ type attributes struct {
 	mimeType      string
 	certHash      []byte
 	certHashWith  crypto.Hash
-	wrongHints    bool // content-hints are there and malformed
+	certIssuer    []byte // of issuerSerial, a Name; nil when absent
+	certSerial    []byte // INTEGER
+	wrongHints    bool   // content-hints are there and malformed
 }
 
 // Parse reads a detached CMS signature strictly: DER only, one SignerInfo with signed attributes, the signer's
@@ -277,12 +281,33 @@ func (a *attributes) readSigningCertificate(v cryptobyte.String) bool {
 			}
 		}
 	}
-	return id.ReadASN1Bytes(&a.certHash, cbasn1.OCTET_STRING)
+	if !id.ReadASN1Bytes(&a.certHash, cbasn1.OCTET_STRING) {
+		return false
+	}
+	if id.Empty() {
+		return true
+	}
+	var issuerSerial, names, name, serial cryptobyte.String // RFC 5035 section 5: one directoryName, and the serial number
+	ok := id.ReadASN1(&issuerSerial, cbasn1.SEQUENCE) && id.Empty() && issuerSerial.ReadASN1(&names, cbasn1.SEQUENCE) &&
+		issuerSerial.ReadASN1Element(&serial, cbasn1.INTEGER) && issuerSerial.Empty() &&
+		names.ReadASN1(&name, cbasn1.Tag(4).ContextSpecific().Constructed()) && names.Empty()
+	a.certIssuer, a.certSerial = name, serial
+	return ok
 }
 
 // namesCertificate reports whether signing-certificate-v2 is there and names exactly this certificate.
 func (a attributes) namesCertificate(der []byte) bool {
-	return a.certHash != nil && a.certHashWith != 0 && bytes.Equal(a.certHash, digest(a.certHashWith, der))
+	if a.certHash == nil || a.certHashWith == 0 || !bytes.Equal(a.certHash, digest(a.certHashWith, der)) {
+		return false
+	}
+	if a.certIssuer == nil {
+		return true
+	}
+	id, ok := issuerAndSerial(der)
+	in := cryptobyte.String(id)
+	var fields, issuer cryptobyte.String
+	return ok && in.ReadASN1(&fields, cbasn1.SEQUENCE) && fields.ReadASN1Element(&issuer, cbasn1.SEQUENCE) &&
+		status.SameName(a.certIssuer, issuer) && bytes.Equal(a.certSerial, fields)
 }
 
 // Verify checks the signature value against the embedded certificate and the message digest against the digest of the

@@ -143,3 +143,41 @@ func TestTrustSparse(t *testing.T) {
 		t.Errorf("%d bytes allocated for %d", got, len(data))
 	}
 }
+
+// TestTrustNamelessSignatures: poppler and MuPDF show signatures in fields without a name and in widgets, so they are found.
+func TestTrustNamelessSignatures(t *testing.T) {
+	const signature = "<< /Type /Sig /Filter /F /SubFilter /S >>"
+	for name, tc := range map[string]struct {
+		fields string
+		want   string
+	}{
+		"field without a name":              {"<< /FT /Sig /V 6 0 R >>", "=sig"},
+		"widget with a value of its own":    {"<< /FT /Sig /T (a) /Kids [<< /V 6 0 R >>] >>", "a= a=sig"},
+		"widget with the value of another":  {"<< /FT /Sig /T (a) /V 7 0 R /Kids [<< /V 6 0 R >>] >>", "a=sig a=sig"},
+		"widget with the field's value":     {"<< /FT /Sig /T (a) /V 6 0 R /Kids [<< /V 6 0 R >>] >>", "a=sig"},
+		"widget without a value":            {"<< /FT /Sig /T (a) /V 6 0 R /Kids [<< /AP 6 0 R >>] >>", "a=sig"},
+		"widgets of a text field":           {"<< /FT /Tx /T (a) /V (x) /Kids [<< /V (y) >>] >>", "a=x"},
+		"nameless field within a named one": {"<< /T (a) /Kids [<< /FT /Sig /V 6 0 R >>] >>", "a= a=sig"},
+	} {
+		d, err := open(pdftest.File{Objs: pdftest.Page("/AcroForm << /Fields [5 0 R] >>", "", pdftest.Obj{Number: 5, Body: tc.fields},
+			pdftest.Obj{Number: 6, Body: signature}, pdftest.Obj{Number: 7, Body: signature})}.Classic())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		form, err := d.Form()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var got []string
+		for _, f := range form.Fields {
+			value := f.Value.Text
+			if f.Value.Kind == pdf.Dict {
+				value = "sig"
+			}
+			got = append(got, f.Name+"="+value)
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}

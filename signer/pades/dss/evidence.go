@@ -14,8 +14,8 @@ import (
 
 const (
 	maxPath   = 16      // certificates of a path
-	maxChecks = 4096    // different signatures that one file makes us verify
-	maxSteps  = 1 << 16 // certificates that are looked at in all paths of one file
+	maxChecks = 4096    // different signatures that one file makes us verify; one over megabytes counts for more
+	maxSteps  = 1 << 16 // certificates, answers and lists that are looked at in all paths of one file
 )
 
 // Evidence is what a store holds to judge certificates with. It looks whether data are there, authentic and of the right time;
@@ -26,7 +26,7 @@ type Evidence struct {
 	answers      []*status.Answer
 	parsed       map[string]*x509.Certificate
 	checked      map[[2]any]bool
-	steps        int
+	cost, steps  int
 }
 
 // NewEvidence reads what can be read; the rest proves nothing.
@@ -113,16 +113,19 @@ func (p *path) from(c *x509.Certificate, issued bool, rest int) error {
 // covered looks for an OCSP answer or a list.
 func (p *path) covered(c, issuer *x509.Certificate) bool {
 	ended := func(next time.Time) bool { return !next.IsZero() && next.Before(p.at) }
+	if p.steps += len(p.answers) + len(p.lists); p.steps > maxSteps {
+		return false
+	}
 	for _, a := range p.answers {
 		if single, err := a.About(c, issuer); err != nil || ended(single.NextUpdate) {
 			continue
 		}
-		if p.verified(a, issuer, func() error { _, err := a.Authentic(issuer); return err }) {
+		if p.verified(a, issuer, len(a.Raw), func() error { _, err := a.Authentic(issuer); return err }) {
 			return true
 		}
 	}
 	for _, l := range p.lists {
-		if !ended(l.NextUpdate) && l.Covers(c) == nil && p.verified(l, issuer, func() error { return l.Authentic(issuer) }) {
+		if !ended(l.NextUpdate) && l.Covers(c) == nil && p.verified(l, issuer, len(l.Raw), func() error { return l.Authentic(issuer) }) {
 			return true
 		}
 	}
@@ -131,14 +134,16 @@ func (p *path) covered(c, issuer *x509.Certificate) bool {
 
 // signed reports whether by signed c.
 func (e *Evidence) signed(c, by *x509.Certificate) bool {
-	return e.verified(c, by, func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
+	return e.verified(c, by, len(c.Raw), func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
 }
 
-// verified reports whether f succeeds, as long as not too much was checked already. what and by are pointers.
-func (e *Evidence) verified(what, by any, f func() error) bool {
+// verified reports whether f, which reads so many bytes, succeeds, as long as not too much was checked already. what and by are
+// pointers.
+func (e *Evidence) verified(what, by any, size int, f func() error) bool {
 	key := [2]any{what, by}
 	good, known := e.checked[key]
-	if !known && len(e.checked) < maxChecks {
+	if !known && e.cost < maxChecks {
+		e.cost += 1 + size>>17 // a signature takes as long as hashing 128 KiB
 		good = f() == nil
 		e.checked[key] = good
 	}

@@ -59,6 +59,8 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 	f := &file{doc: doc, limit: 4 * limit} // revocation lists can be large
 	room, again := limit, 2*size           // of all /Contents; what signatures that cover each other make us hash twice
 	var wants []wanted
+	stored := f.storedCertificates
+	places := map[int64]*found{} // by that of /Contents
 	for _, field := range form.Fields {
 		if field.Type != "Sig" || field.Value.Kind == pdf.Null {
 			continue
@@ -68,13 +70,20 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 		if s.Err = s.read(doc); s.Err != nil {
 			continue
 		}
+		if other := places[s.ByteRange[1]]; other != nil {
+			// Which of them was signed is not to be seen, and where it is shown is for whoever came later.
+			s.Err = fmt.Errorf("%w: fields %q and %q share it", pades.ErrSignatureDict, other.Field, s.Field)
+			other.Err = s.Err
+			continue
+		}
+		places[s.ByteRange[1]] = s
 		room -= int64(len(s.contents))
 		again -= s.ByteRange[3]
 		if room < 0 || again < 0 || len(f.found) > maxSignatures {
 			s.Err = fmt.Errorf("%w: too many or too large signatures", pdf.ErrTooLarge)
 			continue
 		}
-		if s.Err = s.parse(f.storedCertificates); s.Err == nil && s.hash.Available() {
+		if s.Err = s.parse(stored); s.Err == nil && s.hash.Available() {
 			wants = append(wants, wanted{s.hash, s.ByteRange})
 		}
 	}
@@ -246,12 +255,16 @@ func (s *found) parse(stored func() [][]byte) error {
 	return nil
 }
 
+// maxStored bounds the certificates of the store in which the signer's of a time-stamp is looked for.
+const maxStored = 1024
+
 // storedCertificates returns those of the document's store.
 func (f *file) storedCertificates() [][]byte {
 	if !f.looked {
 		f.looked = true
 		if store, err := dss.Read(f.doc, f.limit); err == nil {
-			f.stored = store.Held().Certificates
+			held := store.Held().Certificates
+			f.stored = held[:min(len(held), maxStored)]
 		}
 	}
 	return f.stored

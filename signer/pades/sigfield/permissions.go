@@ -126,7 +126,10 @@ func (r restrictions) byParameters(params pdf.Value) error {
 	if err != nil {
 		return err
 	}
-	if p.Kind == pdf.Integer && p.Int == 1 {
+	switch {
+	case p.Kind != pdf.Null && (p.Kind != pdf.Integer || p.Int < 1 || p.Int > 3): // some read 1.0 as 1, others as nothing
+		return fmt.Errorf("%w: /P of what a signature permits", pdf.ErrDamaged)
+	case p.Int == 1:
 		return ErrCertified
 	}
 	action, err := r.doc.Resolve(params.Get("Action"))
