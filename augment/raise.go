@@ -14,6 +14,7 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
@@ -134,7 +135,7 @@ func (s *Service) raise(ctx context.Context, j Job, sig Signature, have []byte, 
 		return stamped, err
 	case KindCAdES:
 		services.Hash = crypto.SHA256 // the digest of the content that is known for certain
-		return cades.Augment(ctx, have, sig.Content, to, services)
+		return levels.Augment(ctx, have, sig.Content, to, services)
 	}
 	return nil, fmt.Errorf("%w: kind %q", ErrNoSignature, j.Kind)
 }
@@ -151,7 +152,7 @@ func stampCMS(ctx context.Context, data []byte, services cades.Services) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	return cades.AddTimeStamp(data, token)
+	return levels.AddTimeStamp(data, token)
 }
 
 // stampPDF puts a signature time-stamp into the space that was kept for it. One that is larger than any that was known when

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
@@ -210,7 +211,7 @@ func (w *world) raise(f foreign) ([]subject, error) {
 			}
 			data = append(bytes.Clone(data), tail...)
 		} else {
-			var content cades.Content
+			var content levels.Content
 			if f.content != "" {
 				signed, err := os.ReadFile(f.content)
 				if err != nil {
@@ -218,7 +219,7 @@ func (w *world) raise(f foreign) ([]subject, error) {
 				}
 				content = digester(signed)
 			}
-			if data, err = cades.Augment(context.Background(), data, content, cades.LevelBLTA, services); err != nil {
+			if data, err = levels.Augment(context.Background(), data, content, cades.LevelBLTA, services); err != nil {
 				return nil, err
 			}
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
@@ -247,11 +248,11 @@ func TestLevels(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte("content"))
 	for l := cades.LevelBB; l <= cades.LevelBLTA; l++ {
-		reports, err := cades.Inspect(w.artefact(got, 1, true, l), augment.Digest(sum[:]))
+		reports, err := levels.Inspect(w.artefact(got, 1, true, l), augment.Digest(sum[:]))
 		if err != nil || len(reports) != 1 || reports[0].Level != l || reports[0].Invalid != nil {
 			t.Errorf("CAdES %v: %+v, %v", l, reports, err)
 		}
-		reports, err = cades.Inspect(w.artefact(got, 2, true, l), nil)
+		reports, err = levels.Inspect(w.artefact(got, 2, true, l), nil)
 		if err != nil || len(reports) != 1 || reports[0].Level != l || reports[0].Invalid != nil {
 			t.Errorf("attached CAdES %v: %+v, %v", l, reports, err)
 		}
@@ -729,9 +730,9 @@ func TestAugmentDocuments(t *testing.T) {
 }
 
 // level4 wants a B-LTA signature.
-func level4(_ []byte, content cades.Content) func([]byte) bool {
+func level4(_ []byte, content levels.Content) func([]byte) bool {
 	return func(b []byte) bool {
-		reports, err := cades.Inspect(b, content)
+		reports, err := levels.Inspect(b, content)
 		return err == nil && len(reports) == 1 && reports[0].Level == cades.LevelBLTA && reports[0].Invalid == nil
 	}
 }

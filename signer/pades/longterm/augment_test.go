@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
@@ -60,7 +61,7 @@ func stamped(t *testing.T, in []byte, id padestest.Identity, field string, tsa c
 	cms := padestest.Must(cades.Assemble(cades.Parts{SignedAttributes: p.SignedAttributes(), Signature: value, Algorithm: o.Algorithm, Chain: id.Chain}))
 	h := crypto.SHA256.New()
 	h.Write(value)
-	tail, err := p.EmbedCMS(padestest.Must(cades.AddTimeStamp(cms, padestest.Must(tsa.Stamp(t.Context(), crypto.SHA256, h.Sum(nil))))))
+	tail, err := p.EmbedCMS(padestest.Must(levels.AddTimeStamp(cms, padestest.Must(tsa.Stamp(t.Context(), crypto.SHA256, h.Sum(nil))))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/dss"
@@ -40,7 +41,7 @@ type found struct {
 	SignatureInfo
 	contents []byte // the value of /Contents, with what fills it up
 	cms      *cms.SignedData
-	report   cades.Report
+	report   levels.Report
 	dict     pdf.Value
 	hash     crypto.Hash // over the byte range; 0: unknown
 }
@@ -295,7 +296,7 @@ func (s *found) checkToken(sum []byte) error {
 }
 
 func (s *found) checkSignature(sum []byte) {
-	s.report = cades.InspectSignedData(s.cms, func(h crypto.Hash) ([]byte, error) {
+	s.report = levels.InspectSignedData(s.cms, func(h crypto.Hash) ([]byte, error) {
 		if h != s.hash || sum == nil {
 			return nil, fmt.Errorf("%w: digest algorithms contradict each other", pades.ErrSignatureDict)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/tsp"
@@ -33,15 +34,15 @@ type SignatureInfo struct {
 	LaterRevisions int   // cross-reference sections in them
 	Covered        bool  // a valid later signature or document time-stamp covers this one
 
-	Raw          []byte            // the CMS or the token, as in the file
-	CMS          *cades.Signature  // nil for a document time-stamp, and for CMS that is not the strict DER that cades.Parse reads
-	Algorithm    cades.Algorithm   // of the signature; 0 when it is another than the named ones
-	Certificate  *x509.Certificate // of the signer or the time-stamp unit; nil when the CMS could not be read
-	Certificates [][]byte          // embedded in the CMS or the token, DER
-	DocTimeStamp bool              // a document time-stamp (ETSI.RFC3161), not a signature
-	TimeStamp    *tsp.Token        // of a document time-stamp; nil when it could not be read
-	TimeStamps   []cades.TimeStamp // signature-time-stamps in the CMS, each with what is wrong with it
-	Proven       time.Time         // of the earliest valid time-stamp over this signature, of either kind; zero when there is none
+	Raw          []byte             // the CMS or the token, as in the file
+	CMS          *cades.Signature   // nil for a document time-stamp, and for CMS that is not the strict DER that cades.Parse reads
+	Algorithm    cades.Algorithm    // of the signature; 0 when it is another than the named ones
+	Certificate  *x509.Certificate  // of the signer or the time-stamp unit; nil when the CMS could not be read
+	Certificates [][]byte           // embedded in the CMS or the token, DER
+	DocTimeStamp bool               // a document time-stamp (ETSI.RFC3161), not a signature
+	TimeStamp    *tsp.Token         // of a document time-stamp; nil when it could not be read
+	TimeStamps   []levels.TimeStamp // signature-time-stamps in the CMS, each with what is wrong with it
+	Proven       time.Time          // of the earliest valid time-stamp over this signature, of either kind; zero when there is none
 
 	// Level is the highest baseline level (EN 319 142-1 clause 6) whose parts are all there: "B-B", "B-T", "B-LT", "B-LTA", and
 	// "" for a document time-stamp and when the signature is not PAdES baseline. Time-stamps count when they verify and
@@ -75,7 +76,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits) ([]S
 // judgeLevels tells the level of every signature.
 func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
 	now, errNow := dss.Read(f.doc, f.limit)
-	j := &levels{file: f}
+	j := &judgement{file: f}
 	if errNow == nil {
 		j.now = dss.NewEvidence(now.Held())
 	}
@@ -112,8 +113,8 @@ func (f *file) archived(r io.ReaderAt, lim pdf.Limits) (newest *found, then *dss
 	return newest, dss.NewEvidence(store.Held())
 }
 
-// levels judges the levels of the signatures of one file.
-type levels struct {
+// judgement judges the levels of the signatures of one file.
+type judgement struct {
 	*file
 	now    *dss.Evidence // in the file as it is; nil when it could not be read
 	newest *found        // the newest valid document time-stamp; nil when there is none
@@ -121,7 +122,7 @@ type levels struct {
 }
 
 // level is the level of a signature, 0 for none, and why it is not the next one.
-func (j *levels) level(s *found) (cades.Level, error) {
+func (j *judgement) level(s *found) (cades.Level, error) {
 	if err := s.baseline(); err != nil {
 		return 0, err
 	}
@@ -146,7 +147,7 @@ func (j *levels) level(s *found) (cades.Level, error) {
 }
 
 // proven returns nil when a time-stamp proves that the signature existed while its certificate was valid.
-func (j *levels) proven(s *found) error {
+func (j *judgement) proven(s *found) error {
 	if s.Proven.IsZero() {
 		for _, t := range s.TimeStamps {
 			if t.Invalid != nil {

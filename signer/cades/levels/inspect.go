@@ -1,4 +1,6 @@
-package cades
+// Package levels reads CMS signatures by whomever they were made, in BER or DER, attached or detached, tells of what baseline level
+// they are (ETSI EN 319 122-1 clause 6), and raises them to higher ones without encoding anything anew.
+package levels
 
 import (
 	"context"
@@ -9,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
@@ -16,16 +19,16 @@ import (
 // Report says what one signature of a CMS is.
 type Report struct {
 	Signer      *x509.Certificate // nil when it is not embedded or not readable
-	Algorithm   Algorithm         // 0 when it is another than the named ones
+	Algorithm   cades.Algorithm   // 0 when it is another than the named ones
 	SigningTime time.Time         // signed attribute, a claim; zero when absent
 	// Invalid is nil when the signature value and the digest of the content verify with Signer. Its chain, its validity and
-	// revocation are not judged. ErrContent: the signature is detached and no content was given.
+	// revocation are not judged. cades.ErrContent: the signature is detached and no content was given.
 	Invalid error
 	// Level is the highest baseline level (EN 319 122-1 clause 6) whose parts are all there; 0: not even B-B. Time-stamps
 	// count when they verify and cover what they must.
-	Level Level
-	// Missing says why it is not the next level; nil at B-LTA. It wraps ErrProfile, ErrTimeStamp, ErrEvidence, or what made
-	// the signature unreadable.
+	Level cades.Level
+	// Missing says why it is not the next level; nil at B-LTA. It wraps cades.ErrProfile, cades.ErrTimeStamp, cades.ErrEvidence,
+	// or what made the signature unreadable.
 	Missing           error
 	TimeStamps        []TimeStamp // of the signature: signature-time-stamp
 	ArchiveTimeStamps []TimeStamp // archive-time-stamp-v3
@@ -33,9 +36,9 @@ type Report struct {
 	signer            *signerOf
 }
 
-// Conforms returns nil when the signed attributes meet the B-B rules of p, else an error that wraps ErrProfile, or what made
-// the signature unreadable.
-func (r Report) Conforms(p Profile) error {
+// Conforms returns nil when the signed attributes meet the B-B rules of p, else an error that wraps cades.ErrProfile, or what
+// made the signature unreadable.
+func (r Report) Conforms(p cades.Profile) error {
 	if r.signer == nil || r.signer.certificate == nil || r.signer.hashed == nil {
 		return r.Missing
 	}
@@ -81,8 +84,8 @@ var foreign = []struct {
 }
 
 // Inspect tells of every signature of a CMS, by whomever it was made, in BER or DER, attached or detached. content is
-// only asked for the latter, and may be nil. Errors wrap ErrMalformed or ErrUnsupported; what is wrong with a signature
-// is said in its Report.
+// only asked for the latter, and may be nil. Errors wrap cades.ErrMalformed or cades.ErrUnsupported; what is wrong with a
+// signature is said in its Report.
 func Inspect(data []byte, content Content) ([]Report, error) {
 	sd, err := readCMS(data)
 	if err != nil {
@@ -105,7 +108,7 @@ func InspectSignedData(sd *cms.SignedData, content Content) []Report {
 
 func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *evidence) (Report, *signerOf) {
 	s, err := readSigner(info, sd.Certificates)
-	r := Report{Signer: s.certificate, Algorithm: s.algorithm, SigningTime: s.attributes.signingTime, signer: s}
+	r := Report{Signer: s.certificate, Algorithm: s.algorithm, SigningTime: s.attributes.SigningTime, signer: s}
 	r.Countersignatures = len(cms.AllValues(info.Unsigned, oidCountersignature))
 	if err != nil {
 		r.Invalid, r.Missing = err, err
@@ -128,34 +131,34 @@ func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *ev
 	return r, s
 }
 
-func (s *signerOf) level(r *Report, ev *evidence, covered indexed) (Level, error) {
+func (s *signerOf) level(r *Report, ev *evidence, covered indexed) (cades.Level, error) {
 	if err := s.baseline(); err != nil {
 		return 0, err
 	}
 	stamped, err := anyValid(r.TimeStamps, "signature-time-stamp")
 	if err != nil {
-		return LevelBB, err
+		return cades.LevelBB, err
 	}
 	if stamped.Time.After(s.certificate.NotAfter) {
-		return LevelBB, fmt.Errorf("%w: the signer's certificate had ended before it", ErrTimeStamp)
+		return cades.LevelBB, fmt.Errorf("%w: the signer's certificate had ended before it", cades.ErrTimeStamp)
 	}
 	if err := s.allowed(); err != nil {
-		return LevelBT, err
+		return cades.LevelBT, err
 	}
 	if ev.issuer(s.certificate) == nil {
-		return LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", ErrEvidence)
+		return cades.LevelBT, fmt.Errorf("%w: the issuer of the signer's certificate is not embedded", cades.ErrEvidence)
 	}
 	if err := s.proven(r, ev, stamped.Time); err != nil {
-		return LevelBT, err
+		return cades.LevelBT, err
 	}
 	if _, err := anyValid(r.ArchiveTimeStamps, "archive-time-stamp-v3"); err != nil {
-		return LevelBLT, err
+		return cades.LevelBLT, err
 	}
 	// One that was made before the evidence was there does not keep it.
 	if err := s.proven(r, readEvidence(covered.certificates, covered.revocation), stamped.Time); err != nil {
-		return LevelBLT, fmt.Errorf("archive-time-stamp-v3 does not cover the evidence: %w", err)
+		return cades.LevelBLT, fmt.Errorf("archive-time-stamp-v3 does not cover the evidence: %w", err)
 	}
-	return LevelBLTA, nil
+	return cades.LevelBLTA, nil
 }
 
 // proven returns nil when there is evidence for the signer, at a time, and for all valid time-stamps.
@@ -175,18 +178,17 @@ func (s *signerOf) proven(r *Report, ev *evidence, at time.Time) error {
 }
 
 // baseline checks the requirements of B-B (EN 319 122-1 clause 6.3).
-func (s *signerOf) baseline() error { return s.conforms(CAdES) }
+func (s *signerOf) baseline() error { return s.conforms(cades.CAdES) }
 
-func (s *signerOf) conforms(p Profile) error {
-	signature := Signature{Certificate: s.certificate, SigningTime: s.attributes.signingTime, attributes: s.attributes}
-	return signature.Conforms(p)
+func (s *signerOf) conforms(p cades.Profile) error {
+	return s.attributes.Conforms(p, s.certificate.Raw)
 }
 
 // allowed checks that no unsigned attribute is there that B-LT forbids.
 func (s *signerOf) allowed() error {
 	for _, f := range foreign {
 		if len(cms.AllValues(s.info.Unsigned, f.oid)) > 0 {
-			return fmt.Errorf("%w: %s is there, which the baseline has not", ErrProfile, f.name)
+			return fmt.Errorf("%w: %s is there, which the baseline has not", cades.ErrProfile, f.name)
 		}
 	}
 	return nil
@@ -194,7 +196,7 @@ func (s *signerOf) allowed() error {
 
 // anyValid returns the earliest valid time-stamp.
 func anyValid(stamps []TimeStamp, what string) (first TimeStamp, err error) {
-	err = fmt.Errorf("%w: no %s", ErrTimeStamp, what)
+	err = fmt.Errorf("%w: no %s", cades.ErrTimeStamp, what)
 	for _, t := range stamps {
 		if t.Invalid == nil && (first.token == nil || t.Time.Before(first.Time)) {
 			first = t
@@ -212,11 +214,11 @@ func timeStamps(tokens, certificates [][]byte, covers func(*tsp.Token) error) []
 	var stamps []TimeStamp
 	for i, raw := range tokens {
 		if i == maxTimeStamps {
-			return append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: more than %d", ErrTimeStamp, maxTimeStamps)})
+			return append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: more than %d", cades.ErrTimeStamp, maxTimeStamps)})
 		}
 		t, err := readToken(raw, certificates)
 		if err != nil {
-			stamps = append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: %w", ErrTimeStamp, err)})
+			stamps = append(stamps, TimeStamp{Invalid: fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)})
 			continue
 		}
 		stamps = append(stamps, TimeStamp{t.Time, t.Signer, covers(t), t})
@@ -236,22 +238,22 @@ func readToken(raw []byte, certificates [][]byte) (*tsp.Token, error) {
 // coversSignature: a signature-time-stamp stamps the signature value (EN 319 122-1 clause 5.3).
 func coversSignature(t *tsp.Token, value []byte) error {
 	if t.Hash == crypto.SHA1 {
-		return fmt.Errorf("%w: of a SHA-1 digest", ErrTimeStamp)
+		return fmt.Errorf("%w: of a SHA-1 digest", cades.ErrTimeStamp)
 	}
 	if err := t.Covers(t.Hash, digest(t.Hash, value)); err != nil {
-		return fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	return nil
 }
 
-// readCMS reads a CMS and says it in the errors of this package.
+// readCMS reads a CMS and says it in the errors of cades.
 func readCMS(data []byte) (*cms.SignedData, error) {
 	sd, err := cms.Parse(data)
 	if err != nil {
 		return nil, foreignError(err)
 	}
 	if len(sd.Signers) == 0 {
-		return nil, fmt.Errorf("%w: there is no signature in it", ErrUnsupported)
+		return nil, fmt.Errorf("%w: there is no signature in it", cades.ErrUnsupported)
 	}
 	return sd, nil
 }

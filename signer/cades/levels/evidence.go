@@ -1,4 +1,4 @@
-package cades
+package levels
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
@@ -70,9 +71,9 @@ func (e *evidence) path(c *x509.Certificate, at time.Time, strict bool, rest int
 		case !bytes.Equal(issuer.RawSubject, c.RawIssuer) || bytes.Equal(issuer.Raw, c.Raw) || !e.signed(c, issuer):
 			continue
 		case rest == 0:
-			return fmt.Errorf("%w: path of more than %d certificates", ErrEvidence, maxPath)
+			return fmt.Errorf("%w: path of more than %d certificates", cades.ErrEvidence, maxPath)
 		case !status.NeverRevoked(c) && !e.covers(c, issuer, at, strict):
-			err = cmp.Or(err, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", ErrEvidence, c.SerialNumber))
+			err = cmp.Or(err, fmt.Errorf("%w: no revocation data for a certificate (serial number %x)", cades.ErrEvidence, c.SerialNumber))
 			continue
 		}
 		further := e.path(issuer, at, strict, rest-1)
@@ -83,9 +84,9 @@ func (e *evidence) path(c *x509.Certificate, at time.Time, strict bool, rest int
 	}
 	switch {
 	case e.checks > maxChecks:
-		return fmt.Errorf("%w: more than %d signatures to check", ErrEvidence, maxChecks)
+		return fmt.Errorf("%w: more than %d signatures to check", cades.ErrEvidence, maxChecks)
 	case err == nil && strict:
-		return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", ErrEvidence, c.SerialNumber)
+		return fmt.Errorf("%w: the issuer of a certificate is not embedded (serial number %x)", cades.ErrEvidence, c.SerialNumber)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
 )
@@ -30,11 +32,11 @@ func (f stamper) Stamp(ctx context.Context, h crypto.Hash, imprint []byte) ([]by
 
 // TestServicesFail: whatever comes from outside, there is an error and no file, or a right file.
 func TestServicesFail(t *testing.T) {
-	id, content := p256(), []byte("content")
-	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	id, content := cadestest.P256(), []byte("content")
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
 	down := errors.New("connection refused")
 	misbehaving := func(f tsptest.Faults) cades.Stamper {
-		tsa := must(tsptest.New(tsptest.Options{}))
+		tsa := cadestest.Must(tsptest.New(tsptest.Options{}))
 		tsa.Misbehave(f)
 		return tsa
 	}
@@ -44,7 +46,7 @@ func TestServicesFail(t *testing.T) {
 		ctx     context.Context
 		stamper cades.Stamper
 		prover  error
-		content cades.Content
+		content levels.Content
 		change  func(*cades.Services)
 		want    error
 	}{
@@ -63,14 +65,14 @@ func TestServicesFail(t *testing.T) {
 		"no content":         {stamper: authority(), want: cades.ErrContent},
 		"unreadable content": {stamper: authority(), content: func(crypto.Hash) ([]byte, error) { return nil, down }, want: down},
 		"short digest":       {stamper: authority(), content: func(crypto.Hash) ([]byte, error) { return []byte{1}, nil }, want: cades.ErrInput},
-		"other content":      {stamper: authority(), content: detached([]byte("other")), want: cades.ErrDigest},
+		"other content":      {stamper: authority(), content: cadestest.Detached([]byte("other")), want: cades.ErrDigest},
 		"no clock":           {stamper: authority(), change: func(s *cades.Services) { s.Now = nil }, want: cades.ErrInput},
 		"no stamper":         {stamper: authority(), change: func(s *cades.Services) { s.Stamper = nil }, want: cades.ErrInput},
 		"no prover":          {stamper: authority(), change: func(s *cades.Services) { s.Prover = nil }, want: cades.ErrInput},
 		"SHA-1":              {stamper: authority(), change: func(s *cades.Services) { s.Hash = crypto.SHA1 }, want: cades.ErrInput},
 		"signer has ended":   {stamper: authority(), change: func(s *cades.Services) { s.Now = func() time.Time { return time.Now().AddDate(3, 0, 0) } }, want: cades.ErrTimeStamp},
 	} {
-		s := services(tc.stamper, &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}, err: tc.prover})
+		s := services(tc.stamper, &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}, err: tc.prover})
 		if tc.change != nil {
 			tc.change(&s)
 		}
@@ -78,29 +80,29 @@ func TestServicesFail(t *testing.T) {
 			tc.ctx = t.Context()
 		}
 		if tc.content == nil && name != "no content" {
-			tc.content = detached(content)
+			tc.content = cadestest.Detached(content)
 		}
 		var out bytes.Buffer
-		err := cades.AugmentTo(tc.ctx, &out, must(cms.Parse(data)), tc.content, cades.LevelBLTA, s)
+		err := levels.AugmentTo(tc.ctx, &out, cadestest.Must(cms.Parse(data)), tc.content, cades.LevelBLTA, s)
 		if !errors.Is(err, tc.want) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
 		}
 	}
 	// A file of nothing but certificates, in the fewest octets.
-	empty := must(hex.DecodeString("302306092a864886f70d010702a01630140201013100300b06092a864886f70d0107013100"))
-	if err := cades.AugmentTo(t.Context(), io.Discard, must(cms.Parse(empty)), nil, cades.LevelBT, services(authority(), &prover{})); !errors.Is(err, cades.ErrUnsupported) {
+	empty := cadestest.Must(hex.DecodeString("302306092a864886f70d010702a01630140201013100300b06092a864886f70d0107013100"))
+	if err := levels.AugmentTo(t.Context(), io.Discard, cadestest.Must(cms.Parse(empty)), nil, cades.LevelBT, services(authority(), &prover{})); !errors.Is(err, cades.ErrUnsupported) {
 		t.Errorf("no signature: %v", err)
 	}
-	if _, err := cades.Augment(t.Context(), data, detached(content), 9, services(authority(), &prover{})); !errors.Is(err, cades.ErrInput) {
+	if _, err := levels.Augment(t.Context(), data, cadestest.Detached(content), 9, services(authority(), &prover{})); !errors.Is(err, cades.ErrInput) {
 		t.Errorf("level 9: %v", err)
 	}
 	// Not faults: a huge token, one in BER, one that names its signer by SHA-1.
 	for name, f := range map[string]tsptest.Faults{"huge": {Size: 200_000}, "BER": {BER: true}, "signing-certificate": {SigningCertificateV1: true}} {
-		tsa := must(tsptest.New(tsptest.Options{}))
+		tsa := cadestest.Must(tsptest.New(tsptest.Options{}))
 		tsa.Misbehave(f)
-		s := services(tsa, &prover{ids: []identity{id}, tsas: []*tsptest.TSA{tsa}})
-		out := raise(t, data, detached(content), cades.LevelBLTA, s)
-		if der := must(cms.DER(out)); !bytes.Equal(der, out) {
+		s := services(tsa, &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{tsa}})
+		out := raise(t, data, cadestest.Detached(content), cades.LevelBLTA, s)
+		if der := cadestest.Must(cms.DER(out)); !bytes.Equal(der, out) {
 			t.Errorf("%s: the result is not DER", name)
 		}
 	}
@@ -108,22 +110,22 @@ func TestServicesFail(t *testing.T) {
 
 // TestRefusedSignatures: what is broken or no baseline signature is not raised.
 func TestRefusedSignatures(t *testing.T) {
-	id, content := p256(), []byte("content")
-	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
-	good := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
-	info := must(cms.Parse(good)).Signers[0]
+	id, content := cadestest.P256(), []byte("content")
+	s := services(authority(), &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}})
+	good := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	info := cadestest.Must(cms.Parse(good)).Signers[0]
 	broken := bytes.Clone(good)
 	broken[bytes.Index(good, info.Value)+len(info.Value)-1] ^= 1
-	bt := raise(t, good, detached(content), cades.LevelBT, s)
-	archived := raise(t, good, detached(content), cades.LevelBLTA, s)
+	bt := raise(t, good, cadestest.Detached(content), cades.LevelBT, s)
+	archived := raise(t, good, cadestest.Detached(content), cades.LevelBLTA, s)
 	tampered := func(data []byte, oid ...int) []byte {
-		token := cms.AllValues(must(cms.Parse(data)).Signers[0].Unsigned, oid)[0]
+		token := cms.AllValues(cadestest.Must(cms.Parse(data)).Signers[0].Unsigned, oid)[0]
 		bad := bytes.Clone(data)
 		bad[bytes.Index(data, token)+len(token)-1] ^= 1
 		return bad
 	}
 	add := func(data []byte, oid ...int) []byte {
-		return must(must(cms.Parse(data)).Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(encoded(oid...), []byte{0x30, 0})}}}))
+		return cadestest.Must(cadestest.Must(cms.Parse(data)).Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(cadestest.OID(oid...), []byte{0x30, 0})}}}))
 	}
 	for name, tc := range map[string]struct {
 		data []byte
@@ -131,7 +133,7 @@ func TestRefusedSignatures(t *testing.T) {
 		want error
 	}{
 		"signature value":                {broken, cades.LevelBT, cades.ErrSignature},
-		"PAdES":                          {assemble(t, cades.PAdES, id, cades.ECDSAWithSHA256, content), cades.LevelBT, cades.ErrProfile},
+		"PAdES":                          {cadestest.Assemble(t, cades.PAdES, id, cades.ECDSAWithSHA256, content), cades.LevelBT, cades.ErrProfile},
 		"time-stamp":                     {tampered(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 14), cades.LevelBLT, cades.ErrTimeStamp},
 		"archive time-stamp":             {tampered(archived, 0, 4, 0, 1733, 2, 4), cades.LevelBLTA, cades.ErrTimeStamp},
 		"certificate-values":             {add(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 23), cades.LevelBLT, cades.ErrProfile},
@@ -139,7 +141,7 @@ func TestRefusedSignatures(t *testing.T) {
 		"archive-time-stamp-v2 to B-LTA": {add(bt, 1, 2, 840, 113549, 1, 9, 16, 2, 48), cades.LevelBLTA, cades.ErrProfile},
 		"no CMS":                         {[]byte("%PDF-1.7"), cades.LevelBT, cades.ErrMalformed},
 	} {
-		if out, err := cades.Augment(t.Context(), tc.data, detached(content), tc.to, s); !errors.Is(err, tc.want) || out != nil {
+		if out, err := levels.Augment(t.Context(), tc.data, cadestest.Detached(content), tc.to, s); !errors.Is(err, tc.want) || out != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -147,11 +149,11 @@ func TestRefusedSignatures(t *testing.T) {
 
 // TestTampered changes each part that an archive time-stamp covers; none may go unseen.
 func TestTampered(t *testing.T) {
-	id, content := p256(), []byte("content")
-	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
-	data := raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBLTA, s)
-	sd := must(cms.Parse(data))
-	index := cms.AllValues(must(cms.Parse(cms.AllValues(sd.Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 4})[0])).Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 5})[0]
+	id, content := cadestest.P256(), []byte("content")
+	s := services(authority(), &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}})
+	data := raise(t, cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), cadestest.Detached(content), cades.LevelBLTA, s)
+	sd := cadestest.Must(cms.Parse(data))
+	index := cms.AllValues(cadestest.Must(cms.Parse(cms.AllValues(sd.Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 4})[0])).Signers[0].Unsigned, asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 5})[0]
 	parts := map[string][]byte{"index": index, "signature-time-stamp": cms.AllValues(sd.Signers[0].Unsigned, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14})[0]}
 	for i, c := range sd.Certificates {
 		parts["certificate "+strconv.Itoa(i)] = c
@@ -162,7 +164,7 @@ func TestTampered(t *testing.T) {
 	for name, part := range parts {
 		bad := bytes.Clone(data)
 		bad[bytes.Index(data, part)+len(part)-1] ^= 1
-		reports, err := cades.Inspect(bad, detached(content))
+		reports, err := levels.Inspect(bad, cadestest.Detached(content))
 		if err == nil && reports[0].Level == cades.LevelBLTA {
 			t.Errorf("%s changed, and still B-LTA", name)
 		}
@@ -173,12 +175,12 @@ func TestTampered(t *testing.T) {
 func TestAddTimeStamp(t *testing.T) {
 	content := []byte("content")
 	for _, profile := range []cades.Profile{cades.PAdES, cades.CAdES} {
-		data := assemble(t, profile, p256(), cades.ECDSAWithSHA256, content)
-		value := must(cades.Parse(data)).Value
-		tsa := must(tsptest.New(tsptest.Options{}))
+		data := cadestest.Assemble(t, profile, cadestest.P256(), cades.ECDSAWithSHA256, content)
+		value := cadestest.Must(cades.Parse(data)).Value
+		tsa := cadestest.Must(tsptest.New(tsptest.Options{}))
 		tsa.Misbehave(tsptest.Faults{BER: profile == cades.PAdES})
-		token := must(tsa.Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, value)))
-		out, err := cades.AddTimeStamp(data, token)
+		token := cadestest.Must(tsa.Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, value)))
+		out, err := levels.AddTimeStamp(data, token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,72 +188,72 @@ func TestAddTimeStamp(t *testing.T) {
 		if err != nil || s.Level(profile) != "B-T" || s.Verify(hashWith(crypto.SHA256, content)) != nil || !bytes.Equal(s.Value, value) {
 			t.Errorf("%v: %v, level %q", profile, err, s.Level(profile))
 		}
-		if der := must(cms.DER(out)); !bytes.Equal(der, out) {
+		if der := cadestest.Must(cms.DER(out)); !bytes.Equal(der, out) {
 			t.Errorf("%v: not DER", profile)
 		}
-		twice := must(cades.AddTimeStamp(out, must(authority().Stamp(t.Context(), crypto.SHA384, hashWith(crypto.SHA384, value)))))
-		if n := len(must(cms.Parse(twice)).Signers[0].Unsigned); n != 2 {
+		twice := cadestest.Must(levels.AddTimeStamp(out, cadestest.Must(authority().Stamp(t.Context(), crypto.SHA384, hashWith(crypto.SHA384, value)))))
+		if n := len(cadestest.Must(cms.Parse(twice)).Signers[0].Unsigned); n != 2 {
 			t.Errorf("%v: %d unsigned attributes after the second time-stamp", profile, n)
 		}
-		other := must(authority().Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, []byte("other"))))
+		other := cadestest.Must(authority().Stamp(t.Context(), crypto.SHA256, hashWith(crypto.SHA256, []byte("other"))))
 		for name, bad := range map[string][]byte{"of another signature": other, "garbage": []byte("garbage"), "none": nil} {
-			if out, err := cades.AddTimeStamp(data, bad); !errors.Is(err, cades.ErrTimeStamp) || out != nil {
+			if out, err := levels.AddTimeStamp(data, bad); !errors.Is(err, cades.ErrTimeStamp) || out != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
 	vectors, _ := foreignVectors(t, content)
-	if _, err := cades.AddTimeStamp(vectors["two signers"], nil); !errors.Is(err, cades.ErrUnsupported) {
+	if _, err := levels.AddTimeStamp(vectors["two signers"], nil); !errors.Is(err, cades.ErrUnsupported) {
 		t.Errorf("two signers: %v", err)
 	}
 }
 
 // countersign adds a countersignature (RFC 5652 section 11.4) by another signatory: over the signature value, without
 // content-type.
-func countersign(t *testing.T, data []byte, by identity) []byte {
+func countersign(t *testing.T, data []byte, by cadestest.Identity) []byte {
 	t.Helper()
-	sd := must(cms.Parse(data))
-	parts := prepare(t, cades.CAdES, by, cades.ECDSAWithSHA384, sd.Signers[0].Value)
+	sd := cadestest.Must(cms.Parse(data))
+	parts := cadestest.Prepare(t, cades.CAdES, by, cades.ECDSAWithSHA384, sd.Signers[0].Value)
 	var attributes []asn1.RawValue
 	if _, err := asn1.UnmarshalWithParams(parts.SignedAttributes, &attributes, "set"); err != nil {
 		t.Fatal(err)
 	}
 	attributes = slices.DeleteFunc(attributes, func(a asn1.RawValue) bool {
-		return bytes.HasPrefix(a.Bytes, encoded(1, 2, 840, 113549, 1, 9, 3))
+		return bytes.HasPrefix(a.Bytes, cadestest.OID(1, 2, 840, 113549, 1, 9, 3))
 	})
 	signed := parts.SignedAttributes
-	parts.SignedAttributes = must(asn1.MarshalWithParams(attributes, "set"))
-	parts = by.sign(t, parts)
+	parts.SignedAttributes = cadestest.Must(asn1.MarshalWithParams(attributes, "set"))
+	parts = by.Sign(t, parts)
 	value := parts.Signature
 	parts.SignedAttributes = signed
 	// A SignerInfo of the same fields, in which attributes and value are replaced.
-	whole := must(cades.Assemble(by.sign(t, parts)))
-	si := must(cms.Parse(whole)).Signers[0]
-	body := slices.Concat(si.RawVersion, si.SID, si.DigestAlgorithm, append([]byte{0xa0}, must(asn1.MarshalWithParams(attributes, "set"))[1:]...),
-		si.SignatureAlgorithm, must(asn1.Marshal(value)))
-	counter := must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: body}))
-	return must(sd.Add(cms.Additions{
-		Certificates: by.chain,
-		Unsigned:     map[int][][]byte{0: {cms.NewAttribute(encoded(1, 2, 840, 113549, 1, 9, 6), counter)}},
+	whole := cadestest.Must(cades.Assemble(by.Sign(t, parts)))
+	si := cadestest.Must(cms.Parse(whole)).Signers[0]
+	body := slices.Concat(si.RawVersion, si.SID, si.DigestAlgorithm, append([]byte{0xa0}, cadestest.Must(asn1.MarshalWithParams(attributes, "set"))[1:]...),
+		si.SignatureAlgorithm, cadestest.Must(asn1.Marshal(value)))
+	counter := cadestest.Must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: body}))
+	return cadestest.Must(sd.Add(cms.Additions{
+		Certificates: by.Chain,
+		Unsigned:     map[int][][]byte{0: {cms.NewAttribute(cadestest.OID(1, 2, 840, 113549, 1, 9, 6), counter)}},
 	}))
 }
 
 // TestCountersigned: the countersignature stays, is covered, and its signer's evidence is there, unless it cannot be had.
 func TestCountersigned(t *testing.T) {
 	content := []byte("content")
-	data := countersign(t, assemble(t, cades.CAdES, p256(), cades.ECDSAWithSHA256, content), p384())
-	p := &prover{ids: []identity{p256(), p384()}, tsas: []*tsptest.TSA{authority()}}
-	out := raise(t, data, detached(content), cades.LevelBLTA, services(authority(), p))
-	if r := must(cades.Inspect(out, detached(content)))[0]; r.Countersignatures != 1 {
+	data := countersign(t, cadestest.Assemble(t, cades.CAdES, cadestest.P256(), cades.ECDSAWithSHA256, content), cadestest.P384())
+	p := &prover{ids: []cadestest.Identity{cadestest.P256(), cadestest.P384()}, tsas: []*tsptest.TSA{authority()}}
+	out := raise(t, data, cadestest.Detached(content), cades.LevelBLTA, services(authority(), p))
+	if r := cadestest.Must(levels.Inspect(out, cadestest.Detached(content)))[0]; r.Countersignatures != 1 {
 		t.Errorf("%d countersignatures", r.Countersignatures)
 	}
 	if n := strings.Count(strings.Join(p.asked, "\n"), "Signer at"); n != 2 {
 		t.Errorf("asked for %q", p.asked)
 	}
-	p = &prover{ids: []identity{p256()}, tsas: []*tsptest.TSA{authority()}}
-	raise(t, data, detached(content), cades.LevelBLTA, services(authority(), p))
+	p = &prover{ids: []cadestest.Identity{cadestest.P256()}, tsas: []*tsptest.TSA{authority()}}
+	raise(t, data, cadestest.Detached(content), cades.LevelBLTA, services(authority(), p))
 	// Countersigned later: the archive time-stamp does not cover it, and stays right.
-	hold(t, out, countersign(t, out, p384()), detached(content), cades.LevelBLTA)
+	hold(t, out, countersign(t, out, cadestest.P384()), cadestest.Detached(content), cades.LevelBLTA)
 }
 
 // TestLongTermMutations: 10,000 damaged files of all levels, or as many as MUTATIONS says, without a panic and within a
@@ -259,21 +261,21 @@ func TestCountersigned(t *testing.T) {
 func TestLongTermMutations(t *testing.T) {
 	n := 10000
 	if s := os.Getenv("MUTATIONS"); s != "" {
-		n = must(strconv.Atoi(s))
+		n = cadestest.Must(strconv.Atoi(s))
 	}
 	content := []byte("content")
 	vectors, ids := foreignVectors(t, content)
 	s := services(authority(), &prover{ids: ids, tsas: []*tsptest.TSA{authority()}})
-	seeds := [][]byte{countersign(t, assemble(t, cades.CAdES, p256(), cades.ECDSAWithSHA256, content), p384())}
+	seeds := [][]byte{countersign(t, cadestest.Assemble(t, cades.CAdES, cadestest.P256(), cades.ECDSAWithSHA256, content), cadestest.P384())}
 	for _, name := range []string{"detached", "BER", "PSS", "two signers"} {
-		seeds = append(seeds, vectors[name], raise(t, vectors[name], detached(content), cades.LevelBLTA, s))
+		seeds = append(seeds, vectors[name], raise(t, vectors[name], cadestest.Detached(content), cades.LevelBLTA, s))
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	good := 0
 	for i := range n {
 		data := mutate(r, seeds[i%len(seeds)])
 		begun := cpu(t)
-		reports, err := cades.Inspect(data, detached(content))
+		reports, err := levels.Inspect(data, cadestest.Detached(content))
 		for _, report := range reports {
 			if report.Level == cades.LevelBLTA {
 				good++
@@ -283,8 +285,8 @@ func TestLongTermMutations(t *testing.T) {
 			t.Fatal("neither or both of reports and error")
 		}
 		if i%10 == 0 {
-			if out, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBLTA, s); err == nil {
-				hold(t, data, out, detached(content), cades.LevelBLTA)
+			if out, err := levels.Augment(t.Context(), data, cadestest.Detached(content), cades.LevelBLTA, s); err == nil {
+				hold(t, data, out, cadestest.Detached(content), cades.LevelBLTA)
 			}
 		}
 		if took := cpu(t) - begun; took > time.Second {
@@ -314,12 +316,12 @@ func mutate(r *rand.Rand, seed []byte) []byte {
 
 // FuzzInspect replaces drop bytes at a place of a B-LTA signature: what is mutated is short, and hits what is read.
 func FuzzInspect(f *testing.F) {
-	id, content := p256(), []byte("content")
-	attrs := must(cades.SignedAttributes(cades.CAdES, cades.Attributes{Certificate: id.chain[0], ContentDigest: hashWith(crypto.SHA256, content), Algorithm: cades.ECDSAWithSHA256, SigningTime: signingTime}))
-	sig := must(id.key.Sign(nil, hashWith(crypto.SHA256, attrs), crypto.SHA256))
-	data := must(cades.Assemble(cades.Parts{SignedAttributes: attrs, Signature: sig, Algorithm: cades.ECDSAWithSHA256, Chain: id.chain}))
-	s := services(authority(), &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}})
-	data = must(cades.Augment(context.Background(), data, detached(content), cades.LevelBLTA, s))
+	id, content := cadestest.P256(), []byte("content")
+	attrs := cadestest.Must(cades.SignedAttributes(cades.CAdES, cades.Attributes{Certificate: id.Chain[0], ContentDigest: hashWith(crypto.SHA256, content), Algorithm: cades.ECDSAWithSHA256, SigningTime: cadestest.SigningTime}))
+	sig := cadestest.Must(id.Key.Sign(nil, hashWith(crypto.SHA256, attrs), crypto.SHA256))
+	data := cadestest.Must(cades.Assemble(cades.Parts{SignedAttributes: attrs, Signature: sig, Algorithm: cades.ECDSAWithSHA256, Chain: id.Chain}))
+	s := services(authority(), &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}})
+	data = cadestest.Must(levels.Augment(context.Background(), data, cadestest.Detached(content), cades.LevelBLTA, s))
 	for _, at := range []int{0, 20, 60, len(data) / 2, len(data) - 200} {
 		f.Add(uint16(at), uint8(1), []byte{0x30, 0x80})
 	}
@@ -331,7 +333,7 @@ func FuzzInspect(f *testing.F) {
 				t.Fatalf("%v, of %x", r, damaged) // keys are others each time
 			}
 		}()
-		reports, err := cades.Inspect(damaged, detached(content))
+		reports, err := levels.Inspect(damaged, cadestest.Detached(content))
 		if (reports == nil) == (err == nil) {
 			t.Fatalf("neither or both of result and error, of %x", damaged)
 		}
@@ -340,7 +342,7 @@ func FuzzInspect(f *testing.F) {
 				t.Fatalf("level %v, missing %v, invalid %v, signer %v, of %x", r.Level, r.Missing, r.Invalid, r.Signer, damaged)
 			}
 		}
-		_, _ = cades.Decode(instead)
+		_, _ = levels.Decode(instead)
 	})
 }
 

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -6,7 +6,8 @@ import (
 	"encoding/asn1"
 	"testing"
 
-	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
@@ -92,11 +93,9 @@ func octets(t *testing.T, der []byte) (value []byte) {
 	return value
 }
 
-func encoded(oid ...int) []byte { return must(asn1.Marshal(asn1.ObjectIdentifier(oid))) }
-
 // checkIndependently recomputes the index and the imprint of every archive time-stamp, as EN 319 122-1 clauses 5.5.2 and
 // 5.5.3 say, from a file in DER; one in BER is first split by package cms, because encoding/asn1 reads no BER.
-func checkIndependently(t *testing.T, data []byte, content cades.Content) {
+func checkIndependently(t *testing.T, data []byte, content levels.Content) {
 	t.Helper()
 	var info contentInfo
 	if _, err := asn1.Unmarshal(data, &info); err != nil {
@@ -106,7 +105,7 @@ func checkIndependently(t *testing.T, data []byte, content cades.Content) {
 	var sd signedData
 	unmarshal(t, info.Content.Bytes, &sd)
 	if len(sd.Encapsulated.Content.FullBytes) > 0 {
-		content = detached(octets(t, sd.Encapsulated.Content.Bytes))
+		content = cadestest.Detached(octets(t, sd.Encapsulated.Content.Bytes))
 	}
 	for _, si := range sd.Signers {
 		signer := [][]byte{si.Version.FullBytes, si.SID.FullBytes, si.Digest.FullBytes, si.Signed.FullBytes, si.Algorithm.FullBytes, si.Value.FullBytes}
@@ -114,13 +113,13 @@ func checkIndependently(t *testing.T, data []byte, content cades.Content) {
 	}
 }
 
-func checkParts(t *testing.T, data []byte, content cades.Content) {
+func checkParts(t *testing.T, data []byte, content levels.Content) {
 	t.Helper()
-	sd := must(cms.Parse(data))
+	sd := cadestest.Must(cms.Parse(data))
 	if sd.Attached() {
 		var whole bytes.Buffer
-		_ = must(whole.ReadFrom(sd.Content()))
-		content = detached(whole.Bytes())
+		_ = cadestest.Must(whole.ReadFrom(sd.Content()))
+		content = cadestest.Detached(whole.Bytes())
 	}
 	for _, si := range sd.Signers {
 		var unsigned []attributeOf
@@ -136,9 +135,9 @@ func checkParts(t *testing.T, data []byte, content cades.Content) {
 	}
 }
 
-func checkArchives(t *testing.T, contentType []byte, signer, certificates, crls [][]byte, unsigned []attributeOf, content cades.Content) {
+func checkArchives(t *testing.T, contentType []byte, signer, certificates, crls [][]byte, unsigned []attributeOf, content levels.Content) {
 	t.Helper()
-	archive := encoded(0, 4, 0, 1733, 2, 4)
+	archive := cadestest.OID(0, 4, 0, 1733, 2, 4)
 	for _, a := range unsigned {
 		if !bytes.Equal(a.Type.FullBytes, archive) {
 			continue
@@ -170,7 +169,7 @@ func checkArchives(t *testing.T, contentType []byte, signer, certificates, crls 
 		if len(index.Certificates) < 4 || len(index.CRLs) < 3 || len(index.Attributes) < 1 {
 			t.Errorf("index of %d certificates, %d revocation infos, %d attribute values", len(index.Certificates), len(index.CRLs), len(index.Attributes))
 		}
-		stamped := append(bytes.Clone(contentType), must(content(h))...)
+		stamped := append(bytes.Clone(contentType), cadestest.Must(content(h))...)
 		for _, field := range signer {
 			stamped = append(stamped, field...)
 		}
@@ -194,7 +193,7 @@ func archiveOf(t *testing.T, token []byte) (index hashIndex, raw []byte, h crypt
 	h = map[string]crypto.Hash{"2.16.840.1.101.3.4.2.1": crypto.SHA256, "2.16.840.1.101.3.4.2.2": crypto.SHA384, "2.16.840.1.101.3.4.2.3": crypto.SHA512}[stamp.Imprint.Algorithm.OID.String()]
 	found := 0
 	for _, a := range attributesOf(t, sd.Signers[0].Unsigned) {
-		if bytes.Equal(a.Type.FullBytes, encoded(0, 4, 0, 19122, 1, 5)) {
+		if bytes.Equal(a.Type.FullBytes, cadestest.OID(0, 4, 0, 19122, 1, 5)) {
 			raw = a.Values[0].FullBytes
 			unmarshal(t, raw, &index)
 			found++

@@ -1,4 +1,4 @@
-package cades
+package levels
 
 import (
 	"bytes"
@@ -9,11 +9,13 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
 var (
+	oidSignatureTimeStamp = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14}
 	oidArchiveTimeStampV3 = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 4}
 	oidHashIndexV3        = asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 5}
 	oidHashIndexV1        = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 5} // ETSI TS 101 733 clause 6.4.2, only read
@@ -30,7 +32,7 @@ type indexed struct {
 func (x indexed) hashIndex(h crypto.Hash) []byte {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(hashIdentifier(h))
+		b.AddBytes(cades.HashIdentifier(h))
 		addHashes(b, h, x.certificates)
 		addHashes(b, h, x.revocation)
 		addHashes(b, h, x.attributeValues())
@@ -73,11 +75,11 @@ func imprint(h crypto.Hash, sd *cms.SignedData, info *cms.SignerInfo, contentDig
 func withIndex(token, index []byte) ([]byte, error) {
 	sd, err := cms.Parse(token)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	out, err := sd.Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(encodeOID(oidHashIndexV3), index)}}})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	return out, nil
 }
@@ -107,7 +109,7 @@ func checkArchive(token *tsp.Token, sd *cms.SignedData, info *cms.SignerInfo, co
 		return covered, err
 	}
 	if err := token.Covers(token.Hash, imprint(token.Hash, sd, info, sum, raw)); err != nil {
-		return covered, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return covered, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	return indexed{certificates: listed[0], revocation: listed[1]}, nil
 }
@@ -116,7 +118,7 @@ func checkArchive(token *tsp.Token, sd *cms.SignedData, info *cms.SignerInfo, co
 func findIndex(token []byte) (index []byte, whole bool, err error) {
 	sd, err := cms.Parse(token)
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, false, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if len(sd.Signers) == 1 {
 		for i, oid := range []asn1.ObjectIdentifier{oidHashIndexV3, oidHashIndexV1} {
@@ -125,7 +127,7 @@ func findIndex(token []byte) (index []byte, whole bool, err error) {
 			}
 		}
 	}
-	return nil, false, fmt.Errorf("%w: it has no hash index", ErrTimeStamp)
+	return nil, false, fmt.Errorf("%w: it has no hash index", cades.ErrTimeStamp)
 }
 
 // checkIndex returns those elements of each set that an index lists.
@@ -133,26 +135,26 @@ func checkIndex(index []byte, h crypto.Hash, whole bool, sets ...[][]byte) (list
 	in := cryptobyte.String(index)
 	var fields, alg cryptobyte.String
 	if !in.ReadASN1(&fields, cbasn1.SEQUENCE) || !in.Empty() {
-		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 	}
 	indexHash := crypto.SHA256 // what the older kind leaves out
 	first := fields
 	if !first.ReadASN1(&alg, cbasn1.SEQUENCE) {
-		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 	}
 	if alg.PeekASN1Tag(cbasn1.OBJECT_IDENTIFIER) {
 		if !fields.ReadASN1Element(&alg, cbasn1.SEQUENCE) {
-			return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+			return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 		}
-		indexHash = hashOfIdentifier(alg)
+		indexHash = cades.HashOf(alg)
 	} else if !whole {
-		return listed, fmt.Errorf("%w: hash index names no algorithm", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index names no algorithm", cades.ErrTimeStamp)
 	}
 	if indexHash == 0 {
-		return listed, fmt.Errorf("%w: hash index with another algorithm than SHA-2", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index with another algorithm than SHA-2", cades.ErrTimeStamp)
 	}
 	if !whole && indexHash != h {
-		return listed, fmt.Errorf("%w: hash index with %v, imprint with %v", ErrTimeStamp, indexHash, h)
+		return listed, fmt.Errorf("%w: hash index with %v, imprint with %v", cades.ErrTimeStamp, indexHash, h)
 	}
 	for i, what := range []string{"certificate", "revocation data", "unsigned attribute"} {
 		present := map[string][]byte{}
@@ -161,21 +163,21 @@ func checkIndex(index []byte, h crypto.Hash, whole bool, sets ...[][]byte) (list
 		}
 		var list, sum cryptobyte.String
 		if !fields.ReadASN1(&list, cbasn1.SEQUENCE) {
-			return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+			return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 		}
 		for !list.Empty() {
 			if !list.ReadASN1(&sum, cbasn1.OCTET_STRING) {
-				return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+				return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 			}
 			e, there := present[string(sum)]
 			if !there {
-				return listed, fmt.Errorf("%w: a %s that it covers is not there as it was", ErrTimeStamp, what)
+				return listed, fmt.Errorf("%w: a %s that it covers is not there as it was", cades.ErrTimeStamp, what)
 			}
 			listed[i] = append(listed[i], e)
 		}
 	}
 	if !fields.Empty() {
-		return listed, fmt.Errorf("%w: hash index is malformed", ErrTimeStamp)
+		return listed, fmt.Errorf("%w: hash index is malformed", cades.ErrTimeStamp)
 	}
 	return listed, nil
 }
@@ -186,21 +188,8 @@ func encodeOID(oid asn1.ObjectIdentifier) []byte {
 	return b.BytesOrPanic() // constants
 }
 
-// hashIdentifier is the AlgorithmIdentifier of a hash of Algorithm, without parameters (RFC 5754 section 2).
-func hashIdentifier(h crypto.Hash) []byte {
-	for _, info := range algorithms[ECDSAWithSHA256:RSAWithSHA256] {
-		if info.hash == h {
-			return identifier(info.digestOID, nil)
-		}
-	}
-	return nil
-}
-
-func hashOfIdentifier(der []byte) crypto.Hash {
-	for _, info := range algorithms[ECDSAWithSHA256:RSAWithSHA256] {
-		if isDigestIdentifier(der, info.digestOID) {
-			return info.hash
-		}
-	}
-	return 0
+func digest(h crypto.Hash, data []byte) []byte {
+	w := h.New()
+	w.Write(data) // a hash never returns an error
+	return w.Sum(nil)
 }

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
@@ -28,66 +30,66 @@ func (proves) Collect(context.Context, []byte, [][]byte, time.Time) (revinfo.Evi
 
 // TestTrustArchiveOfNothing: an archive time-stamp that was made before the evidence does not keep that, so it is not B-LTA.
 func TestTrustArchiveOfNothing(t *testing.T) {
-	id, content := p256(), []byte("content")
-	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
-	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
-	early, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBLTA, cades.Services{Stamper: authority(), Prover: proves{}, Now: time.Now})
+	id, content := cadestest.P256(), []byte("content")
+	p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}}
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	early, err := levels.Augment(t.Context(), data, cadestest.Detached(content), cades.LevelBLTA, cades.Services{Stamper: authority(), Prover: proves{}, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	late, err := cades.Augment(t.Context(), early, detached(content), cades.LevelBLT, services(authority(), p))
+	late, err := levels.Augment(t.Context(), early, cadestest.Detached(content), cades.LevelBLT, services(authority(), p))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := must(cades.Inspect(late, detached(content)))[0]
+	r := cadestest.Must(levels.Inspect(late, cadestest.Detached(content)))[0]
 	if r.Level != cades.LevelBLT || !errors.Is(r.Missing, cades.ErrEvidence) || len(r.ArchiveTimeStamps) != 1 || r.ArchiveTimeStamps[0].Invalid != nil {
 		t.Errorf("level %v, missing: %v", r.Level, r.Missing)
 	}
-	whole, err := cades.Augment(t.Context(), late, detached(content), cades.LevelBLTA, services(authority(), p))
+	whole, err := levels.Augment(t.Context(), late, cadestest.Detached(content), cades.LevelBLTA, services(authority(), p))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := must(cades.Inspect(whole, detached(content)))[0]; r.Level != cades.LevelBLTA {
+	if r := cadestest.Must(levels.Inspect(whole, cadestest.Detached(content)))[0]; r.Level != cades.LevelBLTA {
 		t.Errorf("renewed: level %v, missing: %v", r.Level, r.Missing)
 	}
 }
 
 // resigned returns a CMS whose signing-certificate-v2 has something behind the hash, signed anew.
-func resigned(t *testing.T, id identity, content, behind []byte) []byte {
+func resigned(t *testing.T, id cadestest.Identity, content, behind []byte) []byte {
 	t.Helper()
-	parts := prepare(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
-	whole := must(cades.Assemble(id.sign(t, parts)))
-	si := must(cms.Parse(whole)).Signers[0]
+	parts := cadestest.Prepare(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	whole := cadestest.Must(cades.Assemble(id.Sign(t, parts)))
+	si := cadestest.Must(cms.Parse(whole)).Signers[0]
 	seq := func(tag int, class int, parts ...[]byte) []byte {
-		return must(asn1.Marshal(asn1.RawValue{Class: class, Tag: tag, IsCompound: true, Bytes: slices.Concat(parts...)}))
+		return cadestest.Must(asn1.Marshal(asn1.RawValue{Class: class, Tag: tag, IsCompound: true, Bytes: slices.Concat(parts...)}))
 	}
-	signingCertificate := encoded(1, 2, 840, 113549, 1, 9, 16, 2, 47)
+	signingCertificate := cadestest.OID(1, 2, 840, 113549, 1, 9, 16, 2, 47)
 	var attributes [][]byte
 	for _, a := range si.Signed {
 		raw := a.Raw
 		if bytes.Equal(a.RawType, signingCertificate) {
-			sum := sha256.Sum256(id.chain[0])
-			raw = cms.NewAttribute(a.RawType, seq(16, 0, seq(16, 0, seq(16, 0, must(asn1.Marshal(sum[:])), behind))))
+			sum := sha256.Sum256(id.Chain[0])
+			raw = cms.NewAttribute(a.RawType, seq(16, 0, seq(16, 0, seq(16, 0, cadestest.Must(asn1.Marshal(sum[:])), behind))))
 		}
 		attributes = append(attributes, raw)
 	}
 	slices.SortFunc(attributes, bytes.Compare)
 	parts.SignedAttributes = seq(17, 0, attributes...)
-	value := must(asn1.Marshal(id.sign(t, parts).Signature))
+	value := cadestest.Must(asn1.Marshal(id.Sign(t, parts).Signature))
 	signer := seq(16, 0, si.RawVersion, si.SID, si.DigestAlgorithm, seq(0, 2, attributes...), si.SignatureAlgorithm, value)
 	digests := seq(17, 0, si.DigestAlgorithm)
-	sd := seq(16, 0, []byte{2, 1, 1}, digests, seq(16, 0, encoded(1, 2, 840, 113549, 1, 7, 1)), seq(0, 2, id.chain...), seq(17, 0, signer))
-	return seq(16, 0, encoded(1, 2, 840, 113549, 1, 7, 2), seq(0, 2, sd))
+	sd := seq(16, 0, []byte{2, 1, 1}, digests, seq(16, 0, cadestest.OID(1, 2, 840, 113549, 1, 7, 1)), seq(0, 2, id.Chain...), seq(17, 0, signer))
+	return seq(16, 0, cadestest.OID(1, 2, 840, 113549, 1, 7, 2), seq(0, 2, sd))
 }
 
 // TestTrustIssuerSerial: what signing-certificate-v2 says of the issuer must be right, as OpenSSL wants it.
 func TestTrustIssuerSerial(t *testing.T) {
-	id, content := p256(), []byte("content")
-	leaf := must(x509.ParseCertificate(id.chain[0]))
+	id, content := cadestest.P256(), []byte("content")
+	leaf := cadestest.Must(x509.ParseCertificate(id.Chain[0]))
 	name := func(issuer []byte) []byte { return append([]byte{0xa4, byte(len(issuer))}, issuer...) }
 	issuerSerial := func(names []byte, serial *big.Int) []byte {
-		list := must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: names}))
-		return must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: append(list, must(asn1.Marshal(serial))...)}))
+		list := cadestest.Must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: names}))
+		return cadestest.Must(asn1.Marshal(asn1.RawValue{Tag: 16, IsCompound: true, Bytes: append(list, cadestest.Must(asn1.Marshal(serial))...)}))
 	}
 	for what, c := range map[string]struct {
 		behind []byte
@@ -100,10 +102,10 @@ func TestTrustIssuerSerial(t *testing.T) {
 		"no issuer":           {issuerSerial(nil, leaf.SerialNumber), 0},
 	} {
 		data := resigned(t, id, content, c.behind)
-		if r := must(cades.Inspect(data, detached(content)))[0]; r.Level != c.level || c.level > 0 && r.Invalid != nil {
+		if r := cadestest.Must(levels.Inspect(data, cadestest.Detached(content)))[0]; r.Level != c.level || c.level > 0 && r.Invalid != nil {
 			t.Errorf("%s: level %v, invalid: %v, missing: %v", what, r.Level, r.Invalid, r.Missing)
 		}
-		if good := strings.Contains(openssl(t, id, data, content), "CAdES Verification successful"); good != (c.level > 0) {
+		if good := strings.Contains(cadestest.OpenSSL(t, id, data, content), "CAdES Verification successful"); good != (c.level > 0) {
 			t.Errorf("%s: openssl says %v", what, good)
 		}
 		if strict, err := cades.Parse(data); (err == nil && strict.Conforms(cades.CAdES) == nil) != (c.level > 0) {

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -22,24 +22,26 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
 )
 
 // authority is a TSA for all tests that misuse none.
-var authority = sync.OnceValue(func() *tsptest.TSA { return must(tsptest.New(tsptest.Options{})) })
+var authority = sync.OnceValue(func() *tsptest.TSA { return cadestest.Must(tsptest.New(tsptest.Options{})) })
 
 // prover proves for the test's signatories and time-stamp units, and accuses when it is asked about anybody else.
 type prover struct {
-	ids   []identity
+	ids   []cadestest.Identity
 	tsas  []*tsptest.TSA
 	err   error
 	asked []string // "name at time"
 }
 
 func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
-	c := must(x509.ParseCertificate(leaf))
+	c := cadestest.Must(x509.ParseCertificate(leaf))
 	p.asked = append(p.asked, c.Subject.CommonName+" at "+at.UTC().Format(time.RFC3339))
 	if p.err != nil {
 		return revinfo.Evidence{}, p.err
@@ -48,19 +50,19 @@ func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time
 		return revinfo.Evidence{}, errors.New("the embedded certificates are not known")
 	}
 	for _, id := range p.ids {
-		if !bytes.Equal(id.chain[0], leaf) {
+		if !bytes.Equal(id.Chain[0], leaf) {
 			continue
 		}
-		ca, root := must(x509.ParseCertificate(id.chain[1])), must(x509.ParseCertificate(id.chain[2]))
-		answer := must(ocsp.CreateResponse(ca, ca, ocsp.Response{Status: ocsp.Good, SerialNumber: c.SerialNumber, ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, id.caKeys[0]))
-		crl := must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, root, id.caKeys[1]))
-		return revinfo.Evidence{Certificates: id.chain, CRLs: [][]byte{crl}, OCSPs: [][]byte{answer}}, nil
+		ca, root := cadestest.Must(x509.ParseCertificate(id.Chain[1])), cadestest.Must(x509.ParseCertificate(id.Chain[2]))
+		answer := cadestest.Must(ocsp.CreateResponse(ca, ca, ocsp.Response{Status: ocsp.Good, SerialNumber: c.SerialNumber, ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, id.CAKeys[0]))
+		crl := cadestest.Must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, root, id.CAKeys[1]))
+		return revinfo.Evidence{Certificates: id.Chain, CRLs: [][]byte{crl}, OCSPs: [][]byte{answer}}, nil
 	}
 	for _, tsa := range p.tsas {
 		if !bytes.Equal(tsa.Certificate().Raw, leaf) {
 			continue
 		}
-		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{must(tsa.CRL()), must(tsa.RootCRL())}}
+		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{cadestest.Must(tsa.CRL()), cadestest.Must(tsa.RootCRL())}}
 		for _, ca := range tsa.CACertificates() {
 			e.Certificates = append(e.Certificates, ca.Raw)
 		}
@@ -73,18 +75,10 @@ func services(stamper cades.Stamper, p *prover) cades.Services {
 	return cades.Services{Stamper: stamper, Prover: p, Now: time.Now}
 }
 
-func detached(content []byte) cades.Content {
-	return func(h crypto.Hash) ([]byte, error) {
-		w := h.New()
-		w.Write(content)
-		return w.Sum(nil), nil
-	}
-}
-
 // raise raises a signature and holds the result to what must be true of every result.
-func raise(t *testing.T, data []byte, content cades.Content, to cades.Level, s cades.Services) []byte {
+func raise(t *testing.T, data []byte, content levels.Content, to cades.Level, s cades.Services) []byte {
 	t.Helper()
-	out, err := cades.Augment(t.Context(), data, content, to, s)
+	out, err := levels.Augment(t.Context(), data, content, to, s)
 	if err != nil {
 		t.Fatalf("to %v: %v", to, err)
 	}
@@ -93,9 +87,9 @@ func raise(t *testing.T, data []byte, content cades.Content, to cades.Level, s c
 }
 
 // hold checks that out is of the level, that all its time-stamps are right, and that nothing signed changed.
-func hold(t *testing.T, data, out []byte, content cades.Content, to cades.Level) {
+func hold(t *testing.T, data, out []byte, content levels.Content, to cades.Level) {
 	t.Helper()
-	for i, r := range must(cades.Inspect(out, content)) {
+	for i, r := range cadestest.Must(levels.Inspect(out, content)) {
 		if r.Invalid != nil || r.Level != to {
 			t.Errorf("signer %d: %v, level %v, missing: %v", i, r.Invalid, r.Level, r.Missing)
 		}
@@ -105,7 +99,7 @@ func hold(t *testing.T, data, out []byte, content cades.Content, to cades.Level)
 			}
 		}
 	}
-	old, raised := must(cms.Parse(data)), must(cms.Parse(out))
+	old, raised := cadestest.Must(cms.Parse(data)), cadestest.Must(cms.Parse(out))
 	if data[1] == 0x80 && out[1] != 0x80 {
 		t.Error("a container of indefinite length is none any more")
 	}
@@ -139,31 +133,31 @@ func hold(t *testing.T, data, out []byte, content cades.Content, to cades.Level)
 // TestLevels goes from B-B over every level to the second archive time-stamp, with every algorithm.
 func TestLevels(t *testing.T) {
 	content := []byte("Договір № 5\r\n")
-	for _, a := range algorithms {
-		t.Run(fmt.Sprint(a.alg), func(t *testing.T) {
-			id := a.id()
-			p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
+	for _, a := range cadestest.Algorithms {
+		t.Run(fmt.Sprint(a.Alg), func(t *testing.T) {
+			id := a.ID()
+			p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}}
 			s := services(authority(), p)
-			data := assemble(t, cades.CAdES, id, a.alg, content)
+			data := cadestest.Assemble(t, cades.CAdES, id, a.Alg, content)
 			for _, to := range []cades.Level{cades.LevelBB, cades.LevelBT, cades.LevelBLT, cades.LevelBLTA} {
-				data = raise(t, data, detached(content), to, s)
-				if parsed, err := cades.Parse(data); err != nil || parsed.Verify(hashOf(a.alg, content)) != nil || parsed.Conforms(cades.CAdES) != nil {
+				data = raise(t, data, cadestest.Detached(content), to, s)
+				if parsed, err := cades.Parse(data); err != nil || parsed.Verify(cadestest.HashOf(a.Alg, content)) != nil || parsed.Conforms(cades.CAdES) != nil {
 					t.Errorf("%v: the strict reader: %v", to, err)
 				}
-				if said := openssl(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
+				if said := cadestest.OpenSSL(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
 					t.Errorf("%v: openssl: %s", to, said)
 				}
 				// Raising to what is reached already changes nothing, except that an archive time-stamp renews.
-				if to < cades.LevelBLTA && !bytes.Equal(raise(t, data, detached(content), to, s), data) {
+				if to < cades.LevelBLTA && !bytes.Equal(raise(t, data, cadestest.Detached(content), to, s), data) {
 					t.Errorf("%v: raised again it is another file", to)
 				}
 			}
 			requests := authority().Requests()
-			again := raise(t, data, detached(content), cades.LevelBLTA, s)
-			if r := must(cades.Inspect(again, detached(content)))[0]; len(r.ArchiveTimeStamps) != 2 || len(r.TimeStamps) != 1 || authority().Requests() != requests+1 {
+			again := raise(t, data, cadestest.Detached(content), cades.LevelBLTA, s)
+			if r := cadestest.Must(levels.Inspect(again, cadestest.Detached(content)))[0]; len(r.ArchiveTimeStamps) != 2 || len(r.TimeStamps) != 1 || authority().Requests() != requests+1 {
 				t.Errorf("renewed: %d archive time-stamps", len(r.ArchiveTimeStamps))
 			}
-			if at := raise(t, assemble(t, cades.CAdES, id, a.alg, content), detached(content), cades.LevelBLTA, s); len(at) < len(data)-100 {
+			if at := raise(t, cadestest.Assemble(t, cades.CAdES, id, a.Alg, content), cadestest.Detached(content), cades.LevelBLTA, s); len(at) < len(data)-100 {
 				t.Errorf("at once: %d bytes, step by step %d", len(at), len(data))
 			}
 		})
@@ -172,19 +166,19 @@ func TestLevels(t *testing.T) {
 
 // TestEvidence: the signer is proven at the time of the time-stamp, and so are the authorities, each of the renewal too.
 func TestEvidence(t *testing.T) {
-	id := p256()
+	id := cadestest.P256()
 	content := []byte("x")
-	second := must(tsptest.New(tsptest.Options{Name: "Second TSA"}))
-	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority(), second}}
-	data := raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBT, services(authority(), p))
-	stamped := must(cades.Inspect(data, detached(content)))[0].TimeStamps[0].Time
+	second := cadestest.Must(tsptest.New(tsptest.Options{Name: "Second TSA"}))
+	p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority(), second}}
+	data := raise(t, cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), cadestest.Detached(content), cades.LevelBT, services(authority(), p))
+	stamped := cadestest.Must(levels.Inspect(data, cadestest.Detached(content)))[0].TimeStamps[0].Time
 	if len(p.asked) > 0 {
 		t.Errorf("B-T asked for %v", p.asked)
 	}
 	now := stamped.Add(48 * time.Hour)
 	s := services(second, p)
 	s.Now = func() time.Time { return now }
-	data = raise(t, data, detached(content), cades.LevelBLT, s)
+	data = raise(t, data, cadestest.Detached(content), cades.LevelBLT, s)
 	tsu := authority().Certificate().Subject.CommonName
 	want := []string{"Signer at " + stamped.UTC().Format(time.RFC3339), tsu + " at " + now.UTC().Format(time.RFC3339)}
 	if !slices.Equal(p.asked, want) {
@@ -192,21 +186,21 @@ func TestEvidence(t *testing.T) {
 	}
 	p.asked = nil
 	// The archive time-stamp is of another authority. Evidence for that is not needed yet, but good to have.
-	tsu, before := second.Certificate().Subject.CommonName, must(cms.Parse(data))
+	tsu, before := second.Certificate().Subject.CommonName, cadestest.Must(cms.Parse(data))
 	p.err = errors.New("no answer")
-	without := raise(t, data, detached(content), cades.LevelBLTA, s)
-	if after := must(cms.Parse(without)); len(after.RevocationInfos) != len(before.RevocationInfos) {
+	without := raise(t, data, cadestest.Detached(content), cades.LevelBLTA, s)
+	if after := cadestest.Must(cms.Parse(without)); len(after.RevocationInfos) != len(before.RevocationInfos) {
 		t.Error("evidence of nowhere")
 	}
-	if out, err := cades.Augment(t.Context(), without, detached(content), cades.LevelBLTA, s); !errors.Is(err, p.err) || out != nil {
+	if out, err := levels.Augment(t.Context(), without, cadestest.Detached(content), cades.LevelBLTA, s); !errors.Is(err, p.err) || out != nil {
 		t.Errorf("renewed without evidence for the earlier time-stamp: %v", err)
 	}
 	p.err = nil
 	asked := []string{tsu + " at " + now.UTC().Format(time.RFC3339)}
 	for name, from := range map[string][]byte{"renewal": without, "at once": data} {
 		p.asked = nil
-		archived := raise(t, from, detached(content), cades.LevelBLTA, s)
-		after := must(cms.Parse(archived))
+		archived := raise(t, from, cadestest.Detached(content), cades.LevelBLTA, s)
+		after := cadestest.Must(cms.Parse(archived))
 		if after.Version != 5 || len(after.Certificates) < len(before.Certificates)+2 || len(after.RevocationInfos) != len(before.RevocationInfos)+2 {
 			t.Errorf("%s: version %d, %d certificates after %d, %d revocation infos after %d", name, after.Version, len(after.Certificates), len(before.Certificates), len(after.RevocationInfos), len(before.RevocationInfos))
 		}
@@ -215,7 +209,7 @@ func TestEvidence(t *testing.T) {
 		}
 		// The next renewal asks about the newest archive time-stamp only.
 		p.asked = nil
-		raise(t, archived, detached(content), cades.LevelBLTA, s)
+		raise(t, archived, cadestest.Detached(content), cades.LevelBLTA, s)
 		if !slices.Equal(p.asked, asked) {
 			t.Errorf("the next renewal asked %q, want %q", p.asked, asked)
 		}
@@ -224,48 +218,48 @@ func TestEvidence(t *testing.T) {
 
 // TestTwins: a CA may have two certificates of one name and key, of which only one may sign lists.
 func TestTwins(t *testing.T) {
-	id, content := p256(), []byte("x")
-	root := must(x509.ParseCertificate(id.chain[2]))
-	template := *must(x509.ParseCertificate(id.chain[1]))
+	id, content := cadestest.P256(), []byte("x")
+	root := cadestest.Must(x509.ParseCertificate(id.Chain[2]))
+	template := *cadestest.Must(x509.ParseCertificate(id.Chain[1]))
 	template.KeyUsage, template.SerialNumber = x509.KeyUsageCertSign, big.NewInt(99)
-	twin := must(x509.CreateCertificate(rand.Reader, &template, root, id.caKeys[0].Public(), id.caKeys[1]))
-	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
-	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
-	data = must(must(cms.Parse(data)).Add(cms.Additions{Certificates: [][]byte{twin}}))
-	raise(t, data, detached(content), cades.LevelBLTA, services(authority(), p))
+	twin := cadestest.Must(x509.CreateCertificate(rand.Reader, &template, root, id.CAKeys[0].Public(), id.CAKeys[1]))
+	p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}}
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	data = cadestest.Must(cadestest.Must(cms.Parse(data)).Add(cms.Additions{Certificates: [][]byte{twin}}))
+	raise(t, data, cadestest.Detached(content), cades.LevelBLTA, services(authority(), p))
 }
 
 // TestStaleEvidence: revocation data that had ended before the time-stamp are none.
 func TestStaleEvidence(t *testing.T) {
-	id, content := p256(), []byte("x")
-	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
-	data := raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBT, services(authority(), p))
-	e := must(p.Collect(t.Context(), id.chain[0], id.chain, time.Now()))
-	e.Add(must(p.Collect(t.Context(), authority().Certificate().Raw, nil, time.Now())))
+	id, content := cadestest.P256(), []byte("x")
+	p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}}
+	data := raise(t, cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), cadestest.Detached(content), cades.LevelBT, services(authority(), p))
+	e := cadestest.Must(p.Collect(t.Context(), id.Chain[0], id.Chain, time.Now()))
+	e.Add(cadestest.Must(p.Collect(t.Context(), authority().Certificate().Raw, nil, time.Now())))
 	list := func(until time.Time) []byte {
-		return must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: until.Add(-time.Hour), NextUpdate: until}, must(x509.ParseCertificate(id.chain[1])), id.caKeys[0]))
+		return cadestest.Must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: until.Add(-time.Hour), NextUpdate: until}, cadestest.Must(x509.ParseCertificate(id.Chain[1])), id.CAKeys[0]))
 	}
 	for until, want := range map[time.Time]cades.Level{time.Now().Add(-time.Minute): cades.LevelBT, time.Now().Add(time.Hour): cades.LevelBLT} {
-		with := must(must(cms.Parse(data)).Add(cms.Additions{Certificates: e.Certificates, RevocationInfos: append(e.CRLs, list(until))}))
-		if r := must(cades.Inspect(with, detached(content)))[0]; r.Level != want || want == cades.LevelBT && !errors.Is(r.Missing, cades.ErrEvidence) {
+		with := cadestest.Must(cadestest.Must(cms.Parse(data)).Add(cms.Additions{Certificates: e.Certificates, RevocationInfos: append(e.CRLs, list(until))}))
+		if r := cadestest.Must(levels.Inspect(with, cadestest.Detached(content)))[0]; r.Level != want || want == cades.LevelBT && !errors.Is(r.Missing, cades.ErrEvidence) {
 			t.Errorf("list until %v: level %v, missing: %v", until, r.Level, r.Missing)
 		}
 	}
 }
 
 // foreignVectors are signatures that OpenSSL makes, in BER where it streams.
-func foreignVectors(t *testing.T, content []byte) (map[string][]byte, []identity) {
+func foreignVectors(t *testing.T, content []byte) (map[string][]byte, []cadestest.Identity) {
 	t.Helper()
 	dir := t.TempDir()
-	ids := []identity{p256(), rsa3072()}
+	ids := []cadestest.Identity{cadestest.P256(), cadestest.RSA3072()}
 	write := func(name string, data []byte) {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, id := range ids {
-		write(fmt.Sprintf("cert%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.chain[0]}))
-		write(fmt.Sprintf("key%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(id.key))}))
+		write(fmt.Sprintf("cert%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Chain[0]}))
+		write(fmt.Sprintf("key%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: cadestest.Must(x509.MarshalPKCS8PrivateKey(id.Key))}))
 	}
 	write("content", content)
 	vectors := map[string][]byte{}
@@ -286,7 +280,7 @@ func foreignVectors(t *testing.T, content []byte) (map[string][]byte, []identity
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %s", name, said)
 		}
-		vectors[name] = must(os.ReadFile(out))
+		vectors[name] = cadestest.Must(os.ReadFile(out))
 	}
 	return vectors, ids
 }
@@ -297,9 +291,9 @@ func TestForeign(t *testing.T) {
 	vectors, ids := foreignVectors(t, content)
 	for name, data := range vectors {
 		t.Run(name, func(t *testing.T) {
-			var digests cades.Content
-			if !must(cms.Parse(data)).Attached() {
-				digests = detached(content)
+			var digests levels.Content
+			if !cadestest.Must(cms.Parse(data)).Attached() {
+				digests = cadestest.Detached(content)
 			}
 			p := &prover{ids: ids, tsas: []*tsptest.TSA{authority()}}
 			s := services(authority(), p)

@@ -1,4 +1,4 @@
-package cades
+package levels
 
 import (
 	"bytes"
@@ -11,29 +11,30 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
 // AddTimeStamp returns a CMS with one signer with a token as its signature-time-stamp (EN 319 122-1 clause 5.3), the CMS of
-// PAdES or CAdES B-T. It checks that the token verifies and covers the signature value: else ErrTimeStamp.
+// PAdES or CAdES B-T. It checks that the token verifies and covers the signature value: else cades.ErrTimeStamp.
 func AddTimeStamp(data, token []byte) ([]byte, error) {
 	sd, err := readCMS(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(sd.Signers) != 1 {
-		return nil, fmt.Errorf("%w: %d signers", ErrUnsupported, len(sd.Signers))
+		return nil, fmt.Errorf("%w: %d signers", cades.ErrUnsupported, len(sd.Signers))
 	}
 	t, err := readToken(token, sd.Certificates)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if err := coversSignature(t, sd.Signers[0].Value); err != nil {
 		return nil, err
 	}
 	if token, err = cms.Definite(token); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	return sd.Add(cms.Additions{Unsigned: map[int][][]byte{0: {cms.NewAttribute(encodeOID(oidSignatureTimeStamp), token)}}})
 }
@@ -47,7 +48,7 @@ func AddTimeStamp(data, token []byte) ([]byte, error) {
 // It is refused, and nothing is returned, when a signature or time-stamp does not verify, when a signature is not B-B, or
 // when it bears attributes of other profiles that the baseline excludes. Errors wrap those of Inspect and of s, and name
 // the signer by its place.
-func Augment(ctx context.Context, data []byte, content Content, to Level, s Services) ([]byte, error) {
+func Augment(ctx context.Context, data []byte, content Content, to cades.Level, s cades.Services) ([]byte, error) {
 	sd, err := readCMS(data)
 	if err != nil {
 		return nil, err
@@ -61,21 +62,21 @@ func Augment(ctx context.Context, data []byte, content Content, to Level, s Serv
 
 // AugmentTo is Augment for a CMS that was read already, such as one whose content is too large for memory: attached content
 // is read twice, for the digest and for the copy. Nothing is written to w before all that is to be added is there.
-func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Content, to Level, s Services) error {
+func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Content, to cades.Level, s cades.Services) error {
 	if len(sd.Signers) == 0 {
-		return fmt.Errorf("%w: there is no signature in it", ErrUnsupported)
+		return fmt.Errorf("%w: there is no signature in it", cades.ErrUnsupported)
 	}
-	if to < LevelBB || to > LevelBLTA {
-		return fmt.Errorf("%w: %v", ErrInput, to)
+	if to < cades.LevelBB || to > cades.LevelBLTA {
+		return fmt.Errorf("%w: %v", cades.ErrInput, to)
 	}
 	if s.Hash == 0 {
 		s.Hash = crypto.SHA256
 	}
-	if hashIdentifier(s.Hash) == nil {
-		return fmt.Errorf("%w: time-stamps with %v", ErrInput, s.Hash)
+	if cades.HashIdentifier(s.Hash) == nil {
+		return fmt.Errorf("%w: time-stamps with %v", cades.ErrInput, s.Hash)
 	}
-	if s.Now == nil || to >= LevelBT && s.Stamper == nil || to >= LevelBLT && s.Prover == nil {
-		return fmt.Errorf("%w: %v needs a service that is not given", ErrInput, to)
+	if s.Now == nil || to >= cades.LevelBT && s.Stamper == nil || to >= cades.LevelBLT && s.Prover == nil {
+		return fmt.Errorf("%w: %v needs a service that is not given", cades.ErrInput, to)
 	}
 	a := &augmentation{ctx: ctx, sd: sd, to: to, Services: s, proven: map[string]bool{}, contents: newDigests(ctx, sd, content)}
 	a.certificates, a.revocation = slices.Clip(sd.Certificates), slices.Clip(sd.RevocationInfos)
@@ -88,10 +89,10 @@ func AugmentTo(ctx context.Context, w io.Writer, sd *cms.SignedData, content Con
 
 // augmentation is one run: what is there, and in the same lists what was added.
 type augmentation struct {
-	Services
+	cades.Services
 	ctx                      context.Context
 	sd                       *cms.SignedData
-	to                       Level
+	to                       cades.Level
 	contents                 *digests
 	certificates, revocation [][]byte
 	evidence                 *evidence // of these two
@@ -119,15 +120,15 @@ func (a *augmentation) run() error {
 		a.signers = append(a.signers, &raised{signerOf: s, report: r, unsigned: slices.Clip(info.Unsigned)})
 	}
 	steps := []struct {
-		level Level
+		level cades.Level
 		do    func(*raised) error
-	}{{LevelBT, a.stamp}, {LevelBLT, a.prove}, {LevelBLTA, a.archive}, {LevelBLTA, a.outlive}}
+	}{{cades.LevelBT, a.stamp}, {cades.LevelBLT, a.prove}, {cades.LevelBLTA, a.archive}, {cades.LevelBLTA, a.outlive}}
 	for _, step := range steps { // all signers each, because an archive time-stamp covers the evidence of all
 		for i, s := range a.signers {
 			if a.to < step.level {
 				return nil
 			}
-			if a.to < LevelBLTA && s.report.Level >= step.level {
+			if a.to < cades.LevelBLTA && s.report.Level >= step.level {
 				continue // what is there is enough; only an archive time-stamp renews
 			}
 			if err := step.do(s); err != nil {
@@ -142,11 +143,11 @@ func (a *augmentation) run() error {
 func (a *augmentation) hashes() []crypto.Hash {
 	var hashes []crypto.Hash
 	for _, info := range a.sd.Signers {
-		if alg, _, err := foreignAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err == nil {
+		if alg, _, err := cades.ReadAlgorithm(info.DigestAlgorithm, info.SignatureAlgorithm); err == nil {
 			hashes = append(hashes, alg.Hash())
 		}
 	}
-	if a.to == LevelBLTA {
+	if a.to == cades.LevelBLTA {
 		hashes = append(hashes, a.Hash)
 	}
 	return hashes
@@ -160,14 +161,14 @@ func (a *augmentation) refuse(r Report, s *signerOf) error {
 	if r.Level == 0 {
 		return r.Missing
 	}
-	if a.to >= LevelBLT {
+	if a.to >= cades.LevelBLT {
 		if err := s.allowed(); err != nil {
 			return err
 		}
 	}
 	for _, f := range foreign {
 		if f.cover && a.to > r.Level && len(cms.AllValues(s.info.Unsigned, f.oid)) > 0 {
-			return fmt.Errorf("%w: %s covers what would have to be added to", ErrUnsupported, f.name)
+			return fmt.Errorf("%w: %s covers what would have to be added to", cades.ErrUnsupported, f.name)
 		}
 	}
 	for _, t := range slices.Concat(r.TimeStamps, r.ArchiveTimeStamps) {
@@ -182,7 +183,7 @@ func (a *augmentation) refuse(r Report, s *signerOf) error {
 func (a *augmentation) stamp(s *raised) error {
 	if len(s.report.TimeStamps) == 0 {
 		if now := a.Now(); now.After(s.certificate.NotAfter) {
-			return fmt.Errorf("%w: the signer's certificate has ended; a time-stamp proves nothing any more", ErrTimeStamp)
+			return fmt.Errorf("%w: the signer's certificate has ended; a time-stamp proves nothing any more", cades.ErrTimeStamp)
 		}
 		token, t, err := a.token(digest(a.Hash, s.info.Value))
 		if err != nil {
@@ -193,7 +194,7 @@ func (a *augmentation) stamp(s *raised) error {
 	}
 	first, err := anyValid(s.report.TimeStamps, "signature-time-stamp")
 	if err == nil && first.Time.After(s.certificate.NotAfter) {
-		err = fmt.Errorf("%w: the signer's certificate had ended before it", ErrTimeStamp)
+		err = fmt.Errorf("%w: the signer's certificate had ended before it", cades.ErrTimeStamp)
 	}
 	return err
 }
@@ -202,7 +203,7 @@ func (a *augmentation) stamp(s *raised) error {
 func (a *augmentation) token(imprint []byte) ([]byte, *tsp.Token, error) {
 	raw, err := a.Stamper.Stamp(a.ctx, a.Hash, imprint)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	t, err := readToken(raw, a.certificates)
 	if err == nil {
@@ -213,7 +214,7 @@ func (a *augmentation) token(imprint []byte) ([]byte, *tsp.Token, error) {
 		raw, err = cms.Definite(raw)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
+		return nil, nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	return raw, t, nil
 }
@@ -232,7 +233,7 @@ func (a *augmentation) prove(s *raised) error {
 		return err
 	}
 	now := a.Now()
-	if s.report.Level < LevelBLT {
+	if s.report.Level < cades.LevelBLT {
 		if err := a.collect(s.certificate, nil, first.Time, "signer"); err != nil {
 			return err
 		}
@@ -282,7 +283,7 @@ func (a *augmentation) collect(c *x509.Certificate, more [][]byte, at time.Time,
 	}
 	e, err := a.Prover.Collect(a.ctx, c.Raw, known, at)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrEvidence, what, err)
+		return fmt.Errorf("%w: %s: %w", cades.ErrEvidence, what, err)
 	}
 	a.certificates = union(a.certificates, slices.Concat([][]byte{c.Raw}, e.Certificates))
 	a.revocation = union(a.revocation, e.CRLs)
@@ -348,11 +349,11 @@ func (a *augmentation) additions() cms.Additions {
 		}
 	}
 	// EN 319 122-1 clause 5.5.3 recommends to name the archive time-stamp's hash with those of the signatures.
-	if a.to == LevelBLTA && !slices.ContainsFunc(a.sd.DigestAlgorithms, func(id []byte) bool {
+	if a.to == cades.LevelBLTA && !slices.ContainsFunc(a.sd.DigestAlgorithms, func(id []byte) bool {
 		der, err := cms.DER(id)
-		return err == nil && hashOfIdentifier(der) == a.Hash
+		return err == nil && cades.HashOf(der) == a.Hash
 	}) {
-		add.DigestAlgorithms = [][]byte{hashIdentifier(a.Hash)}
+		add.DigestAlgorithms = [][]byte{cades.HashIdentifier(a.Hash)}
 	}
 	return add
 }
@@ -366,13 +367,13 @@ func union(have, more [][]byte) [][]byte {
 	return have
 }
 
-// foreignError says an error of package cms in the words of this one.
+// foreignError says an error of package cms in the words of cades.
 func foreignError(err error) error {
 	switch {
 	case errors.Is(err, cms.ErrMalformed):
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+		return fmt.Errorf("%w: %w", cades.ErrMalformed, err)
 	case errors.Is(err, cms.ErrUnsupported), errors.Is(err, cms.ErrLimit):
-		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+		return fmt.Errorf("%w: %w", cades.ErrUnsupported, err)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package cades
+package levels
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
 )
 
 // corpus is a collection of other people's files, too large and too mixed in licences for this repository.
-const corpus = "../../../shared/corpus"
+const corpus = "../../../../shared/corpus"
 
 // corpusCMS says of each file what it is: why it cannot be read; or the level of its first signature, whether that
 // verifies, why it is no higher level, and why it cannot be raised to B-LTA (empty: it can).
@@ -71,9 +73,9 @@ func TestCorpus(t *testing.T) {
 	}
 	raised := 0
 	for _, e := range entries {
-		data := must(os.ReadFile(filepath.Join(dir, e.Name())))
+		data := cadestest.Must(os.ReadFile(filepath.Join(dir, e.Name())))
 		want, known := corpusCMS[e.Name()]
-		reports, err := cades.Inspect(data, nil)
+		reports, err := levels.Inspect(data, nil)
 		if err != nil {
 			if known && (want.unreadable == "" || !strings.Contains(err.Error(), want.unreadable)) || !known && !errors.Is(err, cades.ErrMalformed) {
 				t.Errorf("%s: %v", e.Name(), err)
@@ -88,7 +90,7 @@ func TestCorpus(t *testing.T) {
 		if !known || r.Level != want.level || !errors.Is(r.Invalid, want.invalid) || !strings.Contains(missing, want.missing) || (missing == "") != (want.missing == "") {
 			t.Errorf("%s: level %v, invalid: %v, missing: %v", e.Name(), r.Level, r.Invalid, r.Missing)
 		}
-		out, err := cades.Augment(t.Context(), data, nil, cades.LevelBLTA, services(authority(), &prover{err: errors.New("no evidence"), tsas: []*tsptest.TSA{authority()}}))
+		out, err := levels.Augment(t.Context(), data, nil, cades.LevelBLTA, services(authority(), &prover{err: errors.New("no evidence"), tsas: []*tsptest.TSA{authority()}}))
 		if err != nil {
 			if out != nil || want.refused == "" || !strings.Contains(err.Error(), want.refused) {
 				t.Errorf("%s: not raised: %v", e.Name(), err)
@@ -96,10 +98,10 @@ func TestCorpus(t *testing.T) {
 			continue
 		}
 		raised++
-		if after := must(cades.Inspect(out, nil))[0]; want.refused != "" || after.Level != cades.LevelBLTA {
+		if after := cadestest.Must(levels.Inspect(out, nil))[0]; want.refused != "" || after.Level != cades.LevelBLTA {
 			t.Errorf("%s: raised to %v, missing: %v", e.Name(), after.Level, after.Missing)
 		}
-		before, after := must(cms.Parse(data)).Signers[0], must(cms.Parse(out)).Signers[0]
+		before, after := cadestest.Must(cms.Parse(data)).Signers[0], cadestest.Must(cms.Parse(out)).Signers[0]
 		if !bytes.Equal(before.SignedAttrs, after.SignedAttrs) || !bytes.Equal(before.Signature, after.Signature) || !bytes.Contains(after.Raw, before.Unsigned[0].Raw) {
 			t.Errorf("%s: old octets changed", e.Name())
 		}
@@ -117,13 +119,13 @@ func TestHostile(t *testing.T) {
 		t.Skipf("NO CORPUS at %s: hostile files are not tested: %v", corpus, err)
 	}
 	for _, e := range entries {
-		data := must(os.ReadFile(filepath.Join(dir, e.Name())))
+		data := cadestest.Must(os.ReadFile(filepath.Join(dir, e.Name())))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		begun := cpu(t)
-		_, err := cades.Inspect(data, nil)
-		_, errAugment := cades.Augment(t.Context(), data, nil, cades.LevelBLTA, services(authority(), &prover{}))
-		_, errDecode := cades.Decode(data)
+		_, err := levels.Inspect(data, nil)
+		_, errAugment := levels.Augment(t.Context(), data, nil, cades.LevelBLTA, services(authority(), &prover{}))
+		_, errDecode := levels.Decode(data)
 		runtime.ReadMemStats(&after)
 		if took := cpu(t) - begun; took > 2*time.Second || after.TotalAlloc-before.TotalAlloc > 256<<20 {
 			t.Errorf("%s: %v, %d bytes", e.Name(), took, after.TotalAlloc-before.TotalAlloc)

@@ -1,4 +1,4 @@
-package cades_test
+package levels_test
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -26,8 +28,8 @@ import (
 // time-stamping authority have revocation lists.
 func TestRealServices(t *testing.T) {
 	const pkiURL, tsaURL = "http://pki.test", "http://tsa.test"
-	pki := must(revtest.New(revtest.Options{URL: pkiURL}))
-	tsa := must(tsptest.New(tsptest.Options{URL: tsaURL}))
+	pki := cadestest.Must(revtest.New(revtest.Options{URL: pkiURL}))
+	tsa := cadestest.Must(tsptest.New(tsptest.Options{URL: tsaURL}))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "tsa.test" {
 			tsa.Handler().ServeHTTP(w, r)
@@ -39,7 +41,7 @@ func TestRealServices(t *testing.T) {
 	dial := func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
 	}
-	collector := must(revinfo.New(revinfo.Config{
+	collector := cadestest.Must(revinfo.New(revinfo.Config{
 		Anchors: []*x509.Certificate{pki.CA(0).Certificate.Certificate, tsa.Root().Certificate}, Now: time.Now,
 		Network: revinfo.Network{
 			Hosts: []string{"pki.test", "tsa.test"}, Timeout: 5 * time.Second,
@@ -49,21 +51,21 @@ func TestRealServices(t *testing.T) {
 			Dial: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { return dial(ctx) },
 		},
 	}))
-	client := must(tsp.New(tsp.Config{
+	client := cadestest.Must(tsp.New(tsp.Config{
 		Authorities: []tsp.Authority{{Name: "test", URL: tsaURL, Roots: tsa.Roots()}}, Now: time.Now, Random: rand.Reader,
 		HTTP: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}},
 	}))
 	s := cades.Services{Stamper: client, Prover: collector, Now: time.Now}
 
-	leaf := must(pki.Issuing().Issue(revtest.Template{Name: "Signer"}))
-	id := identity{key: leaf.Key, chain: [][]byte{leaf.Raw, pki.Issuing().Raw, pki.CA(0).Raw}}
+	leaf := cadestest.Must(pki.Issuing().Issue(revtest.Template{Name: "Signer"}))
+	id := cadestest.Identity{Key: leaf.Key, Chain: [][]byte{leaf.Raw, pki.Issuing().Raw, pki.CA(0).Raw}}
 	content := []byte("content")
-	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
 	for _, to := range []cades.Level{cades.LevelBT, cades.LevelBLT, cades.LevelBLTA, cades.LevelBLTA} {
-		data = raise(t, data, detached(content), to, s)
+		data = raise(t, data, cadestest.Detached(content), to, s)
 	}
 	answers := 0
-	sd := must(cms.Parse(data))
+	sd := cadestest.Must(cms.Parse(data))
 	for _, info := range sd.RevocationInfos {
 		if _, ok := cms.OCSP(info); ok {
 			answers++
@@ -72,17 +74,17 @@ func TestRealServices(t *testing.T) {
 	if answers == 0 || answers == len(sd.RevocationInfos) {
 		t.Errorf("%d OCSP answers of %d revocation infos", answers, len(sd.RevocationInfos))
 	}
-	if said := openssl(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
+	if said := cadestest.OpenSSL(t, id, data, content); !strings.Contains(said, "CAdES Verification successful") {
 		t.Errorf("openssl: %s", said)
 	}
 
 	// Revoked before: B-T can still be had, B-LT cannot.
-	revoked := must(pki.Issuing().Issue(revtest.Template{Name: "Signer"}))
+	revoked := cadestest.Must(pki.Issuing().Issue(revtest.Template{Name: "Signer"}))
 	pki.Issuing().Revoke(revoked.SerialNumber, time.Now().Add(-time.Minute), 1)
-	id = identity{key: revoked.Key, chain: [][]byte{revoked.Raw, pki.Issuing().Raw, pki.CA(0).Raw}}
-	data = raise(t, assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), detached(content), cades.LevelBT, s)
+	id = cadestest.Identity{Key: revoked.Key, Chain: [][]byte{revoked.Raw, pki.Issuing().Raw, pki.CA(0).Raw}}
+	data = raise(t, cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content), cadestest.Detached(content), cades.LevelBT, s)
 	var out bytes.Buffer
-	if err := cades.AugmentTo(t.Context(), &out, must(cms.Parse(data)), detached(content), cades.LevelBLT, s); !errors.Is(err, revinfo.ErrRevoked) || out.Len() > 0 {
+	if err := levels.AugmentTo(t.Context(), &out, cadestest.Must(cms.Parse(data)), cadestest.Detached(content), cades.LevelBLT, s); !errors.Is(err, revinfo.ErrRevoked) || out.Len() > 0 {
 		t.Errorf("revoked: %v", err)
 	}
 }
