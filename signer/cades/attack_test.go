@@ -111,3 +111,20 @@ func TestTrustIssuerSerial(t *testing.T) {
 		}
 	}
 }
+
+// TestTrustDigestAlgorithms: OpenSSL cannot verify a signature whose digest is not listed, so it is no B-B and is not raised.
+func TestTrustDigestAlgorithms(t *testing.T) {
+	id, content := p256(), []byte("content")
+	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	at := bytes.Index(data, encoded(2, 16, 840, 1, 101, 3, 4, 2, 1))
+	data[at+10] = 2 // SHA-384
+	if said := openssl(t, id, data, content); strings.Contains(said, "successful") {
+		t.Errorf("openssl: %s", said)
+	}
+	if r := must(cades.Inspect(data, detached(content)))[0]; r.Level != 0 || !errors.Is(r.Missing, cades.ErrProfile) {
+		t.Errorf("level %v, missing: %v", r.Level, r.Missing)
+	}
+	if out, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBT, services(authority(), nil)); !errors.Is(err, cades.ErrProfile) || out != nil {
+		t.Errorf("raised: %v", err)
+	}
+}
