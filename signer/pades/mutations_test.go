@@ -19,7 +19,7 @@ func ltvSeeds(tb testing.TB) (seeds [][]byte) {
 	w := world()
 	id := w.signatory(revtest.P256)
 	s, _ := w.services()
-	s.Stamper = sized{w.tsa.Stamp, 1800, nil} // little filling
+	s.Stamper = sized{w.tsa.Stamp, 1900, nil} // little filling
 	in := shapeOf(tb, "lf")
 	p, err := prepare(in, options(id))
 	if err != nil {
