@@ -320,10 +320,8 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 		return entry{at: int64(second), gen: uint32(third), kind: inFile}, true
 	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
 		return entry{at: int64(second), gen: uint32(third), kind: inStream}, true
-	case kind > 2:
-		return entry{kind: free}, true // reads as null (ISO 32000-1 table 18)
 	}
-	return entry{}, false
+	return entry{}, false // another kind is null by ISO 32000-1 table 18, but poppler and qpdf search the file then
 }
 
 // checkObjects makes sure that every object in use begins where the newest section that names it says, that its number
