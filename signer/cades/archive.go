@@ -79,6 +79,9 @@ func withIndex(token, index []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTimeStamp, err)
 	}
+	if found, _, err := findIndex(out); err != nil || !bytes.Equal(found, index) {
+		return nil, fmt.Errorf("%w: the authority's token has a hash index of its own", ErrTimeStamp)
+	}
 	return out, nil
 }
 

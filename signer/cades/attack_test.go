@@ -3,6 +3,7 @@ package cades_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -109,5 +110,40 @@ func TestTrustIssuerSerial(t *testing.T) {
 		if strict, err := cades.Parse(data); (err == nil && strict.Conforms(cades.CAdES) == nil) != (c.level > 0) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestTrustDigestAlgorithms: OpenSSL cannot verify a signature whose digest is not listed, so it is no B-B and is not raised.
+func TestTrustDigestAlgorithms(t *testing.T) {
+	id, content := p256(), []byte("content")
+	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	at := bytes.Index(data, encoded(2, 16, 840, 1, 101, 3, 4, 2, 1))
+	data[at+10] = 2 // SHA-384
+	if said := openssl(t, id, data, content); strings.Contains(said, "successful") {
+		t.Errorf("openssl: %s", said)
+	}
+	if r := must(cades.Inspect(data, detached(content)))[0]; r.Level != 0 || !errors.Is(r.Missing, cades.ErrProfile) {
+		t.Errorf("level %v, missing: %v", r.Level, r.Missing)
+	}
+	if out, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBT, services(authority(), nil)); !errors.Is(err, cades.ErrProfile) || out != nil {
+		t.Errorf("raised: %v", err)
+	}
+}
+
+// TestTrustIndexOfAnother: an authority that puts a hash index of its own into a token would make one that covers nothing.
+func TestTrustIndexOfAnother(t *testing.T) {
+	id, content := p256(), []byte("content")
+	p := &prover{ids: []identity{id}, tsas: []*tsptest.TSA{authority()}}
+	own := stamper(func(ctx context.Context, h crypto.Hash, imprint []byte) ([]byte, error) {
+		token, err := authority().Stamp(ctx, h, imprint)
+		if err != nil {
+			return nil, err
+		}
+		index := cms.NewAttribute(encoded(0, 4, 0, 19122, 1, 5), []byte{0x30, 0})
+		return must(cms.Parse(token)).Add(cms.Additions{Unsigned: map[int][][]byte{0: {index}}})
+	})
+	data := assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	if out, err := cades.Augment(t.Context(), data, detached(content), cades.LevelBLTA, services(own, p)); !errors.Is(err, cades.ErrTimeStamp) || out != nil {
+		t.Errorf("%d bytes, %v", len(out), err)
 	}
 }
