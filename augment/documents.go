@@ -16,7 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -169,9 +169,9 @@ func (s *Service) sent(ctx context.Context, j Job, a *Artefact, services cades.S
 	}
 	switch j.Kind {
 	case KindPDF:
-		a.Data, err = pades.Augment(ctx, f, f.Size(), a.Level, services, pdf.Limits{})
+		a.Data, err = longterm.Augment(ctx, f, f.Size(), a.Level, services, pdf.Limits{})
 	case KindStamp:
-		a.Data, err = pades.TimeStamp(ctx, f, f.Size(), services, pdf.Limits{})
+		a.Data, err = longterm.TimeStamp(ctx, f, f.Size(), services, pdf.Limits{})
 	default:
 		return aug, s.sentCMS(ctx, aug, f, a, services)
 	}

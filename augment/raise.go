@@ -15,6 +15,7 @@ import (
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -176,17 +177,17 @@ func (s *Service) stampPDF(ctx context.Context, sig Signature, tail []byte, serv
 // where it is not, because one of somebody else is broken or nobody here can prove its certificate, ours is raised alone.
 func (s *Service) extend(ctx context.Context, sig Signature, tail []byte, to cades.Level, services cades.Services) ([]byte, error) {
 	r, size := joined{first: sig.Base, size: sig.Size, second: bytes.NewReader(tail)}, sig.Size+int64(len(tail))
-	more, err := pades.Augment(ctx, r, size, to, services, pdf.Limits{})
+	more, err := longterm.Augment(ctx, r, size, to, services, pdf.Limits{})
 	if err == nil {
 		return append(bytes.Clone(tail), more...), nil
 	}
-	all, failed := pades.Verify(ctx, r, size, pdf.Limits{})
-	ours := slices.IndexFunc(all, func(i pades.SignatureInfo) bool { return i.ByteRange == sig.Prepared.ByteRange() })
+	all, failed := longterm.Verify(ctx, r, size, pdf.Limits{})
+	ours := slices.IndexFunc(all, func(i longterm.SignatureInfo) bool { return i.ByteRange == sig.Prepared.ByteRange() })
 	if failed != nil || ours < 0 || len(all) == 1 {
 		return nil, err
 	}
-	partly, failed := pades.AugmentWith(ctx, r, size, to, services, pades.AugmentOptions{Partial: true})
-	if failed != nil || slices.ContainsFunc(partly.Left, func(l pades.Left) bool { return l.Field == all[ours].Field }) {
+	partly, failed := longterm.AugmentWith(ctx, r, size, to, services, longterm.AugmentOptions{Partial: true})
+	if failed != nil || slices.ContainsFunc(partly.Left, func(l longterm.Left) bool { return l.Field == all[ours].Field }) {
 		return nil, errors.Join(err, failed)
 	}
 	return append(bytes.Clone(tail), partly.Tail...), nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -141,7 +142,7 @@ func (w *world) pades(a algorithm, services cades.Services, in []byte) ([][]byte
 	}
 	for _, to := range []cades.Level{cades.LevelBLT, cades.LevelBLTA, cades.LevelBLTA} {
 		data := out[len(out)-1]
-		tail, err := pades.Augment(ctx, bytes.NewReader(data), int64(len(data)), to, services, pdf.Limits{})
+		tail, err := longterm.Augment(ctx, bytes.NewReader(data), int64(len(data)), to, services, pdf.Limits{})
 		if err != nil {
 			return nil, fmt.Errorf("to %v: %w", to, err)
 		}

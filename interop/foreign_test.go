@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
@@ -208,7 +208,7 @@ func (w *world) raise(f foreign) ([]subject, error) {
 		s := f.subject
 		s.before, s.level, s.file = data, level, strings.TrimSuffix(f.file, filepath.Ext(f.file))+name(level)+filepath.Ext(f.file)
 		if s.pdf() {
-			tail, err := pades.Augment(context.Background(), bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
+			tail, err := longterm.Augment(context.Background(), bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
 			if err != nil {
 				return nil, err
 			}

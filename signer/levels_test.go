@@ -28,6 +28,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
@@ -256,7 +257,7 @@ func TestLevels(t *testing.T) {
 		}
 	}
 	stamped := w.artefact(got, 0, true, cades.LevelBT)
-	infos, err := pades.Verify(ctx, bytes.NewReader(stamped), int64(len(stamped)), pdf.Limits{})
+	infos, err := longterm.Verify(ctx, bytes.NewReader(stamped), int64(len(stamped)), pdf.Limits{})
 	if err != nil || len(infos) != 1 || infos[0].Level != "B-T" {
 		t.Errorf("PAdES B-T: %+v, %v", infos, err)
 	}
@@ -304,7 +305,7 @@ func TestLevelsBesideSomebodyElse(t *testing.T) {
 		t.Fatalf("%+v, %v", got.Items[0].Levels, w.reasons)
 	}
 	whole := w.artefact(got, 0, true, cades.LevelBLTA)
-	infos, err := pades.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
+	infos, err := longterm.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
 	if err != nil || len(infos) < 2 || infos[0].Err != nil || infos[1].Err != nil || infos[1].Reason != "because" || !bytes.HasPrefix(whole, signed) {
 		t.Errorf("%+v, %v", infos, err)
 	}

@@ -1,14 +1,15 @@
-package pades
+package longterm
 
 import (
 	"context"
 	"crypto"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
@@ -32,7 +33,7 @@ type withinStamper interface {
 // TimeStamp returns the bytes to append to the PDF in r for a document time-stamp (ISO 32000-2 section 12.8.5, EN 319 142-1
 // clause 5.4.3) over all of it: it proves that the file existed, and says nothing about signatures in it, which are not
 // looked at. The file is read once. A document certified as final allows it (ISO 32000-2 section 12.8.2.2.2).
-// Errors: those of package pdf and of the Stamper, ErrOptions, cades.ErrTimeStamp, ErrReserve; with each of them nothing was written.
+// Errors: those of package pdf and of the Stamper, pades.ErrOptions, cades.ErrTimeStamp, pades.ErrReserve; with each of them nothing was written.
 func TimeStamp(ctx context.Context, r io.ReaderAt, size int64, s cades.Services, lim pdf.Limits) (tail []byte, err error) {
 	return TimeStampWith(ctx, r, size, s, AugmentOptions{Limits: lim})
 }
@@ -79,14 +80,14 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	if form.XFA {
 		return nil, pdf.ErrXFA
 	}
-	t := &docTimeStamp{name: freeName(form, "TimeStamp"), room: defaultRoom}
+	t := &docTimeStamp{name: sigfield.FreeName(form, "TimeStamp"), room: defaultRoom}
 	if sized, ok := s.Stamper.(sizer); ok {
 		if t.room, err = sized.MaxSize(ctx, s.Hash); err != nil {
 			return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 		}
 	}
 	if t.room = max(t.room, room); t.room < 1 || t.room > maxRoom {
-		return nil, fmt.Errorf("%w: room of %d bytes for a token", ErrOptions, t.room)
+		return nil, fmt.Errorf("%w: room of %d bytes for a token", pades.ErrOptions, t.room)
 	}
 	u, err := doc.NewUpdate()
 	if err != nil {
@@ -97,7 +98,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	start := u.Put(stamp, body)
 	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /F 132 >>",
 		pdf.TextString(t.name), stamp))
-	addField(u, doc, form, field)
+	sigfield.Add(u, doc, form, field)
 	tail, err := u.Finish()
 	if err != nil {
 		return nil, err
@@ -120,20 +121,6 @@ func timeStampDict(room int) (body []byte, rangeAt, holeAt int64) {
 	holeAt = int64(len(b))
 	b = append(b, "<"+strings.Repeat("0", 2*room)+"> >>"...)
 	return b, rangeAt, holeAt
-}
-
-// freeName returns the first name with a number that no field has, neither with nor without the names of its parents.
-func freeName(form *pdf.Form, name string) string {
-	taken := map[string]bool{}
-	for _, f := range form.Fields {
-		taken[f.Name] = true
-		taken[f.Name[strings.LastIndexByte(f.Name, '.')+1:]] = true
-	}
-	for i := 1; ; i++ {
-		if n := name + strconv.Itoa(i); !taken[n] {
-			return n
-		}
-	}
 }
 
 // obtain has the revision stamped. d are the digests of the file up to the revision, but for the bytes of between.
@@ -175,7 +162,7 @@ func (t *docTimeStamp) accept(raw []byte, h crypto.Hash, imprint []byte) error {
 		return fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
 	if len(der) > t.room {
-		return fmt.Errorf("%w: a time-stamp of %d bytes into %d", ErrReserve, len(der), t.room)
+		return fmt.Errorf("%w: a time-stamp of %d bytes into %d", pades.ErrReserve, len(der), t.room)
 	}
 	t.token, t.contents = token, make([]byte, t.room)
 	copy(t.contents, der)

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -14,7 +14,8 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -23,7 +24,7 @@ import (
 
 // world is a certification authority and a time-stamping authority for all tests that misuse none.
 var world = sync.OnceValue(func() *authorities {
-	return &authorities{pki: must(revtest.New(revtest.Options{URL: "http://pki.test"})), tsa: must(tsptest.New(tsptest.Options{Name: "First"}))}
+	return &authorities{pki: padestest.Must(revtest.New(revtest.Options{URL: "http://pki.test"})), tsa: padestest.Must(tsptest.New(tsptest.Options{Name: "First"}))}
 })
 
 type authorities struct {
@@ -32,9 +33,9 @@ type authorities struct {
 }
 
 // signatory returns a new person with a certificate of the authority.
-func (a *authorities) signatory(kind revtest.Key) identity {
-	leaf := must(a.pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас", Kind: kind, Change: func(c *x509.Certificate) { c.SubjectKeyId = []byte("key of a signatory") }}))
-	return identity{leaf.Key, [][]byte{leaf.Raw, a.pki.Issuing().Raw, a.pki.CA(0).Raw}}
+func (a *authorities) signatory(kind revtest.Key) padestest.Identity {
+	leaf := padestest.Must(a.pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас", Kind: kind, Change: func(c *x509.Certificate) { c.SubjectKeyId = []byte("key of a signatory") }}))
+	return padestest.Identity{Key: leaf.Key, Chain: [][]byte{leaf.Raw, a.pki.Issuing().Raw, a.pki.CA(0).Raw}}
 }
 
 // prover proves for signatories and time-stamp units of the world, and accuses when it is asked about anybody else.
@@ -50,7 +51,7 @@ type prover struct {
 func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time.Time) (revinfo.Evidence, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := must(x509.ParseCertificate(leaf))
+	c := padestest.Must(x509.ParseCertificate(leaf))
 	p.asked = append(p.asked, c.Subject.CommonName+" at "+at.UTC().Format(time.RFC3339))
 	if p.fail != nil {
 		if err := p.fail(c); err != nil {
@@ -66,7 +67,7 @@ func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time
 		if !bytes.Equal(tsa.Certificate().Raw, leaf) {
 			continue
 		}
-		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{must(tsa.CRL()), must(tsa.RootCRL())}}
+		e := revinfo.Evidence{Certificates: [][]byte{leaf}, CRLs: [][]byte{padestest.Must(tsa.CRL()), padestest.Must(tsa.RootCRL())}}
 		for _, ca := range tsa.CACertificates() {
 			e.Certificates = append(e.Certificates, ca.Raw)
 		}
@@ -79,8 +80,8 @@ func (p *prover) Collect(_ context.Context, leaf []byte, known [][]byte, at time
 	if !slices.ContainsFunc(known, func(k []byte) bool { return bytes.Equal(k, issuing.Raw) }) {
 		return revinfo.Evidence{}, errors.New("the embedded certificates are not known")
 	}
-	answer := must(issuing.OCSP(must(ocsp.CreateRequest(c, issuing.Certificate.Certificate, nil))))
-	return revinfo.Evidence{Certificates: [][]byte{leaf, issuing.Raw, root.Raw}, CRLs: [][]byte{must(root.CRL())}, OCSPs: [][]byte{answer}}, nil
+	answer := padestest.Must(issuing.OCSP(padestest.Must(ocsp.CreateRequest(c, issuing.Certificate.Certificate, nil))))
+	return revinfo.Evidence{Certificates: [][]byte{leaf, issuing.Raw, root.Raw}, CRLs: [][]byte{padestest.Must(root.CRL())}, OCSPs: [][]byte{answer}}, nil
 }
 
 // services are those of the world, with a prover of their own.
@@ -92,7 +93,7 @@ func (a *authorities) services() (cades.Services, *prover) {
 // timeStamp appends a document time-stamp.
 func timeStamp(t *testing.T, in []byte, s cades.Services) []byte {
 	t.Helper()
-	tail, err := pades.TimeStamp(t.Context(), bytes.NewReader(in), int64(len(in)), s, pdf.Limits{})
+	tail, err := longterm.TimeStamp(t.Context(), bytes.NewReader(in), int64(len(in)), s, pdf.Limits{})
 	if err != nil {
 		t.Fatalf("TimeStamp: %v", err)
 	}
@@ -100,9 +101,9 @@ func timeStamp(t *testing.T, in []byte, s cades.Services) []byte {
 }
 
 // verifyAll reads all signatures and time-stamps.
-func verifyAll(t *testing.T, data []byte) []pades.SignatureInfo {
+func verifyAll(t *testing.T, data []byte) []longterm.SignatureInfo {
 	t.Helper()
-	infos, err := pades.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+	infos, err := longterm.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func verifyAll(t *testing.T, data []byte) []pades.SignatureInfo {
 }
 
 // summary says in one line what Verify found: the level or kind of each, and a mark for each error.
-func summary(infos []pades.SignatureInfo) string {
+func summary(infos []longterm.SignatureInfo) string {
 	out := ""
 	for _, s := range infos {
 		what := s.Level

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -13,9 +13,14 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
+
+// corpus is a collection of other people's files, too large and too mixed in licences for this repository.
+const corpus = "../../../../shared/corpus"
 
 // trusting stands in for the authorities of the world, which are not asked in tests: whoever signed, it returns the certificate, and
 // a list that has nothing to do with it.
@@ -27,32 +32,32 @@ func (p trusting) Collect(_ context.Context, leaf []byte, known [][]byte, _ time
 
 // reasons are why a document cannot be raised.
 var reasons = []error{
-	pdf.ErrNotPDF, pdf.ErrDamaged, pdf.ErrEncrypted, pdf.ErrHybrid, pdf.ErrTooLarge, pdf.ErrUnsupported, pdf.ErrXFA, pades.ErrNoSignature,
+	pdf.ErrNotPDF, pdf.ErrDamaged, pdf.ErrEncrypted, pdf.ErrHybrid, pdf.ErrTooLarge, pdf.ErrUnsupported, pdf.ErrXFA, longterm.ErrNoSignature,
 	pades.ErrSignatureDict, cades.ErrDigest, cades.ErrSignature, cades.ErrMalformed, cades.ErrUnsupported, cades.ErrProfile, cades.ErrTimeStamp,
 }
 
 // TestCorpusAugment raises signed files that others made to B-LTA, or refuses them with the reason, and raises what is good in
 // those; earlier signatures stay what they were, by our word and by pdfsig's.
 func TestCorpusAugment(t *testing.T) {
-	rows := manifest(t)
+	rows := padestest.Manifest(t, corpus)
 	w := world()
 	s, _ := w.services()
-	s.Prover = trusting{must(w.pki.CA(0).CRL())}
+	s.Prover = trusting{padestest.Must(w.pki.CA(0).CRL())}
 	raised, partly, refused := 0, 0, 0
 	for name, row := range rows {
 		if !strings.HasPrefix(name, "pdf/") {
 			continue
 		}
-		in := must(os.ReadFile(filepath.Join(corpus, name)))
-		a, err := augmentWith(in, cades.LevelBLTA, s, pades.AugmentOptions{})
+		in := padestest.Must(os.ReadFile(filepath.Join(corpus, name)))
+		a, err := augmentWith(in, cades.LevelBLTA, s, longterm.AugmentOptions{})
 		if err != nil {
 			if !isAny(err, reasons) || a.Tail != nil || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: refused: %v", name, err)
 			}
-			if !errors.Is(err, pades.ErrNoSignature) {
+			if !errors.Is(err, longterm.ErrNoSignature) {
 				t.Logf("%s: %v", name, err)
 			}
-			if a, err = augmentWith(in, cades.LevelBLTA, s, pades.AugmentOptions{Partial: true}); err != nil {
+			if a, err = augmentWith(in, cades.LevelBLTA, s, longterm.AugmentOptions{Partial: true}); err != nil {
 				refused++
 				continue
 			}
@@ -90,14 +95,14 @@ func checkRaised(t *testing.T, name string, row []string, in, out []byte) {
 		}
 	}
 	valid := func(data []byte) int {
-		said, _ := run(t, "pdfsig", "-nocert", writeFile(t, "x.pdf", data))
+		said, _ := padestest.Run(t, "pdfsig", "-nocert", padestest.WriteFile(t, "x.pdf", data))
 		return strings.Count(said, "Signature Validation: Signature is Valid.")
 	}
 	if b, a := valid(in), valid(out); b != a {
 		t.Errorf("%s: pdfsig: %d valid signatures, then %d", name, b, a)
 	}
 	if regexp.MustCompile(`\bq-clean\b`).MatchString(row[6]) {
-		if said, code := run(t, "qpdf", "--check", writeFile(t, "x.pdf", out)); code != 0 || strings.Contains(said, "WARNING") {
+		if said, code := padestest.Run(t, "qpdf", "--check", padestest.WriteFile(t, "x.pdf", out)); code != 0 || strings.Contains(said, "WARNING") {
 			t.Errorf("%s: qpdf: %s", name, said)
 		}
 	}

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -18,6 +18,9 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
 )
@@ -32,7 +35,7 @@ type foreign struct {
 	objects   []pdftest.Obj
 }
 
-func (f foreign) make(t *testing.T, id identity) []byte {
+func (f foreign) make(t *testing.T, id padestest.Identity) []byte {
 	t.Helper()
 	const room = 6000
 	blank := "/ByteRange " + strings.Repeat(" ", 40)
@@ -70,7 +73,7 @@ func indefinite(t *testing.T, der []byte) []byte {
 }
 
 // opensslCMS signs as OpenSSL does.
-func opensslCMS(t *testing.T, id identity, content []byte, args ...string) []byte {
+func opensslCMS(t *testing.T, id padestest.Identity, content []byte, args ...string) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name string, data []byte) string {
@@ -81,16 +84,16 @@ func opensslCMS(t *testing.T, id identity, content []byte, args ...string) []byt
 		return path
 	}
 	certificate := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
-	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(id.key))})
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: padestest.Must(x509.MarshalPKCS8PrivateKey(id.Key))})
 	out := filepath.Join(dir, "out")
 	args = append([]string{
 		"cms", "-sign", "-binary", "-md", "sha256", "-in", file("content", content), "-outform", "DER", "-out", out,
-		"-signer", file("cert.pem", certificate(id.chain[0])), "-inkey", file("key.pem", key), "-certfile", file("chain.pem", append(certificate(id.chain[1]), certificate(id.chain[2])...)),
+		"-signer", file("cert.pem", certificate(id.Chain[0])), "-inkey", file("key.pem", key), "-certfile", file("chain.pem", append(certificate(id.Chain[1]), certificate(id.Chain[2])...)),
 	}, args...)
-	if said, code := run(t, "openssl", args...); code != 0 {
+	if said, code := padestest.Run(t, "openssl", args...); code != 0 {
 		t.Fatalf("openssl: %s", said)
 	}
-	return must(os.ReadFile(out))
+	return padestest.Must(os.ReadFile(out))
 }
 
 // TestForeign raises signatures that others made, of other profiles, in BER, and with another identifier of the algorithm.
@@ -112,7 +115,7 @@ func TestForeign(t *testing.T) {
 			data := tc.make(t, id)
 			s, p := w.services()
 			before := verifyAll(t, data)
-			if len(before) != 1 || before[0].Err != nil || before[0].Level != "" || before[0].Missing == nil || !bytes.Equal(before[0].Certificate.Raw, id.chain[0]) || len(before[0].Certificates) != 3 {
+			if len(before) != 1 || before[0].Err != nil || before[0].Level != "" || before[0].Missing == nil || !bytes.Equal(before[0].Certificate.Raw, id.Chain[0]) || len(before[0].Certificates) != 3 {
 				t.Fatalf("%+v", before)
 			}
 			out := augment(t, data, cades.LevelBLTA, s)
@@ -122,7 +125,7 @@ func TestForeign(t *testing.T) {
 			if len(p.asked) != 2 {
 				t.Errorf("asked for %q", p.asked)
 			}
-			said, _ := run(t, "pdfsig", "-nocert", writeFile(t, "out.pdf", out))
+			said, _ := padestest.Run(t, "pdfsig", "-nocert", padestest.WriteFile(t, "out.pdf", out))
 			if strings.Count(said, "Signature Validation: Signature is Valid.") != 1 && name != "adbe, key id" { // which NSS does not know
 				t.Errorf("pdfsig: %s", said)
 			}
@@ -156,7 +159,7 @@ func TestUnjudged(t *testing.T) {
 		if len(infos) != 1 || !errors.Is(infos[0].Err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, infos[0].Err, tc.want)
 		}
-		tail, err := augmentWith(data, cades.LevelBLTA, s, pades.AugmentOptions{})
+		tail, err := augmentWith(data, cades.LevelBLTA, s, longterm.AugmentOptions{})
 		if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), `"Theirs"`) || len(tail.Tail) > 0 {
 			t.Errorf("%s: raised: %v", name, err)
 		}
@@ -175,14 +178,14 @@ func TestCertifiedFinal(t *testing.T) {
 		"P=1": {foreign{
 			subFilter: "ETSI.CAdES.detached", catalog: "/Perms << /DocMDP 6 0 R >>",
 			dict: "/Reference [<< /Type /SigRef /TransformMethod /DocMDP /TransformParams << /Type /TransformParams /P 1 /V /1.2 >> >>]",
-		}, pades.ErrCertified},
+		}, sigfield.ErrCertified},
 		"FieldMDP All": {foreign{
 			subFilter: "ETSI.CAdES.detached",
 			dict:      "/Reference [<< /Type /SigRef /TransformMethod /FieldMDP /TransformParams << /Type /TransformParams /Action /All /V /1.2 >> >>]",
-		}, pades.ErrLocked},
+		}, sigfield.ErrLocked},
 	} {
 		data := tc.make(t, id)
-		if _, err := prepare(data, options(id)); !errors.Is(err, tc.want) {
+		if _, err := padestest.Prepare(data, padestest.Options(id)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: a further signature: %v", name, err)
 		}
 		s, _ := w.services()
@@ -192,7 +195,7 @@ func TestCertifiedFinal(t *testing.T) {
 		if got := summary(verifyAll(t, data)); got != "Theirs= TimeStamp1=time-stamp TimeStamp2=time-stamp TimeStamp3=time-stamp " {
 			t.Errorf("%s: %s", name, got)
 		}
-		said, _ := run(t, "pdfsig", "-nocert", writeFile(t, "out.pdf", data))
+		said, _ := padestest.Run(t, "pdfsig", "-nocert", padestest.WriteFile(t, "out.pdf", data))
 		if strings.Count(said, "Signature Validation: Signature is Valid.") != 1 {
 			t.Errorf("%s: pdfsig: %s", name, said)
 		}

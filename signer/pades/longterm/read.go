@@ -1,4 +1,4 @@
-package pades
+package longterm
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto"
 	"encoding/asn1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
@@ -71,7 +72,7 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 		}
 		if other := places[s.ByteRange[1]]; other != nil {
 			// Which of them was signed is not to be seen, and where it is shown is for whoever came later.
-			s.Err = fmt.Errorf("%w: fields %q and %q share it", ErrSignatureDict, other.Field, s.Field)
+			s.Err = fmt.Errorf("%w: fields %q and %q share it", pades.ErrSignatureDict, other.Field, s.Field)
 			other.Err = s.Err
 			continue
 		}
@@ -193,7 +194,7 @@ func (s *found) read(doc *pdf.Document) error {
 	}
 	s.LaterRevisions = doc.Revisions(s.end())
 	s.contents = []byte(contents.Text)
-	s.Raw, err = cutFilling(s.contents)
+	s.Raw, err = pades.CutContents(s.contents)
 	return err
 }
 
@@ -206,21 +207,21 @@ func (s *SignatureInfo) readByteRange(doc *pdf.Document, dict pdf.Value) (conten
 	}
 	contents = dict.Get("Contents")
 	if br.Kind != pdf.Array || len(br.Elems) != 4 || contents.Kind != pdf.String || contents.Pos < 0 {
-		return contents, fmt.Errorf("%w: /ByteRange or /Contents", ErrSignatureDict)
+		return contents, fmt.Errorf("%w: /ByteRange or /Contents", pades.ErrSignatureDict)
 	}
 	if contents.Raw[0] != '<' {
-		return contents, fmt.Errorf("%w: /Contents is not a hexadecimal string", ErrSignatureDict)
+		return contents, fmt.Errorf("%w: /Contents is not a hexadecimal string", pades.ErrSignatureDict)
 	}
 	for i, e := range br.Elems {
 		if e.Kind != pdf.Integer || e.Int < 0 || e.Int > pdf.MaxSize {
-			return contents, fmt.Errorf("%w: /ByteRange", ErrSignatureDict)
+			return contents, fmt.Errorf("%w: /ByteRange", pades.ErrSignatureDict)
 		}
 		s.ByteRange[i] = e.Int
 	}
 	end := s.ByteRange[2] + s.ByteRange[3]
 	if s.ByteRange[0] != 0 || s.ByteRange[1] != contents.Pos ||
 		s.ByteRange[2] != contents.Pos+int64(len(contents.Raw)) || end > doc.Size() {
-		return contents, fmt.Errorf("%w: /ByteRange leaves out more or less than /Contents", ErrSignatureDict)
+		return contents, fmt.Errorf("%w: /ByteRange leaves out more or less than /Contents", pades.ErrSignatureDict)
 	}
 	s.LaterBytes = doc.Size() - end
 	s.CoversFile = s.LaterBytes == 0
@@ -233,7 +234,7 @@ func (s *found) parse(stored func() [][]byte) error {
 		return s.parseToken(stored)
 	}
 	if s.SubFilter != "ETSI.CAdES.detached" && s.SubFilter != "adbe.pkcs7.detached" {
-		return fmt.Errorf("%w: /SubFilter %q is not judged here", ErrSignatureDict, s.SubFilter)
+		return fmt.Errorf("%w: /SubFilter %q is not judged here", pades.ErrSignatureDict, s.SubFilter)
 	}
 	var err error
 	if s.cms, err = cms.Parse(s.Raw); err != nil {
@@ -241,9 +242,9 @@ func (s *found) parse(stored func() [][]byte) error {
 	}
 	switch {
 	case s.cms.Attached(): // it would be signed instead of the document
-		return fmt.Errorf("%w: /Contents has a content of its own", ErrSignatureDict)
+		return fmt.Errorf("%w: /Contents has a content of its own", pades.ErrSignatureDict)
 	case len(s.cms.Signers) != 1:
-		return fmt.Errorf("%w: %d signers in /Contents, not one", ErrSignatureDict, len(s.cms.Signers))
+		return fmt.Errorf("%w: %d signers in /Contents, not one", pades.ErrSignatureDict, len(s.cms.Signers))
 	}
 	for _, c := range s.cms.Certificates {
 		if c[0] == byte(cbasn1.SEQUENCE) { // the other choices are attribute certificates and such
@@ -261,8 +262,9 @@ const maxStored = 1024
 func (f *file) storedCertificates() [][]byte {
 	if !f.looked {
 		f.looked = true
-		if store, err := readDSS(f.doc, f.limit); err == nil {
-			f.stored = store.held.Certificates[:min(len(store.held.Certificates), maxStored)]
+		if store, err := dss.Read(f.doc, f.limit); err == nil {
+			held := store.Held().Certificates
+			f.stored = held[:min(len(held), maxStored)]
 		}
 	}
 	return f.stored
@@ -295,7 +297,7 @@ func (s *found) checkToken(sum []byte) error {
 func (s *found) checkSignature(sum []byte) {
 	s.report = cades.InspectSignedData(s.cms, func(h crypto.Hash) ([]byte, error) {
 		if h != s.hash || sum == nil {
-			return nil, fmt.Errorf("%w: digest algorithms contradict each other", ErrSignatureDict)
+			return nil, fmt.Errorf("%w: digest algorithms contradict each other", pades.ErrSignatureDict)
 		}
 		return sum, nil
 	})[0]
@@ -367,72 +369,4 @@ func hashNamed(identifier []byte) crypto.Hash {
 		return crypto.SHA512
 	}
 	return 0
-}
-
-// decodeContents reads "<hex digits>" as this package writes it, and cuts off what fills it up.
-func decodeContents(hole []byte) ([]byte, error) {
-	if len(hole) < 2 || hole[0] != '<' || hole[len(hole)-1] != '>' {
-		return nil, fmt.Errorf("%w: /Contents is not a hexadecimal string", ErrSignatureDict)
-	}
-	value, err := hex.DecodeString(string(hole[1 : len(hole)-1]))
-	if err != nil {
-		return nil, fmt.Errorf("%w: /Contents: %w", ErrSignatureDict, err)
-	}
-	return cutFilling(value)
-}
-
-// cutFilling cuts off the zeros that fill the value of /Contents up. Anything else behind the CMS would be bytes that no
-// signature covers.
-func cutFilling(value []byte) ([]byte, error) {
-	n, ok := elementLength(value, 64)
-	if !ok {
-		return nil, fmt.Errorf("%w: /Contents holds no CMS", ErrSignatureDict)
-	}
-	if len(bytes.Trim(value[n:], "\x00")) > 0 {
-		return nil, fmt.Errorf("%w: /Contents holds more than the CMS", ErrSignatureDict)
-	}
-	return value[:n:n], nil
-}
-
-// elementLength returns the length of the BER element at the start of b, header included. depth bounds the nesting of those
-// of indefinite length (X.690 section 8.1.3.6), of which the end is found by reading what is in them.
-func elementLength(b []byte, depth int) (int, bool) {
-	at := 1
-	if len(b) > 0 && b[0]&0x1f == 0x1f {
-		for at < len(b) && b[at]&0x80 != 0 {
-			at++
-		}
-		at++
-	}
-	if at >= len(b) || depth < 0 {
-		return 0, false
-	}
-	n, octets := int(b[at]), 0
-	at++
-	switch {
-	case n == 0x80:
-		if b[0]&0x20 == 0 {
-			return 0, false
-		}
-		for !bytes.HasPrefix(b[at:], []byte{0, 0}) {
-			inner, ok := elementLength(b[at:], depth-1)
-			if !ok {
-				return 0, false
-			}
-			at += inner
-		}
-		return at + 2, true
-	case n > 0x84:
-		return 0, false
-	case n > 0x80:
-		octets, n = n-0x80, 0
-	}
-	if len(b) < at+octets {
-		return 0, false
-	}
-	for _, c := range b[at : at+octets] {
-		n = n<<8 | int(c)
-	}
-	at += octets
-	return at + n, n <= len(b)-at
 }

@@ -1,4 +1,6 @@
-package pades
+// Package dss reads and extends the document security store of a PDF (ISO 32000-2 section 12.8.4.3, EN 319 142-1 clause 5.4.2),
+// and tells whether what stands in one is evidence for a certificate. Package longterm is its caller.
+package dss
 
 import (
 	"bytes"
@@ -25,32 +27,31 @@ var (
 	vriKeys   = [kinds]string{"Cert", "OCSP", "CRL"}
 )
 
-// dss is the document security store of a document (ISO 32000-2 section 12.8.4.3) as it was found. What is not understood
-// in it stays as it is.
-type dss struct {
+// Store is the document security store of a document as it was found. What is not understood in it stays as it is.
+type Store struct {
 	dict   pdf.Object        // Ref is zero when it stands in the catalog; Null when there is none
 	arrays [kinds]pdf.Object // likewise, in dict
 	vri    pdf.Object
-	held   revinfo.Evidence // what could be read
+	held   revinfo.Evidence
 	refs   [kinds]map[[sha256.Size]byte]pdf.Ref
 }
 
-// readDSS reads the store with all its streams, of at most limit bytes together. Errors wrap pdf.ErrDamaged and
+// Read reads the store with all its streams, of at most limit bytes together. Errors wrap pdf.ErrDamaged and
 // pdf.ErrTooLarge. An entry of an array that is no readable stream is no evidence, and is passed over.
-func readDSS(doc *pdf.Document, limit int64) (*dss, error) {
-	d := &dss{}
+func Read(doc *pdf.Document, limit int64) (*Store, error) {
+	d := &Store{}
 	for kind := range d.refs {
 		d.refs[kind] = map[[sha256.Size]byte]pdf.Ref{}
 	}
 	var err error
-	if d.dict, err = part(doc, doc.Catalog().Value.Get("DSS"), pdf.Dict, "/DSS"); err != nil {
+	if d.dict, err = doc.Part(doc.Catalog().Value.Get("DSS"), pdf.Dict, "/DSS"); err != nil {
 		return nil, err
 	}
-	if d.vri, err = part(doc, d.dict.Value.Get("VRI"), pdf.Dict, "/VRI"); err != nil {
+	if d.vri, err = doc.Part(d.dict.Value.Get("VRI"), pdf.Dict, "/VRI"); err != nil {
 		return nil, err
 	}
 	for kind, key := range storeKeys {
-		if d.arrays[kind], err = part(doc, d.dict.Value.Get(key), pdf.Array, "/"+key); err != nil {
+		if d.arrays[kind], err = doc.Part(d.dict.Value.Get(key), pdf.Array, "/"+key); err != nil {
 			return nil, err
 		}
 		for _, e := range d.arrays[kind].Value.Elems {
@@ -71,7 +72,13 @@ func readDSS(doc *pdf.Document, limit int64) (*dss, error) {
 	return d, nil
 }
 
-func (d *dss) hold(kind int, data []byte, ref pdf.Ref) {
+// Held returns what could be read, DER. It must not be changed.
+func (d *Store) Held() revinfo.Evidence { return d.held }
+
+// Lists reports whether the store says what of it belongs to the signature of a Key.
+func (d *Store) Lists(key string) bool { return d.vri.Value.Get(key).Kind != pdf.Null }
+
+func (d *Store) hold(kind int, data []byte, ref pdf.Ref) {
 	sum := sha256.Sum256(data)
 	if _, there := d.refs[kind][sum]; there {
 		return
@@ -86,41 +93,23 @@ func items(e *revinfo.Evidence, kind int) *[][]byte {
 	return [kinds]*[][]byte{&e.Certificates, &e.OCSPs, &e.CRLs}[kind]
 }
 
-// part loads a value that may be an object of its own and must be of one kind, or Null.
-func part(doc *pdf.Document, v pdf.Value, want pdf.Kind, what string) (pdf.Object, error) {
-	o := pdf.Object{Value: v}
-	if v.Kind == pdf.Reference {
-		var err error
-		if o, err = doc.Load(v.Ref); err != nil {
-			return o, fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	switch {
-	case o.Value.Kind == pdf.Null:
-		return pdf.Object{}, nil // a reference to nothing counts as absent
-	case o.Value.Kind != want || o.Stream:
-		return o, fmt.Errorf("%w: %s is of the wrong type", pdf.ErrDamaged, what)
-	}
-	return o, nil
+// Proof is the evidence for one signature or document time-stamp.
+type Proof struct {
+	Key      string // of its VRI entry
+	Evidence revinfo.Evidence
 }
 
-// proof is the evidence for one signature or document time-stamp.
-type proof struct {
-	key      string // of its VRI entry
-	evidence revinfo.Evidence
-}
-
-// vriKey returns the name under which a store lists what belongs to a signature: the SHA-1 of the value of /Contents, which
+// Key returns the name under which a store lists what belongs to a signature: the SHA-1 of the value of /Contents, which
 // is the decoded string with the zeros that fill it up (ISO 32000-2 section 12.8.4.3), in capitals.
-func vriKey(contents []byte) string {
+func Key(contents []byte) string {
 	return fmt.Sprintf("%X", sha1.Sum(contents)) //nolint:gosec // as above
 }
 
-// update writes what of the proofs is not in the store yet, each as a stream of its own, and reports whether there was
+// Update writes what of the proofs is not in the store yet, each as a stream of its own, and reports whether there was
 // anything. Every old entry stays as it is and where it is; a VRI entry that exists is never changed, because readers
 // compare it with that of an earlier revision. Streams are not compressed: certificates and OCSP answers hardly shrink, and
 // so the bytes do not depend on the version of a compressor.
-func (d *dss) update(doc *pdf.Document, u *pdf.Update, proofs []proof) (changed bool) {
+func (d *Store) Update(doc *pdf.Document, u *pdf.Update, proofs []Proof) (changed bool) {
 	dict := d.dict.Value
 	if dict.Kind == pdf.Null {
 		dict = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< /Type /DSS >>")}
@@ -167,9 +156,9 @@ func (d *dss) update(doc *pdf.Document, u *pdf.Update, proofs []proof) (changed 
 }
 
 // addStreams writes the missing items of a kind and returns their references, as the inside of an array.
-func (d *dss) addStreams(u *pdf.Update, kind int, proofs []proof) (added []byte) {
+func (d *Store) addStreams(u *pdf.Update, kind int, proofs []Proof) (added []byte) {
 	for _, p := range proofs {
-		for _, data := range *items(&p.evidence, kind) {
+		for _, data := range *items(&p.Evidence, kind) {
 			if _, there := d.refs[kind][sha256.Sum256(data)]; there {
 				continue
 			}
@@ -188,19 +177,19 @@ func (d *dss) addStreams(u *pdf.Update, kind int, proofs []proof) (added []byte)
 }
 
 // withEntries returns the VRI dictionary with an entry for each proof that has none, and whether there was one.
-func (d *dss) withEntries(proofs []proof) (raw []byte, more bool) {
+func (d *Store) withEntries(proofs []Proof) (raw []byte, more bool) {
 	vri := d.vri.Value
 	if vri.Kind == pdf.Null {
 		vri = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< >>")}
 	}
 	for _, p := range proofs {
-		if p.evidence.Empty() || vri.Get(p.key).Kind != pdf.Null {
+		if p.Evidence.Empty() || vri.Get(p.Key).Kind != pdf.Null {
 			continue
 		}
 		more = true
 		entry := []byte("<<")
 		for kind, key := range vriKeys {
-			if listed := *items(&p.evidence, kind); len(listed) > 0 {
+			if listed := *items(&p.Evidence, kind); len(listed) > 0 {
 				entry = fmt.Appendf(entry, " /%s [", key)
 				for _, data := range listed {
 					entry = fmt.Appendf(entry, " %v", d.refs[kind][sha256.Sum256(data)])
@@ -208,7 +197,7 @@ func (d *dss) withEntries(proofs []proof) (raw []byte, more bool) {
 				entry = append(entry, " ]"...)
 			}
 		}
-		vri = vri.With(p.key, append(entry, " >>"...))
+		vri = vri.With(p.Key, append(entry, " >>"...))
 	}
 	return vri.Raw, more
 }

@@ -1,4 +1,4 @@
-package pades
+package dss
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ const (
 	maxSteps  = 1 << 16 // certificates, answers and lists that are looked at in all paths of one file
 )
 
-// evidence is what a store holds to judge certificates with. It looks whether data are there, authentic and of the right time;
+// Evidence is what a store holds to judge certificates with. It looks whether data are there, authentic and of the right time;
 // what they say is for a validator to judge, who has trust anchors.
-type evidence struct {
+type Evidence struct {
 	certificates []*x509.Certificate
 	lists        []*status.List
 	answers      []*status.Answer
@@ -29,9 +29,9 @@ type evidence struct {
 	cost, steps  int
 }
 
-// newEvidence reads what can be read; the rest proves nothing.
-func newEvidence(held revinfo.Evidence) *evidence {
-	e := &evidence{parsed: map[string]*x509.Certificate{}, checked: map[[2]any]bool{}}
+// NewEvidence reads what can be read; the rest proves nothing.
+func NewEvidence(held revinfo.Evidence) *Evidence {
+	e := &Evidence{parsed: map[string]*x509.Certificate{}, checked: map[[2]any]bool{}}
 	e.certificates = e.parse(held.Certificates)
 	for _, raw := range held.CRLs {
 		if l, err := status.ParseList(raw); err == nil {
@@ -47,7 +47,7 @@ func newEvidence(held revinfo.Evidence) *evidence {
 }
 
 // parse reads certificates, each once.
-func (e *evidence) parse(ders [][]byte) (out []*x509.Certificate) {
+func (e *Evidence) parse(ders [][]byte) (out []*x509.Certificate) {
 	for _, der := range ders {
 		c, known := e.parsed[string(der)]
 		if !known {
@@ -61,11 +61,11 @@ func (e *evidence) parse(ders [][]byte) (out []*x509.Certificate) {
 	return out
 }
 
-// complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 142-1
+// Complete returns nil when there is revocation data for every certificate of the path that begins with c (EN 319 142-1
 // clause 6.3, requirements for B-LT) that had not ended by the time at. The path ends with a certificate that is self-signed, or
 // with one whose issuer is not there: trust may begin anywhere, as a trusted list has it. issuer demands that c itself is not
 // such a one. more are further certificates that may belong to the path. Errors wrap cades.ErrEvidence.
-func (e *evidence) complete(c []byte, more [][]byte, at time.Time, issuer bool) error {
+func (e *Evidence) Complete(c []byte, more [][]byte, at time.Time, issuer bool) error {
 	leaf := e.parse([][]byte{c})
 	if len(leaf) == 0 {
 		return fmt.Errorf("%w: a certificate that cannot be read", cades.ErrEvidence)
@@ -76,7 +76,7 @@ func (e *evidence) complete(c []byte, more [][]byte, at time.Time, issuer bool) 
 
 // path is the search for one.
 type path struct {
-	*evidence
+	*Evidence
 	known []*x509.Certificate
 	at    time.Time
 }
@@ -133,13 +133,13 @@ func (p *path) covered(c, issuer *x509.Certificate) bool {
 }
 
 // signed reports whether by signed c.
-func (e *evidence) signed(c, by *x509.Certificate) bool {
+func (e *Evidence) signed(c, by *x509.Certificate) bool {
 	return e.verified(c, by, len(c.Raw), func() error { return by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) })
 }
 
 // verified reports whether f, which reads so many bytes, succeeds, as long as not too much was checked already. what and by are
 // pointers.
-func (e *evidence) verified(what, by any, size int, f func() error) bool {
+func (e *Evidence) verified(what, by any, size int, f func() error) bool {
 	key := [2]any{what, by}
 	good, known := e.checked[key]
 	if !known && e.cost < maxChecks {

@@ -1,20 +1,22 @@
-package pades
+// Package longterm reads what signatures and document time-stamps a finished PDF has, by whomever they were made, and raises them
+// to the long-term levels of PAdES (ETSI EN 319 142-1 clause 6).
+//
+// Verify tells what is there, and of what level; Augment appends what a document lacks for B-T, B-LT or B-LTA, and renews;
+// TimeStamp appends a document time-stamp alone. Each reads the file once, and none holds it.
+package longterm
 
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
-
-// ErrSignatureDict: a signature dictionary is not one that can be judged.
-var ErrSignatureDict = errors.New("pades: unusable signature dictionary")
 
 // SignatureInfo is what can be said about one signature or document time-stamp of a document without trust anchors:
 // integrity, profile and what evidence is there, not who vouches for the certificates and what the evidence says.
@@ -50,7 +52,7 @@ type SignatureInfo struct {
 	Missing error
 	// Err is nil when the digest over the byte range and the signature value are right. Otherwise it wraps
 	// cades.ErrDigest or cades.ErrSignature (broken), or cades.ErrMalformed, cades.ErrUnsupported, cades.ErrProfile,
-	// tsp.ErrToken, pdf.ErrTooLarge or ErrSignatureDict (could not be judged: treat as not valid).
+	// tsp.ErrToken, pdf.ErrTooLarge or pades.ErrSignatureDict (could not be judged: treat as not valid).
 	Err error
 }
 
@@ -72,10 +74,10 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits) ([]S
 
 // judgeLevels tells the level of every signature.
 func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
-	now, errNow := readDSS(f.doc, f.limit)
+	now, errNow := dss.Read(f.doc, f.limit)
 	j := &levels{file: f}
 	if errNow == nil {
-		j.now = newEvidence(now.held)
+		j.now = dss.NewEvidence(now.Held())
 	}
 	j.newest, j.then = f.archived(r, lim)
 	for _, s := range f.found {
@@ -93,7 +95,7 @@ func (f *file) judgeLevels(r io.ReaderAt, lim pdf.Limits) {
 }
 
 // archived returns the newest document time-stamp and the evidence that it covers; nil when there is none.
-func (f *file) archived(r io.ReaderAt, lim pdf.Limits) (newest *found, then *evidence) {
+func (f *file) archived(r io.ReaderAt, lim pdf.Limits) (newest *found, then *dss.Evidence) {
 	if newest = f.newestStamp(); newest == nil {
 		return nil, nil
 	}
@@ -103,19 +105,19 @@ func (f *file) archived(r io.ReaderAt, lim pdf.Limits) (newest *found, then *evi
 	if err != nil {
 		return nil, nil
 	}
-	store, err := readDSS(doc, f.limit)
+	store, err := dss.Read(doc, f.limit)
 	if err != nil {
 		return nil, nil
 	}
-	return newest, newEvidence(store.held)
+	return newest, dss.NewEvidence(store.Held())
 }
 
 // levels judges the levels of the signatures of one file.
 type levels struct {
 	*file
-	now    *evidence // in the file as it is; nil when it could not be read
-	newest *found    // the newest valid document time-stamp; nil when there is none
-	then   *evidence // in the part of the file that newest covers
+	now    *dss.Evidence // in the file as it is; nil when it could not be read
+	newest *found        // the newest valid document time-stamp; nil when there is none
+	then   *dss.Evidence // in the part of the file that newest covers
 }
 
 // level is the level of a signature, 0 for none, and why it is not the next one.
@@ -161,8 +163,8 @@ func (j *levels) proven(s *found) error {
 
 // proves returns nil when there is evidence for the signer and for every time-stamp that the signature rests on: those in
 // the CMS, else the earliest document time-stamp over it, unless that is the one over the evidence.
-func (f *file) proves(e *evidence, s, over *found) error {
-	if err := e.complete(s.Certificate.Raw, s.Certificates, s.Proven, true); err != nil {
+func (f *file) proves(e *dss.Evidence, s, over *found) error {
+	if err := e.Complete(s.Certificate.Raw, s.Certificates, s.Proven, true); err != nil {
 		return fmt.Errorf("signer: %w", err)
 	}
 	stamps := s.valid()
@@ -172,7 +174,7 @@ func (f *file) proves(e *evidence, s, over *found) error {
 		}
 	}
 	for _, t := range stamps {
-		if err := e.complete(t.Signer.Raw, t.Certificates, t.Time, false); err != nil {
+		if err := e.Complete(t.Signer.Raw, t.Certificates, t.Time, false); err != nil {
 			return fmt.Errorf("time-stamp: %w", err)
 		}
 	}

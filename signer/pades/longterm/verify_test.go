@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -11,14 +11,16 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
-func verify1(t *testing.T, data []byte) pades.SignatureInfo {
+func verify1(t *testing.T, data []byte) longterm.SignatureInfo {
 	t.Helper()
-	infos, err := pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+	infos, err := longterm.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), pdf.Limits{})
 	if err != nil || len(infos) != 1 {
 		t.Fatalf("%d signatures, %v", len(infos), err)
 	}
@@ -26,15 +28,15 @@ func verify1(t *testing.T, data []byte) pades.SignatureInfo {
 }
 
 func TestVerifyReports(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "lf")
-	o := options(id)
+	id := padestest.EC()
+	in := padestest.Shape(t, "lf")
+	o := padestest.Options(id)
 	o.Name, o.Reason, o.Location = "Тарас", "погоджено", "Київ"
-	out := signPDF(t, in, id, o)
+	out := padestest.SignPDF(t, in, id, o)
 	s := verify1(t, out)
 	if s.Field != "Signature1" || s.SubFilter != "ETSI.CAdES.detached" || s.Name != o.Name || s.Reason != o.Reason || s.Location != o.Location ||
-		s.Modified != "D:"+signingTime.UTC().Format("20060102150405")+"Z" || s.Level != "B-B" || !s.CoversFile || s.LaterBytes != 0 ||
-		!bytes.Equal(s.Certificate.Raw, id.chain[0]) || s.Err != nil {
+		s.Modified != "D:"+padestest.SigningTime.UTC().Format("20060102150405")+"Z" || s.Level != "B-B" || !s.CoversFile || s.LaterBytes != 0 ||
+		!bytes.Equal(s.Certificate.Raw, id.Chain[0]) || s.Err != nil {
 		t.Errorf("%+v", s)
 	}
 	// What is appended later is reported, whether it is a revision or a remark.
@@ -47,10 +49,10 @@ func TestVerifyReports(t *testing.T) {
 // TestVerifyRefuses holds forged signature dictionaries: whatever lies outside the byte range must be the CMS and
 // nothing else.
 func TestVerifyRefuses(t *testing.T) {
-	id := ecIdentity()
-	o := options(id)
+	id := padestest.EC()
+	o := padestest.Options(id)
 	o.Reserve = 64
-	out := signPDF(t, shape(t, "lf"), id, o)
+	out := padestest.SignPDF(t, padestest.Shape(t, "lf"), id, o)
 	br := regexp.MustCompile(`/ByteRange \[0 (\d+) (\d+) (\d+)\]`).FindSubmatch(out)
 	field := func(a, b, c string) []byte {
 		want := fmt.Sprintf("/ByteRange [0 %s %s %s]", a, b, c)
@@ -108,7 +110,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := pades.Verify(ctx, bytes.NewReader(out), int64(len(out)), pdf.Limits{}); !errors.Is(err, context.Canceled) {
+	if _, err := longterm.Verify(ctx, bytes.NewReader(out), int64(len(out)), pdf.Limits{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

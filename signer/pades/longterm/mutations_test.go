@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -7,7 +7,8 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -20,15 +21,15 @@ func ltvSeeds(tb testing.TB) (seeds [][]byte) {
 	id := w.signatory(revtest.P256)
 	s, _ := w.services()
 	s.Stamper = sized{w.tsa.Stamp, 2000, nil} // little filling
-	in := shapeOf(tb, "lf")
-	p, err := prepare(in, options(id))
+	in := padestest.Shape(tb, "lf")
+	p, err := padestest.Prepare(in, padestest.Options(id))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	value := must(id.key.Sign(nil, p.DTBSR(), p.Algorithm().Hash()))
-	data := append(bytes.Clone(in), must(p.Embed(value))...)
+	value := padestest.Must(id.Key.Sign(nil, p.DTBSR(), p.Algorithm().Hash()))
+	data := append(bytes.Clone(in), padestest.Must(p.Embed(value))...)
 	for _, to := range []cades.Level{cades.LevelBB, cades.LevelBT, cades.LevelBLT, cades.LevelBLTA} {
-		a := must(augmentWith(data, to, s, pades.AugmentOptions{}))
+		a := padestest.Must(augmentWith(data, to, s, longterm.AugmentOptions{}))
 		data = append(bytes.Clone(data), a.Tail...)
 		seeds = append(seeds, data)
 	}
@@ -40,21 +41,11 @@ func ltvSeeds(tb testing.TB) (seeds [][]byte) {
 	return seeds
 }
 
-func shapeOf(tb testing.TB, name string) []byte {
-	for _, s := range pdftest.Signable() {
-		if s.Name == name {
-			return bytes.Clone(s.Data)
-		}
-	}
-	tb.Fatalf("no shape %q", name)
-	return nil
-}
-
 // raiseAny raises whatever it is given, and holds the result to what must be true of every result.
 func raiseAny(t *testing.T, data []byte, s cades.Services, lim pdf.Limits) {
 	t.Helper()
-	before, errBefore := pades.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), lim)
-	a, err := augmentWith(data, cades.LevelBLTA, s, pades.AugmentOptions{Limits: lim, Partial: true})
+	before, errBefore := longterm.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), lim)
+	a, err := augmentWith(data, cades.LevelBLTA, s, longterm.AugmentOptions{Limits: lim, Partial: true})
 	if err != nil {
 		if a.Tail != nil || a.Left != nil {
 			t.Fatal("both of result and error")
@@ -65,7 +56,7 @@ func raiseAny(t *testing.T, data []byte, s cades.Services, lim pdf.Limits) {
 		t.Fatalf("raised what cannot be read: %v", errBefore)
 	}
 	out := append(bytes.Clone(data), a.Tail...)
-	after, err := pades.Verify(t.Context(), bytes.NewReader(out), int64(len(out)), lim)
+	after, err := longterm.Verify(t.Context(), bytes.NewReader(out), int64(len(out)), lim)
 	if errors.Is(err, pdf.ErrTooLarge) {
 		return
 	}

@@ -1,11 +1,33 @@
-package pades
+// Package sigfield knows what a PDF allows and demands of a signature field: certification, locks and seed values, which field
+// can be filled or made, and how the form and the catalog come to know it. Package pades is its caller; document time-stamps
+// are entered by it too.
+package sigfield
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+)
+
+// Reasons not to sign. Each text says what to do.
+var (
+	// ErrCertified: the author certified the document as final (DocMDP with P = 1, ISO 32000-1 section 12.8.2.2).
+	ErrCertified = errors.New("document is certified as final and allows no further signature: sign the version before certification")
+	// ErrLocked: an earlier signature locks the form fields (FieldMDP), so that filling it would break it.
+	ErrLocked = errors.New("an earlier signature locks this form field: sign before that signature is made, or another field")
+	// ErrFieldExists: the wanted field name is in use, by a field that is no signature field or is signed.
+	ErrFieldExists = errors.New("the document has a form field of this name: choose another name or none")
+	// ErrField: the wanted signature field is not there, or cannot be filled.
+	ErrField = errors.New("no signature field that can be filled: choose another field")
+	// ErrSeedValue: the author of the field demands what the signature does not offer (ISO 32000-2 section 12.7.5.5).
+	ErrSeedValue = errors.New("the signature field demands something else: choose another field; demanded is")
+	// ErrNotFirst: a certification comes before every other signature (ISO 32000-2 section 12.8.2.2.1).
+	ErrNotFirst = errors.New("only the first signature can certify: sign without certification, or certify the version before the first signature")
+	// ErrName: a new field cannot have the wanted name.
+	ErrName = errors.New("a new field's name has no '.'")
 )
 
 // Certification says what may still be done to a document after its author's signature (DocMDP, ISO 32000-2 section
@@ -23,10 +45,10 @@ const (
 	CertifyAnnotations
 )
 
-// permitted looks at what earlier signatures allow: certification (DocMDP), field locks by the signature (FieldMDP) and
+// Permitted looks at what earlier signatures allow: certification (DocMDP), field locks by the signature (FieldMDP) and
 // by its field (Lock), ISO 32000-2 sections 12.7.5.5 and 12.8.2. field is the fully qualified name of the field that
-// is to be signed.
-func permitted(doc *pdf.Document, form *pdf.Form, field string, want Certification) error {
+// is to be signed. Errors: ErrCertified, ErrLocked, ErrNotFirst, those of package pdf.
+func Permitted(doc *pdf.Document, form *pdf.Form, field string, want Certification) error {
 	perms, err := doc.Resolve(doc.Catalog().Value.Get("Perms"))
 	if err != nil {
 		return err
@@ -144,16 +166,16 @@ func (r restrictions) names(list pdf.Value) ([]string, error) {
 	return out, nil
 }
 
-// reference returns the /Reference array of a signature dictionary, with its key: the certification that the caller
+// Reference returns the /Reference array of a signature dictionary, with its key: the certification that the caller
 // wants, and the lock that the field demands, in the form of a FieldMDP transform (ISO 32000-2 sections 12.8.2.2 and
 // 12.8.2.4). Empty when there is neither.
-func reference(doc *pdf.Document, want Certification, lock pdf.Value) ([]byte, error) {
+func (t Target) Reference(doc *pdf.Document, want Certification) ([]byte, error) {
 	var refs []byte
 	if want != Approval {
 		refs = fmt.Appendf(refs, "<< /Type /SigRef /TransformMethod /DocMDP /TransformParams << /Type /TransformParams /P %d /V /1.2 >> >>", want)
 	}
-	if lock.Kind != pdf.Null {
-		params, err := lockParameters(doc, lock)
+	if t.lock.Kind != pdf.Null {
+		params, err := lockParameters(doc, t.lock)
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package pades
+package longterm
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
@@ -21,26 +23,26 @@ var ErrNoSignature = errors.New("the document holds no signature: sign it first,
 // AugmentOptions are those of AugmentWith and TimeStampWith. The zero value is good.
 type AugmentOptions struct {
 	Limits pdf.Limits // zero means the defaults
-	Room   int        // at least so many bytes for a time-stamp, such as after ErrReserve; at most 1 MiB
+	Room   int        // at least so many bytes for a time-stamp, such as after pades.ErrReserve; at most 1 MiB
 	// Partial goes on with the rest where a signature is broken, cannot be judged, or no evidence for it can be had.
 	Partial bool
 }
 
 func (o *AugmentOptions) check(s *cades.Services, to cades.Level) error {
 	if to < cades.LevelBB || to > cades.LevelBLTA {
-		return fmt.Errorf("%w: %v", ErrOptions, to)
+		return fmt.Errorf("%w: %v", pades.ErrOptions, to)
 	}
 	if s.Hash == 0 {
 		s.Hash = crypto.SHA256
 	}
 	if s.Hash != crypto.SHA256 && s.Hash != crypto.SHA384 && s.Hash != crypto.SHA512 {
-		return fmt.Errorf("%w: time-stamps with %v", ErrOptions, s.Hash)
+		return fmt.Errorf("%w: time-stamps with %v", pades.ErrOptions, s.Hash)
 	}
 	if to >= cades.LevelBT && (s.Stamper == nil || s.Now == nil) || to >= cades.LevelBLT && s.Prover == nil {
-		return fmt.Errorf("%w: %v needs a service that is not given", ErrOptions, to)
+		return fmt.Errorf("%w: %v needs a service that is not given", pades.ErrOptions, to)
 	}
 	if o.Room < 0 || o.Room > maxRoom {
-		return fmt.Errorf("%w: room of %d bytes for a token", ErrOptions, o.Room)
+		return fmt.Errorf("%w: room of %d bytes for a token", pades.ErrOptions, o.Room)
 	}
 	return nil
 }
@@ -71,7 +73,7 @@ type Left struct {
 // be had; the error names its field. AugmentWith can go on with the rest.
 //
 // Errors: those of package pdf, of Verify, and of the services; cades.ErrTimeStamp and cades.ErrEvidence wrap the latter.
-// ErrNoSignature, ErrOptions, ErrReserve.
+// ErrNoSignature, pades.ErrOptions, pades.ErrReserve.
 func Augment(ctx context.Context, r io.ReaderAt, size int64, to cades.Level, s cades.Services, lim pdf.Limits) (tail []byte, err error) {
 	a, err := AugmentWith(ctx, r, size, to, s, AugmentOptions{Limits: lim})
 	return a.Tail, err
@@ -104,7 +106,7 @@ type augmentation struct {
 	left    []Left
 	good    []*found // what is raised, with the document time-stamps that are added
 	archive *found   // the newest document time-stamp of the file as it was; nil when there is none
-	covered *evidence
+	covered *dss.Evidence
 }
 
 func (a *augmentation) run() error {
@@ -224,7 +226,7 @@ func (a *augmentation) addEvidence(of []*found) error {
 	if err != nil {
 		return err
 	}
-	store, err := readDSS(doc, a.limit)
+	store, err := dss.Read(doc, a.limit)
 	if err != nil {
 		return err
 	}
@@ -236,7 +238,7 @@ func (a *augmentation) addEvidence(of []*found) error {
 	if err != nil {
 		return err
 	}
-	if !store.update(doc, u, proofs) {
+	if !store.Update(doc, u, proofs) {
 		return nil
 	}
 	tail, err := u.Finish()
@@ -248,9 +250,9 @@ func (a *augmentation) addEvidence(of []*found) error {
 }
 
 // collectAll returns the evidence for what is not proven by what the store holds.
-func (a *augmentation) collectAll(of []*found, store *dss) (proofs []proof, err error) {
-	c := &collection{augmentation: a, held: store.held, got: map[string]revinfo.Evidence{}}
-	e := newEvidence(store.held)
+func (a *augmentation) collectAll(of []*found, store *dss.Store) (proofs []dss.Proof, err error) {
+	c := &collection{augmentation: a, held: store.Held(), got: map[string]revinfo.Evidence{}}
+	e := dss.NewEvidence(store.Held())
 	signatures := slices.ContainsFunc(of, func(s *found) bool { return !s.DocTimeStamp })
 	for _, stamps := range []bool{false, true} {
 		for _, s := range of {
@@ -277,9 +279,9 @@ func (a *augmentation) collectAll(of []*found, store *dss) (proofs []proof, err 
 }
 
 // complete reports whether there is evidence for s and all that it rests on.
-func (a *augmentation) complete(e *evidence, s *found) bool {
+func (a *augmentation) complete(e *dss.Evidence, s *found) bool {
 	if s.DocTimeStamp {
-		return e.complete(s.Certificate.Raw, s.Certificates, s.TimeStamp.Time, false) == nil
+		return e.Complete(s.Certificate.Raw, s.Certificates, s.TimeStamp.Time, false) == nil
 	}
 	return a.proves(e, s, nil) == nil
 }
@@ -287,11 +289,11 @@ func (a *augmentation) complete(e *evidence, s *found) bool {
 // again reports whether the Prover is asked although there is evidence already. What is there for a signature may have been put
 // there for another one, before this one was made; a VRI entry says that it was for this one. For a document time-stamp
 // that is renewed newer data are wanted.
-func (a *augmentation) again(s *found, store *dss) bool {
+func (a *augmentation) again(s *found, store *dss.Store) bool {
 	if s.DocTimeStamp {
 		return s == a.newestStamp() && a.to == cades.LevelBLTA
 	}
-	return store.vri.Value.Get(vriKey(s.contents)).Kind == pdf.Null
+	return !store.Lists(dss.Key(s.contents))
 }
 
 // enough reports whether evidence that is there will do although the Prover has none: it may know no anchor of others, and what a
@@ -322,14 +324,14 @@ type collection struct {
 }
 
 // proof returns the evidence for a signature with its time-stamps, or for a document time-stamp.
-func (c *collection) proof(s *found) (proof, error) {
-	p := proof{key: vriKey(s.contents)}
+func (c *collection) proof(s *found) (dss.Proof, error) {
+	p := dss.Proof{Key: dss.Key(s.contents)}
 	add := func(certificate *x509.Certificate, known [][]byte, used, at time.Time, what string) error {
 		e, err := c.collect(certificate, known, used, at)
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", cades.ErrEvidence, what, err)
 		}
-		p.evidence.Add(e)
+		p.Evidence.Add(e)
 		return nil
 	}
 	if s.DocTimeStamp {

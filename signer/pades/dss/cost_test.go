@@ -1,4 +1,4 @@
-package pades
+package dss
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 // certificates of one name.
 func TestTrustLargeLists(t *testing.T) {
 	for _, c := range []struct{ size, least, most int }{{64 << 20, 2, 16}, {1 << 10, maxChecks, maxChecks}} {
-		e := newEvidence(revinfo.Evidence{})
+		e := NewEvidence(revinfo.Evidence{})
 		calls := 0
 		for range 2 * maxChecks {
 			e.verified(new(int), new(int), c.size, func() error { calls++; return errors.New("not by this one") })

@@ -1,8 +1,7 @@
-package pades
+package dss
 
 import (
 	"bytes"
-	"encoding/asn1"
 	"slices"
 	"testing"
 
@@ -20,7 +19,7 @@ func FuzzStore(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	proofs := []proof{
+	proofs := []Proof{
 		{"0011", revinfo.Evidence{Certificates: [][]byte{[]byte("one"), []byte("two")}, CRLs: [][]byte{[]byte("list")}}},
 		{"2233", revinfo.Evidence{Certificates: [][]byte{[]byte("two"), []byte("three")}, OCSPs: [][]byte{[]byte("answer")}}},
 	}
@@ -32,7 +31,7 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			return
 		}
-		before, err := readDSS(doc, 1<<16)
+		before, err := Read(doc, 1<<16)
 		if err != nil {
 			return
 		}
@@ -40,8 +39,8 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		store, err := readDSS(doc, 1<<16)
-		if err != nil || !store.update(doc, u, proofs) {
+		store, err := Read(doc, 1<<16)
+		if err != nil || !store.Update(doc, u, proofs) {
 			t.Fatalf("nothing to add: %v", err)
 		}
 		tail, err := u.Finish()
@@ -53,18 +52,18 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", catalog, err)
 		}
-		after, err := readDSS(again, 1<<16)
+		after, err := Read(again, 1<<16)
 		if err != nil {
 			t.Fatalf("%q: %v", catalog, err)
 		}
 		checkMerged(t, before, after, proofs)
-		if u, err = again.NewUpdate(); err != nil || after.update(again, u, proofs) {
+		if u, err = again.NewUpdate(); err != nil || after.Update(again, u, proofs) {
 			t.Fatalf("%q: something was missing, %v", catalog, err)
 		}
 	})
 }
 
-func checkMerged(t *testing.T, before, after *dss, proofs []proof) {
+func checkMerged(t *testing.T, before, after *Store, proofs []Proof) {
 	t.Helper()
 	for kind, key := range storeKeys {
 		old, now := before.arrays[kind].Value.Elems, after.arrays[kind].Value.Elems
@@ -73,7 +72,7 @@ func checkMerged(t *testing.T, before, after *dss, proofs []proof) {
 		}
 		held := *items(&after.held, kind)
 		for _, p := range proofs {
-			for _, want := range *items(&p.evidence, kind) {
+			for _, want := range *items(&p.Evidence, kind) {
 				if !slices.ContainsFunc(held, func(h []byte) bool { return bytes.Equal(h, want) }) {
 					t.Fatalf("/%s lacks %q", key, want)
 				}
@@ -86,39 +85,8 @@ func checkMerged(t *testing.T, before, after *dss, proofs []proof) {
 		}
 	}
 	for _, p := range proofs {
-		if after.vri.Value.Get(p.key).Kind == pdf.Null {
-			t.Fatalf("VRI entry %q is missing", p.key)
+		if after.vri.Value.Get(p.Key).Kind == pdf.Null {
+			t.Fatalf("VRI entry %q is missing", p.Key)
 		}
 	}
-}
-
-// FuzzContents finds the end of the CMS in a value of /Contents; encoding/asn1 agrees where lengths are definite.
-func FuzzContents(f *testing.F) {
-	for _, seed := range [][]byte{
-		{},
-		{0x30, 0},
-		{0x30, 0, 0, 0},
-		{0x30, 0, 1},
-		{0x30, 3, 2, 1, 5, 0},
-		{0x30, 0x81, 1, 0, 0},
-		{0x30, 0x80, 0, 0, 0},
-		{0x30, 0x80, 0x30, 0x80, 2, 1, 7, 0, 0, 0, 0, 0},
-		{0x3f, 0x81, 0x01, 2, 5, 0},
-		{0x30, 0x84, 0xff, 0xff, 0xff, 0xff},
-		{0x30, 0x85, 0, 0, 0, 0, 0},
-		bytes.Repeat([]byte{0x30, 0x80}, 100),
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value []byte) {
-		cms, err := cutFilling(value)
-		if err == nil && (len(cms) < 2 || !bytes.HasPrefix(value, cms) || len(bytes.Trim(value[len(cms):], "\x00")) > 0) {
-			t.Fatalf("%x of %x", cms, value)
-		}
-		var element asn1.RawValue
-		rest, errASN1 := asn1.Unmarshal(value, &element)
-		if n, ok := elementLength(value, 64); errASN1 == nil && len(value) < 1<<20 && (!ok || n != len(value)-len(rest)) {
-			t.Fatalf("%d, %v; encoding/asn1 %d", n, ok, len(value)-len(rest))
-		}
-	})
 }

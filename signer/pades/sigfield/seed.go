@@ -1,6 +1,7 @@
-package pades
+package sigfield
 
 import (
+	"crypto"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,12 +9,20 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
+// Offer is what the signature is, as far as a field can demand it.
+type Offer struct {
+	Reason        string
+	Hash          crypto.Hash // of the document
+	Certification Certification
+	Chain         [][]byte // DER, the signer's certificate first
+}
+
 // seedValue checks a signature against what the author of its field demands (seed value dictionary, ISO 32000-2 section
 // 12.7.5.5, table 237). What is demanded and not given is refused with the reason; what is only proposed is not looked
 // at: the caller has decided.
 type seedValue struct {
 	doc *pdf.Document
-	o   Options
+	o   Offer
 }
 
 // Bits of /Ff of a seed value dictionary: the key of that name is a demand.
@@ -134,7 +143,7 @@ func (s seedValue) addRevInfo(v pdf.Value) error {
 
 func (s seedValue) digestMethod(v pdf.Value) error {
 	offered, err := s.texts(v)
-	name := strings.ReplaceAll(s.o.Algorithm.Hash().String(), "-", "") // SHA256
+	name := strings.ReplaceAll(s.o.Hash.String(), "-", "") // SHA256
 	if err != nil || v.Kind == pdf.Null || slices.Contains(offered, name) {
 		return err
 	}

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -24,17 +26,17 @@ import (
 // with a time before that. Evidence for that time must not be taken on his word, and a good time-stamp over it changes nothing.
 func TestTrustTimeByNobody(t *testing.T) {
 	w := world()
-	own := must(tsptest.New(tsptest.Options{Name: "Nobody", Now: func() time.Time { return time.Now().Add(-time.Hour) }}))
+	own := padestest.Must(tsptest.New(tsptest.Options{Name: "Nobody", Now: func() time.Time { return time.Now().Add(-time.Hour) }}))
 	own.Misbehave(tsptest.Faults{OnlySigner: true}) // a time-stamp unit may be an anchor of its own, so no issuer is missed
 	s, p := w.services()
-	signed := named(t, shape(t, "lf"), w.signatory(revtest.P256), "S")
+	signed := named(t, padestest.Shape(t, "lf"), w.signatory(revtest.P256), "S")
 	backdated := timeStamp(t, signed, cades.Services{Stamper: own, Now: time.Now})
 	covered := timeStamp(t, backdated, s)
 	for name, in := range map[string][]byte{"alone": backdated, "below a good one": covered} {
 		for _, to := range []cades.Level{cades.LevelBLT, cades.LevelBLTA} {
 			for _, partial := range []bool{false, true} {
 				p.asked = nil
-				a, err := augmentWith(in, to, s, pades.AugmentOptions{Partial: partial})
+				a, err := augmentWith(in, to, s, longterm.AugmentOptions{Partial: partial})
 				if !errors.Is(err, cades.ErrEvidence) || len(a.Tail) > 0 {
 					t.Errorf("%s, %v, partial %v: %v with %d bytes", name, to, partial, err, len(a.Tail))
 				}
@@ -50,14 +52,14 @@ func TestTrustTimeByNobody(t *testing.T) {
 
 // TestTrustOneField: a signature that two fields share is shown in two places, of which one was signed.
 func TestTrustOneField(t *testing.T) {
-	signed := named(t, shape(t, "lf"), ecIdentity(), "S")
-	doc := must(pdf.Open(bytes.NewReader(signed), int64(len(signed)), pdf.Limits{}))
-	form := must(doc.Form())
-	u := must(doc.NewUpdate())
+	signed := named(t, padestest.Shape(t, "lf"), padestest.EC(), "S")
+	doc := padestest.Must(pdf.Open(bytes.NewReader(signed), int64(len(signed)), pdf.Limits{}))
+	form := padestest.Must(doc.Form())
+	u := padestest.Must(doc.NewUpdate())
 	field := u.New()
 	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T (Boss) /V %s >>", form.Fields[0].Object.Value.Get("V").Raw))
 	u.Put(form.Dict.Ref, form.Dict.Value.With("Fields", form.List.Value.Append([]byte(field.String()))).Raw)
-	infos := verifyAll(t, append(signed, must(u.Finish())...))
+	infos := verifyAll(t, append(signed, padestest.Must(u.Finish())...))
 	if len(infos) != 2 {
 		t.Fatalf("%d signatures", len(infos))
 	}
@@ -85,14 +87,14 @@ func (r *reads) ReadAt(p []byte, off int64) (int, error) {
 // TestTrustStoreOnce: the store, which may be tens of megabytes behind a few kilobytes, is not read anew for each of hundreds
 // of time-stamps that lack their signer's certificate.
 func TestTrustStoreOnce(t *testing.T) {
-	tsa := must(tsptest.New(tsptest.Options{}))
+	tsa := padestest.Must(tsptest.New(tsptest.Options{}))
 	tsa.Misbehave(tsptest.Faults{NoCertificates: true})
 	sum := sha256.Sum256(nil)
-	token := must(tsa.Stamp(t.Context(), crypto.SHA256, sum[:]))
+	token := padestest.Must(tsa.Stamp(t.Context(), crypto.SHA256, sum[:]))
 	in := pdftest.File{Objs: pdftest.Page("/DSS 9 0 R", "", pdftest.Obj{Number: 8, Body: string(pdf.FlateObject("", make([]byte, 4<<20)))},
 		pdftest.Obj{Number: 9, Body: "<< /Certs [8 0 R] >>"})}.Classic()
-	doc := must(pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{}))
-	u := must(doc.NewUpdate())
+	doc := padestest.Must(pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{}))
+	u := padestest.Must(doc.NewUpdate())
 	const stamps = 40
 	var at []int64
 	var list []byte
@@ -105,13 +107,13 @@ func TestTrustStoreOnce(t *testing.T) {
 		list = fmt.Appendf(list, " %v", field)
 	}
 	u.Put(doc.Catalog().Ref, doc.Catalog().Value.With("AcroForm", fmt.Appendf(nil, "<< /Fields [%s] >>", list)).Raw)
-	out := append(bytes.Clone(in), must(u.Finish())...)
+	out := append(bytes.Clone(in), padestest.Must(u.Finish())...)
 	for _, a := range at {
 		first := a + int64(len(head))
 		copy(out[a+int64(len(head)-len(blank)-len(" /Contents ")):], fmt.Sprintf("[0 %10d %10d 1]", first, first+2+2*int64(len(token))))
 	}
 	r := &reads{ReaderAt: bytes.NewReader(out), at: int64(bytes.Index(out, []byte("stream\n"))) + 100}
-	infos, err := pades.Verify(t.Context(), r, int64(len(out)), pdf.Limits{})
+	infos, err := longterm.Verify(t.Context(), r, int64(len(out)), pdf.Limits{})
 	if err != nil || len(infos) != stamps {
 		t.Fatalf("%d, %v", len(infos), err)
 	}

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
@@ -33,9 +35,9 @@ func TestTimeStampEveryShape(t *testing.T) {
 		t.Run(shape.Name, func(t *testing.T) {
 			t.Parallel()
 			once := timeStamp(t, shape.Data, s)
-			judgeStructure(t, shape.Data, once)
+			padestest.JudgeStructure(t, shape.Data, once)
 			twice := timeStamp(t, once, s)
-			judgeStructure(t, once, twice)
+			padestest.JudgeStructure(t, once, twice)
 			infos := verifyAll(t, twice)
 			if got := summary(infos); got != "TimeStamp1=time-stamp TimeStamp2=time-stamp " {
 				t.Fatal(got)
@@ -44,9 +46,9 @@ func TestTimeStampEveryShape(t *testing.T) {
 				t.Errorf("%+v", infos)
 			}
 			for range 2 {
-				token, covered := newest(t, twice)
-				said, _ := run(t, "openssl", "ts", "-verify", "-token_in", "-in", writeFile(t, "token", token), "-data", writeFile(t, "data", covered),
-					"-CAfile", writeFile(t, "roots", pemOf(roots...)), "-untrusted", writeFile(t, "chain", pemOf(world().tsa.CA().Certificate.Raw)))
+				token, covered := padestest.Newest(t, twice)
+				said, _ := padestest.Run(t, "openssl", "ts", "-verify", "-token_in", "-in", padestest.WriteFile(t, "token", token), "-data", padestest.WriteFile(t, "data", covered),
+					"-CAfile", padestest.WriteFile(t, "roots", pemOf(roots...)), "-untrusted", padestest.WriteFile(t, "chain", pemOf(world().tsa.CA().Certificate.Raw)))
 				if !strings.Contains(said, "Verification: OK") {
 					t.Errorf("openssl: %s", said)
 				}
@@ -59,7 +61,7 @@ func TestTimeStampEveryShape(t *testing.T) {
 // TestTimeStampDictionary checks what the profile wants, in the bytes themselves.
 func TestTimeStampDictionary(t *testing.T) {
 	s, _ := world().services()
-	in := shape(t, "lf")
+	in := padestest.Shape(t, "lf")
 	tail := string(timeStamp(t, in, s)[len(in):])
 	for _, want := range []string{"/Type /DocTimeStamp", "/SubFilter /ETSI.RFC3161", "/FT /Sig", "/SigFlags 3"} {
 		if strings.Count(tail, want) != 1 {
@@ -92,9 +94,9 @@ func (s sized) MaxSize(context.Context, crypto.Hash) (int, error) { return s.siz
 // TestTimeStampFaults: whatever an authority does, nothing is written, and it is asked once.
 func TestTimeStampFaults(t *testing.T) {
 	id := world().signatory(revtest.P256)
-	tsa := must(tsptest.New(tsptest.Options{}))
-	signed := named(t, shape(t, "lf"), id, "S")
-	lt := augment(t, stamped(t, shape(t, "lf"), id, "S", world().tsa), cades.LevelBLT, must2(world().services()))
+	tsa := padestest.Must(tsptest.New(tsptest.Options{}))
+	signed := named(t, padestest.Shape(t, "lf"), id, "S")
+	lt := augment(t, stamped(t, padestest.Shape(t, "lf"), id, "S", world().tsa), cades.LevelBLT, must2(world().services()))
 	unavailable := errors.New("down")
 	for name, tc := range map[string]struct {
 		faults tsptest.Faults
@@ -136,14 +138,14 @@ func TestTimeStampFaults(t *testing.T) {
 			return ctx
 		}
 		requests := tsa.Requests()
-		if tail, err := pades.TimeStamp(limited(), bytes.NewReader(signed), int64(len(signed)), s, pdf.Limits{}); !errors.Is(err, tc.want) || tail != nil {
+		if tail, err := longterm.TimeStamp(limited(), bytes.NewReader(signed), int64(len(signed)), s, pdf.Limits{}); !errors.Is(err, tc.want) || tail != nil {
 			t.Errorf("%s: %d bytes, %v", name, len(tail), err)
 		}
 		if tsa.Requests() > requests+1 {
 			t.Errorf("%s: %d requests", name, tsa.Requests()-requests)
 		}
 		for to, data := range map[cades.Level][]byte{cades.LevelBT: signed, cades.LevelBLTA: lt} {
-			if tail, err := pades.Augment(limited(), bytes.NewReader(data), int64(len(data)), to, s, pdf.Limits{}); !errors.Is(err, tc.want) || tail != nil {
+			if tail, err := longterm.Augment(limited(), bytes.NewReader(data), int64(len(data)), to, s, pdf.Limits{}); !errors.Is(err, tc.want) || tail != nil {
 				t.Errorf("%s: to %v: %d bytes, %v", name, to, len(tail), err)
 			}
 		}
@@ -152,7 +154,7 @@ func TestTimeStampFaults(t *testing.T) {
 	tsa.Misbehave(tsptest.Faults{Size: 20_000})
 	s, _ := world().services()
 	s.Stamper = tsa
-	tail, err := pades.TimeStampWith(t.Context(), bytes.NewReader(signed), int64(len(signed)), s, pades.AugmentOptions{Room: 30_000})
+	tail, err := longterm.TimeStampWith(t.Context(), bytes.NewReader(signed), int64(len(signed)), s, longterm.AugmentOptions{Room: 30_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestAugmentDeterministic(t *testing.T) {
 	w := world()
 	id := w.signatory(revtest.P256)
 	for _, name := range []string{"lf", "form-in-objstm", "xref-stream"} {
-		in := named(t, stamped(t, shape(t, name), id, "S", w.tsa), id, "T")
+		in := named(t, stamped(t, padestest.Shape(t, name), id, "S", w.tsa), id, "T")
 		s, p := w.services()
 		r := &remembered{Stamper: w.tsa, tokens: map[string][]byte{}}
 		s.Stamper, s.Prover = r, &sameProver{Prover: p, got: map[string]revinfo.Evidence{}}
@@ -227,8 +229,8 @@ func (p *sameProver) Collect(ctx context.Context, leaf []byte, known [][]byte, a
 // TestRealServices raises a signature with the clients of the product, over HTTP: the size of a token is known before, and
 // evidence comes from the addresses in the certificates.
 func TestRealServices(t *testing.T) {
-	pki := must(revtest.New(revtest.Options{URL: "http://pki.test"}))
-	tsa := must(tsptest.New(tsptest.Options{URL: "http://tsa.test"}))
+	pki := padestest.Must(revtest.New(revtest.Options{URL: "http://pki.test"}))
+	tsa := padestest.Must(tsptest.New(tsptest.Options{URL: "http://tsa.test"}))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "tsa.test" {
 			tsa.Handler().ServeHTTP(w, r)
@@ -241,7 +243,7 @@ func TestRealServices(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
 	}
 	loopback := netip.MustParseAddr("127.0.0.1")
-	collector := must(revinfo.New(revinfo.Config{
+	collector := padestest.Must(revinfo.New(revinfo.Config{
 		Anchors: append(tsa.CACertificates()[1:], pki.CA(0).Certificate.Certificate), Now: time.Now,
 		Network: revinfo.Network{
 			AnyHost: true, Inside: []netip.Prefix{netip.PrefixFrom(loopback, 8)},
@@ -252,14 +254,14 @@ func TestRealServices(t *testing.T) {
 	defer collector.Close()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
 	defer transport.CloseIdleConnections()
-	client := must(tsp.New(tsp.Config{
+	client := padestest.Must(tsp.New(tsp.Config{
 		Authorities: []tsp.Authority{{Name: "test", URL: tsa.URL(), Roots: tsa.Roots()}}, HTTP: &http.Client{Transport: transport}, Now: time.Now, Random: rand.Reader,
 	}))
-	leaf := must(pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас"}))
-	id := identity{leaf.Key, [][]byte{leaf.Raw, pki.Issuing().Raw}} // without the root, which is fetched
+	leaf := padestest.Must(pki.Issuing().Issue(revtest.Template{Name: "Шевченко Тарас"}))
+	id := padestest.Identity{Key: leaf.Key, Chain: [][]byte{leaf.Raw, pki.Issuing().Raw}} // without the root, which is fetched
 	s := cades.Services{Stamper: client, Prover: collector, Now: time.Now}
-	out := named(t, shape(t, "form-in-objstm"), id, "S")
-	size := must(client.MaxSize(t.Context(), crypto.SHA256))
+	out := named(t, padestest.Shape(t, "form-in-objstm"), id, "S")
+	size := padestest.Must(client.MaxSize(t.Context(), crypto.SHA256))
 	for i, to := range []cades.Level{cades.LevelBT, cades.LevelBLT, cades.LevelBLTA, cades.LevelBLTA} {
 		requests := tsa.Requests()
 		out = augment(t, out, to, s)

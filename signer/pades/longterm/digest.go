@@ -1,4 +1,4 @@
-package pades
+package longterm
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"github.com/ecsigner/ecsigner/signer/pades"
 )
 
 // wanted is a digest to be made: over two ranges as in /ByteRange, of which the first begins at byte 0.
@@ -46,7 +48,7 @@ func readDigests(ctx context.Context, r io.ReaderAt, size int64, wants []wanted,
 	for h := range last {
 		state, ok := h.New().(hash.Cloner)
 		if !ok {
-			return nil, fmt.Errorf("%w: the state of %v cannot be copied", ErrOptions, h)
+			return nil, fmt.Errorf("%w: the state of %v cannot be copied", pades.ErrOptions, h)
 		}
 		d.whole[h] = state
 	}

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -27,17 +28,17 @@ type store struct {
 
 func readStore(t *testing.T, data []byte) store {
 	t.Helper()
-	doc := must(pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{}))
-	s := store{dict: must(doc.Resolve(doc.Catalog().Value.Get("DSS"))), items: map[string][]string{}, refs: map[string][]string{}}
+	doc := padestest.Must(pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{}))
+	s := store{dict: padestest.Must(doc.Resolve(doc.Catalog().Value.Get("DSS"))), items: map[string][]string{}, refs: map[string][]string{}}
 	for _, key := range []string{"Certs", "OCSPs", "CRLs"} {
-		for _, e := range must(doc.Resolve(s.dict.Get(key))).Elems {
+		for _, e := range padestest.Must(doc.Resolve(s.dict.Get(key))).Elems {
 			s.refs[key] = append(s.refs[key], string(e.Raw))
 			if content, err := doc.Stream(e.Ref, 1<<20); err == nil {
 				s.items[key] = append(s.items[key], fmt.Sprintf("%x", content))
 			}
 		}
 	}
-	s.vri = must(doc.Resolve(s.dict.Get("VRI")))
+	s.vri = padestest.Must(doc.Resolve(s.dict.Get("VRI")))
 	return s
 }
 
@@ -47,7 +48,7 @@ func stream(number int, data []byte, compressed bool) pdftest.Obj {
 	if compressed {
 		var b bytes.Buffer
 		z := zlib.NewWriter(&b)
-		must(z.Write(data))
+		padestest.Must(z.Write(data))
 		if err := z.Close(); err != nil {
 			panic(err)
 		}
@@ -129,12 +130,12 @@ func TestStoreIsMerged(t *testing.T) {
 func TestVRI(t *testing.T) {
 	w := world()
 	s, _ := w.services()
-	out := augment(t, stamped(t, shape(t, "lf"), w.signatory(revtest.P256), "S", w.tsa), cades.LevelBLT, s)
+	out := augment(t, stamped(t, padestest.Shape(t, "lf"), w.signatory(revtest.P256), "S", w.tsa), cades.LevelBLT, s)
 	info := verifyAll(t, out)[0]
 	hole := string(out[info.ByteRange[1]+1 : info.ByteRange[2]-1])
 	value := make([]byte, len(hole)/2)
 	for i := range value {
-		must(fmt.Sscanf(hole[2*i:2*i+2], "%02X", &value[i]))
+		padestest.Must(fmt.Sscanf(hole[2*i:2*i+2], "%02X", &value[i]))
 	}
 	got := readStore(t, out)
 	entry := got.vri.Get(fmt.Sprintf("%X", sha1.Sum(value))) //nolint:gosec // as above
@@ -157,7 +158,7 @@ func TestStoreDamaged(t *testing.T) {
 	s, _ := w.services()
 	for _, bad := range []string{"/DSS [1]", "/DSS 4 0 R", "/DSS << /Certs << >> >>", "/DSS << /CRLs 4 0 R >>", "/DSS << /VRI [] >>", "/DSS << /OCSPs 2 0 R >>"} {
 		in := stamped(t, pdftest.File{Objs: pdftest.Page(bad, "")}.Classic(), id, "S", w.tsa)
-		if a, err := augmentWith(in, cades.LevelBLT, s, pades.AugmentOptions{}); !errors.Is(err, pdf.ErrDamaged) || a.Tail != nil {
+		if a, err := augmentWith(in, cades.LevelBLT, s, longterm.AugmentOptions{}); !errors.Is(err, pdf.ErrDamaged) || a.Tail != nil {
 			t.Errorf("%s: %v", bad, err)
 		}
 		if infos := verifyAll(t, in); infos[0].Level != "B-T" || infos[0].Err != nil || !errors.Is(infos[0].Missing, pdf.ErrDamaged) {
@@ -166,7 +167,7 @@ func TestStoreDamaged(t *testing.T) {
 	}
 	// More than the limit.
 	in := stamped(t, pdftest.File{Objs: pdftest.Page("/DSS << /CRLs [20 0 R] >>", "", stream(20, make([]byte, 500_000), true))}.Classic(), id, "S", w.tsa)
-	if _, err := augmentWith(in, cades.LevelBLT, s, pades.AugmentOptions{Limits: pdf.Limits{StreamSize: 100_000}}); !errors.Is(err, pdf.ErrTooLarge) {
+	if _, err := augmentWith(in, cades.LevelBLT, s, longterm.AugmentOptions{Limits: pdf.Limits{StreamSize: 100_000}}); !errors.Is(err, pdf.ErrTooLarge) {
 		t.Errorf("too much: %v", err)
 	}
 }
@@ -175,12 +176,12 @@ func TestStoreDamaged(t *testing.T) {
 func TestDamagedEvidence(t *testing.T) {
 	w := world()
 	s, _ := w.services()
-	lt := augment(t, stamped(t, shape(t, "lf"), w.signatory(revtest.P256), "S", w.tsa), cades.LevelBLT, s)
+	lt := augment(t, stamped(t, padestest.Shape(t, "lf"), w.signatory(revtest.P256), "S", w.tsa), cades.LevelBLT, s)
 	whole := readStore(t, lt)
 	for _, key := range []string{"OCSPs", "CRLs"} {
 		for i, item := range whole.items[key] {
 			var der []byte
-			must(fmt.Sscanf(item, "%x", &der))
+			padestest.Must(fmt.Sscanf(item, "%x", &der))
 			bad := bytes.Clone(lt)
 			at := bytes.LastIndex(bad, der)
 			bad[at+len(der)-20] ^= 1 // in the signature

@@ -1,4 +1,4 @@
-package pades_test
+package longterm_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -25,7 +27,7 @@ func TestEveryLevelIsGuarded(t *testing.T) {
 	id := w.signatory(revtest.P256)
 	s, _ := w.services()
 	s.Stamper = sized{w.tsa.Stamp, 2000, nil} // little filling
-	out := augment(t, named(t, stamped(t, shape(t, "form-indirect"), id, "S", w.tsa), id, "T"), cades.LevelBLTA, s)
+	out := augment(t, named(t, stamped(t, padestest.Shape(t, "form-indirect"), id, "S", w.tsa), id, "T"), cades.LevelBLTA, s)
 	infos := verifyAll(t, out)
 	want := summary(infos)
 	if want != "S=B-LTA T=B-LTA TimeStamp1=time-stamp TimeStamp2=time-stamp " {
@@ -39,7 +41,7 @@ func TestEveryLevelIsGuarded(t *testing.T) {
 		if int64(at) >= last[1] && int64(at) < last[2] {
 			continue // the token guards itself, as far as it is signed; see the tests of package tsp
 		}
-		got, err := pades.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
+		got, err := longterm.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
 		// Without its form, or its last field, the file has no such signature for anybody.
 		if err == nil && len(got) == len(infos) && got[len(got)-1].Err == nil {
 			t.Errorf("byte %d changed: %s", at, summary(got))
@@ -51,7 +53,7 @@ func TestEveryLevelIsGuarded(t *testing.T) {
 		if bad[at] = '1'; out[at] == '1' {
 			bad[at] = '2'
 		}
-		got, err := pades.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
+		got, err := longterm.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
 		if err == nil && got[3].Err == nil && !bytes.Equal(got[3].TimeStamp.Imprint, infos[3].TimeStamp.Imprint) {
 			t.Errorf("byte %d changed: %s", at, summary(got))
 		}
@@ -63,7 +65,7 @@ func TestLaterRevisions(t *testing.T) {
 	w := world()
 	s, _ := w.services()
 	id := w.signatory(revtest.P256)
-	out := augment(t, named(t, shape(t, "lf"), id, "S"), cades.LevelBLTA, s)
+	out := augment(t, named(t, padestest.Shape(t, "lf"), id, "S"), cades.LevelBLTA, s)
 	infos := verifyAll(t, out)
 	for i, want := range []int{3, 2, 0} { // time-stamp, store, time-stamp
 		if infos[i].LaterRevisions != want || infos[i].Covered != (i < 2) || infos[i].CoversFile != (i == 2) || (infos[i].LaterBytes == 0) != (i == 2) {
@@ -73,11 +75,11 @@ func TestLaterRevisions(t *testing.T) {
 	// A revision that replaces the store with an empty one takes the evidence away from B-LT, not from B-LTA, whose time-stamp covers
 	// the file as it was.
 	for _, to := range []cades.Level{cades.LevelBLT, cades.LevelBLTA} {
-		out := augment(t, named(t, shape(t, "lf"), id, "S"), to, s)
-		doc := must(pdf.Open(bytes.NewReader(out), int64(len(out)), pdf.Limits{}))
-		u := must(doc.NewUpdate())
+		out := augment(t, named(t, padestest.Shape(t, "lf"), id, "S"), to, s)
+		doc := padestest.Must(pdf.Open(bytes.NewReader(out), int64(len(out)), pdf.Limits{}))
+		u := padestest.Must(doc.NewUpdate())
 		u.Put(doc.Catalog().Ref, doc.Catalog().Value.With("DSS", []byte("<< >>")).Raw)
-		out = append(out, must(u.Finish())...)
+		out = append(out, padestest.Must(u.Finish())...)
 		want := map[cades.Level]string{cades.LevelBLT: "B-T", cades.LevelBLTA: "B-LTA"}[to]
 		if got := verifyAll(t, out)[0]; got.Level != want || got.Err != nil {
 			t.Errorf("%v without store: %q, %v", to, got.Level, got.Err)
@@ -92,31 +94,31 @@ func TestAugmentLargeFile(t *testing.T) {
 	id := w.signatory(revtest.P256)
 	s, _ := w.services()
 	path := filepath.Join(t.TempDir(), "large.pdf")
-	f := must(os.Create(path))
+	f := padestest.Must(os.Create(path))
 	defer func() { _ = f.Close() }()
-	size := writeLarge(t, f, hole)
+	size := padestest.WriteLarge(t, f, hole)
 	for _, field := range []string{"S", "T"} {
-		o := options(id)
+		o := padestest.Options(id)
 		o.FieldName = field
-		p := must(pades.Prepare(t.Context(), f, size, o))
-		tail := must(p.Embed(id.sign(t, o.Algorithm, p.DTBSR())))
-		must(f.WriteAt(tail, size))
+		p := padestest.Must(pades.Prepare(t.Context(), f, size, o))
+		tail := padestest.Must(p.Embed(id.Sign(t, o.Algorithm, p.DTBSR())))
+		padestest.Must(f.WriteAt(tail, size))
 		size += int64(len(tail))
 	}
 	for i, do := range []func(io.ReaderAt) ([]byte, error){
 		func(r io.ReaderAt) ([]byte, error) {
-			return pades.Augment(t.Context(), r, size, cades.LevelBLTA, s, pdf.Limits{})
+			return longterm.Augment(t.Context(), r, size, cades.LevelBLTA, s, pdf.Limits{})
 		},
-		func(r io.ReaderAt) ([]byte, error) { return pades.TimeStamp(t.Context(), r, size, s, pdf.Limits{}) },
+		func(r io.ReaderAt) ([]byte, error) { return longterm.TimeStamp(t.Context(), r, size, s, pdf.Limits{}) },
 		func(r io.ReaderAt) ([]byte, error) {
-			infos, err := pades.Verify(t.Context(), r, size, pdf.Limits{})
+			infos, err := longterm.Verify(t.Context(), r, size, pdf.Limits{})
 			if got := summary(infos); got != "S=B-LTA T=B-LTA TimeStamp1=time-stamp TimeStamp2=time-stamp TimeStamp3=time-stamp " {
 				t.Error(got)
 			}
 			return nil, err
 		},
 	} {
-		c := &counting{ReaderAt: f}
+		c := &padestest.Counting{ReaderAt: f}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		tail, err := do(c)
@@ -127,13 +129,13 @@ func TestAugmentLargeFile(t *testing.T) {
 		if got := after.TotalAlloc - before.TotalAlloc; got > 8<<20 {
 			t.Errorf("%d: %d bytes of memory for the whole operation", i, got)
 		}
-		if got := c.n; got > hole+hole/20 {
+		if got := c.N; got > hole+hole/20 {
 			t.Errorf("%d: %d bytes read", i, got)
 		}
-		must(f.WriteAt(tail, size))
+		padestest.Must(f.WriteAt(tail, size))
 		size += int64(len(tail))
 	}
-	if said, code := run(t, "qpdf", "--check", path); code != 0 {
+	if said, code := padestest.Run(t, "qpdf", "--check", path); code != 0 {
 		t.Errorf("qpdf: %s", said)
 	}
 }
@@ -143,14 +145,14 @@ func TestManySignatures(t *testing.T) {
 	w := world()
 	id := w.signatory(revtest.P256)
 	s, p := w.services()
-	out := shape(t, "lf")
+	out := padestest.Shape(t, "lf")
 	for i := range 40 {
 		out = named(t, out, id, fmt.Sprintf("F%d", i))
 	}
-	c := &counting{ReaderAt: bytes.NewReader(out)}
-	infos := must(pades.Verify(t.Context(), c, int64(len(out)), pdf.Limits{}))
-	if len(infos) != 40 || strings.Contains(summary(infos), "!") || c.n > int64(5*len(out)) { // reading objects takes some of it
-		t.Errorf("%d bytes of %d read: %s", c.n, len(out), summary(infos))
+	c := &padestest.Counting{ReaderAt: bytes.NewReader(out)}
+	infos := padestest.Must(longterm.Verify(t.Context(), c, int64(len(out)), pdf.Limits{}))
+	if len(infos) != 40 || strings.Contains(summary(infos), "!") || c.N > int64(5*len(out)) { // reading objects takes some of it
+		t.Errorf("%d bytes of %d read: %s", c.N, len(out), summary(infos))
 	}
 	requests := w.tsa.Requests()
 	out = augment(t, out, cades.LevelBLTA, s)
