@@ -61,7 +61,7 @@ func TestTrustOneDocument(t *testing.T) {
 	page := pdftest.Page("", "")
 	table := func(entries, trailer string) []byte {
 		plain := pdftest.File{Objs: page}.Classic()
-		body := plain[:bytes.Index(plain, []byte("xref\n"))]
+		body, _, _ := bytes.Cut(plain, []byte("xref\n"))
 		return fmt.Appendf(bytes.Clone(body), "xref\n%strailer\n<< /Size 9 /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", entries, trailer, len(body))
 	}
 	entry := func(n int) string {
