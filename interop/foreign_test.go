@@ -165,14 +165,18 @@ func foreignSection(t *testing.T) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.by, f.format, f.level, f.alg)
 	}
+	if !t.Failed() {
+		expected.unused(t, "foreign.txt")
+	}
 	return b.String()
 }
 
 const foreignPreface = `
 ## Signed elsewhere, raised by us
 
-Each of these was made by another program in the run, raised to B-LTA by us and then renewed. EU DSS and pyHanko say of all three files
-what the verdicts above say of ours, EU DSS also for a time after the signatory's certificate ended.
+Each of these was made by another program in the run, raised to B-LTA by us and then renewed, with all its bytes in their place. EU DSS and
+pyHanko judge the three files, EU DSS also for a time after the signatory's certificate ended; what they must say stands in
+` + "`interop/foreign.txt`" + `.
 
 | Made by | Format | At | Algorithm |
 |---|---|---|---|

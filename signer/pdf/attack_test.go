@@ -61,7 +61,7 @@ func TestTrustOneDocument(t *testing.T) {
 	page := pdftest.Page("", "")
 	table := func(entries, trailer string) []byte {
 		plain := pdftest.File{Objs: page}.Classic()
-		body := plain[:bytes.Index(plain, []byte("xref\n"))]
+		body, _, _ := bytes.Cut(plain, []byte("xref\n"))
 		return fmt.Appendf(bytes.Clone(body), "xref\n%strailer\n<< /Size 9 /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", entries, trailer, len(body))
 	}
 	entry := func(n int) string {
@@ -74,6 +74,8 @@ func TestTrustOneDocument(t *testing.T) {
 	}
 	packed := pdftest.File{Objs: page}.Streams(1, 2, 3)
 	packed[regexp.MustCompile(`\n1 0 2 \d+ (3) `).FindSubmatchIndex(packed)[2]] = '1'
+	kind3 := pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 9, Body: "null"})}.Streams()
+	kind3[bytes.LastIndex(kind3, []byte("stream\r\n"+"\x00\x00\x00\x00\xff\xff"))+len("stream\r\n")+5*6] = 3 // object 5 is free
 	for name, data := range map[string][]byte{
 		"an object twice in one section":       table(all+entry(3), ""),
 		"an object and nothing in one section": table(all+"3 1\n0000000000 00001 f \n", ""),
@@ -82,6 +84,7 @@ func TestTrustOneDocument(t *testing.T) {
 		"another generation in an object stream": pdftest.File{Objs: pdftest.Page("/AcroForm 9 7 R", "",
 			pdftest.Obj{Number: 9, Body: "<< /Fields [] >>"})}.Streams(9),
 		"linearized with two beginnings": linearized(false),
+		"an entry of an unknown kind":    kind3,
 	} {
 		if err := openForm(data, pdf.Limits{}); !errors.Is(err, pdf.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)

@@ -81,6 +81,9 @@ func withIndex(token, index []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cades.ErrTimeStamp, err)
 	}
+	if found, _, err := findIndex(out); err != nil || !bytes.Equal(found, index) {
+		return nil, fmt.Errorf("%w: the authority's token has a hash index of its own", cades.ErrTimeStamp)
+	}
 	return out, nil
 }
 

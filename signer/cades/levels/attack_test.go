@@ -3,6 +3,7 @@ package levels_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -111,5 +112,40 @@ func TestTrustIssuerSerial(t *testing.T) {
 		if strict, err := cades.Parse(data); (err == nil && strict.Conforms(cades.CAdES) == nil) != (c.level > 0) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestTrustDigestAlgorithms: OpenSSL cannot verify a signature whose digest is not listed, so it is no B-B and is not raised.
+func TestTrustDigestAlgorithms(t *testing.T) {
+	id, content := cadestest.P256(), []byte("content")
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	at := bytes.Index(data, cadestest.OID(2, 16, 840, 1, 101, 3, 4, 2, 1))
+	data[at+10] = 2 // SHA-384
+	if said := cadestest.OpenSSL(t, id, data, content); strings.Contains(said, "successful") {
+		t.Errorf("openssl: %s", said)
+	}
+	if r := cadestest.Must(levels.Inspect(data, cadestest.Detached(content)))[0]; r.Level != 0 || !errors.Is(r.Missing, cades.ErrProfile) {
+		t.Errorf("level %v, missing: %v", r.Level, r.Missing)
+	}
+	if out, err := levels.Augment(t.Context(), data, cadestest.Detached(content), cades.LevelBT, services(authority(), nil)); !errors.Is(err, cades.ErrProfile) || out != nil {
+		t.Errorf("raised: %v", err)
+	}
+}
+
+// TestTrustIndexOfAnother: an authority that puts a hash index of its own into a token would make one that covers nothing.
+func TestTrustIndexOfAnother(t *testing.T) {
+	id, content := cadestest.P256(), []byte("content")
+	p := &prover{ids: []cadestest.Identity{id}, tsas: []*tsptest.TSA{authority()}}
+	own := stamper(func(ctx context.Context, h crypto.Hash, imprint []byte) ([]byte, error) {
+		token, err := authority().Stamp(ctx, h, imprint)
+		if err != nil {
+			return nil, err
+		}
+		index := cms.NewAttribute(cadestest.OID(0, 4, 0, 19122, 1, 5), []byte{0x30, 0})
+		return cadestest.Must(cms.Parse(token)).Add(cms.Additions{Unsigned: map[int][][]byte{0: {index}}})
+	})
+	data := cadestest.Assemble(t, cades.CAdES, id, cades.ECDSAWithSHA256, content)
+	if out, err := levels.Augment(t.Context(), data, cadestest.Detached(content), cades.LevelBLTA, services(own, p)); !errors.Is(err, cades.ErrTimeStamp) || out != nil {
+		t.Errorf("%d bytes, %v", len(out), err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
@@ -127,8 +128,19 @@ func inspect(sd *cms.SignedData, info *cms.SignerInfo, contents *digests, ev *ev
 		}
 		return err
 	})
-	r.Level, r.Missing = s.level(&r, ev, covered)
+	if r.Level, r.Missing = s.level(&r, ev, covered); !s.listed(sd) {
+		r.Level, r.Missing = 0, fmt.Errorf("%w: digestAlgorithms lack the signer's", cades.ErrProfile)
+	}
 	return r, s
+}
+
+// listed reports whether digestAlgorithms, which nothing signs, name the digest of the signer (RFC 5652 section 5.1). Some
+// cannot verify without.
+func (s *signerOf) listed(sd *cms.SignedData) bool {
+	return slices.ContainsFunc(sd.DigestAlgorithms, func(id []byte) bool {
+		der, err := cms.DER(id)
+		return err == nil && cades.HashOf(der) == s.algorithm.Hash()
+	})
 }
 
 func (s *signerOf) level(r *Report, ev *evidence, covered indexed) (cades.Level, error) {
