@@ -18,6 +18,7 @@ import (
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
 )
 
@@ -203,9 +204,9 @@ type Signature struct {
 	Size     int64       // of Base
 	Result   []byte      // of our own: the CMS, or what stands behind Base, at level B-B
 	Prepared *pades.Prepared
-	Content  cades.Content // of a detached CMS
-	Room     int           // KindPAdESHash: bytes that the client left for the CMS
-	Close    func() error  // nil: nothing to close
+	Content  levels.Content // of a detached CMS
+	Room     int            // KindPAdESHash: bytes that the client left for the CMS
+	Close    func() error   // nil: nothing to close
 }
 
 // Source opens what a job works on; the use case of signing is one.

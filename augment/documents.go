@@ -15,8 +15,9 @@ import (
 
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -169,9 +170,9 @@ func (s *Service) sent(ctx context.Context, j Job, a *Artefact, services cades.S
 	}
 	switch j.Kind {
 	case KindPDF:
-		a.Data, err = pades.Augment(ctx, f, f.Size(), a.Level, services, pdf.Limits{})
+		a.Data, err = longterm.Augment(ctx, f, f.Size(), a.Level, services, pdf.Limits{})
 	case KindStamp:
-		a.Data, err = pades.TimeStamp(ctx, f, f.Size(), services, pdf.Limits{})
+		a.Data, err = longterm.TimeStamp(ctx, f, f.Size(), services, pdf.Limits{})
 	default:
 		return aug, s.sentCMS(ctx, aug, f, a, services)
 	}
@@ -196,7 +197,7 @@ func (s *Service) sentCMS(ctx context.Context, aug Augmentation, f SpoolReader, 
 	}
 	if !sd.Attached() {
 		var out bytes.Buffer
-		if err := cades.AugmentTo(ctx, &out, sd, content, a.Level, services); err != nil {
+		if err := levels.AugmentTo(ctx, &out, sd, content, a.Level, services); err != nil {
 			return err
 		}
 		sum := sha256.Sum256(out.Bytes())
@@ -213,7 +214,7 @@ func (s *Service) sentCMS(ctx context.Context, aug Augmentation, f SpoolReader, 
 	}
 	defer func() { _ = w.Close() }()
 	c := &counted{w: w, h: sha256.New()}
-	if err := cades.AugmentTo(ctx, c, sd, nil, a.Level, services); err != nil {
+	if err := levels.AugmentTo(ctx, c, sd, nil, a.Level, services); err != nil {
 		return err
 	}
 	a.Size, a.SHA256 = c.n, c.h.Sum(nil)
@@ -235,7 +236,7 @@ func (c *counted) Write(p []byte) (int, error) {
 }
 
 // content gives digests of what a detached CMS signs.
-func (s *Service) content(ctx context.Context, aug Augmentation) (cades.Content, func(), error) {
+func (s *Service) content(ctx context.Context, aug Augmentation) (levels.Content, func(), error) {
 	switch {
 	case aug.ContentDigest != nil:
 		return Digest(aug.ContentDigest), func() {}, nil
@@ -250,7 +251,7 @@ func (s *Service) content(ctx context.Context, aug Augmentation) (cades.Content,
 }
 
 // Digest is a content of which only the SHA-256 is known.
-func Digest(sum []byte) cades.Content {
+func Digest(sum []byte) levels.Content {
 	return func(h crypto.Hash) ([]byte, error) {
 		if h != crypto.SHA256 {
 			return nil, fmt.Errorf("%w: it was signed with %v, and only its SHA-256 is known", ErrContent, h)
@@ -260,7 +261,7 @@ func Digest(sum []byte) cades.Content {
 }
 
 // Streamed digests the content that r holds, in pieces.
-func Streamed(ctx context.Context, r io.ReaderAt, size int64) cades.Content {
+func Streamed(ctx context.Context, r io.ReaderAt, size int64) levels.Content {
 	return func(h crypto.Hash) ([]byte, error) {
 		w, in := h.New(), io.NewSectionReader(r, 0, size)
 		for buf := make([]byte, 256<<10); ; {

@@ -14,7 +14,9 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -133,7 +135,7 @@ func (s *Service) raise(ctx context.Context, j Job, sig Signature, have []byte, 
 		return stamped, err
 	case KindCAdES:
 		services.Hash = crypto.SHA256 // the digest of the content that is known for certain
-		return cades.Augment(ctx, have, sig.Content, to, services)
+		return levels.Augment(ctx, have, sig.Content, to, services)
 	}
 	return nil, fmt.Errorf("%w: kind %q", ErrNoSignature, j.Kind)
 }
@@ -150,7 +152,7 @@ func stampCMS(ctx context.Context, data []byte, services cades.Services) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	return cades.AddTimeStamp(data, token)
+	return levels.AddTimeStamp(data, token)
 }
 
 // stampPDF puts a signature time-stamp into the space that was kept for it. One that is larger than any that was known when
@@ -176,17 +178,17 @@ func (s *Service) stampPDF(ctx context.Context, sig Signature, tail []byte, serv
 // where it is not, because one of somebody else is broken or nobody here can prove its certificate, ours is raised alone.
 func (s *Service) extend(ctx context.Context, sig Signature, tail []byte, to cades.Level, services cades.Services) ([]byte, error) {
 	r, size := joined{first: sig.Base, size: sig.Size, second: bytes.NewReader(tail)}, sig.Size+int64(len(tail))
-	more, err := pades.Augment(ctx, r, size, to, services, pdf.Limits{})
+	more, err := longterm.Augment(ctx, r, size, to, services, pdf.Limits{})
 	if err == nil {
 		return append(bytes.Clone(tail), more...), nil
 	}
-	all, failed := pades.Verify(ctx, r, size, pdf.Limits{})
-	ours := slices.IndexFunc(all, func(i pades.SignatureInfo) bool { return i.ByteRange == sig.Prepared.ByteRange() })
+	all, failed := longterm.Verify(ctx, r, size, pdf.Limits{})
+	ours := slices.IndexFunc(all, func(i longterm.SignatureInfo) bool { return i.ByteRange == sig.Prepared.ByteRange() })
 	if failed != nil || ours < 0 || len(all) == 1 {
 		return nil, err
 	}
-	partly, failed := pades.AugmentWith(ctx, r, size, to, services, pades.AugmentOptions{Partial: true})
-	if failed != nil || slices.ContainsFunc(partly.Left, func(l pades.Left) bool { return l.Field == all[ours].Field }) {
+	partly, failed := longterm.AugmentWith(ctx, r, size, to, services, longterm.AugmentOptions{Partial: true})
+	if failed != nil || slices.ContainsFunc(partly.Left, func(l longterm.Left) bool { return l.Field == all[ours].Field }) {
 		return nil, errors.Join(err, failed)
 	}
 	return append(bytes.Clone(tail), partly.Tail...), nil

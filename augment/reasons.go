@@ -10,6 +10,8 @@ import (
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cms"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/tsp"
@@ -141,7 +143,7 @@ func unfit() []error {
 		ErrNoSignature, ErrContent,
 		cades.ErrInput, cades.ErrMalformed, cades.ErrUnsupported, cades.ErrDigest, cades.ErrSignature, cades.ErrProfile,
 		cades.ErrContent, cades.ErrEvidence, cms.ErrMalformed, cms.ErrUnsupported, cms.ErrLimit, cms.ErrInput,
-		pades.ErrCertified, pades.ErrLocked, pades.ErrChanged, pades.ErrOptions, pades.ErrState, pades.ErrNoSignature, pades.ErrSignatureDict,
+		sigfield.ErrCertified, sigfield.ErrLocked, pades.ErrChanged, pades.ErrOptions, pades.ErrState, longterm.ErrNoSignature, pades.ErrSignatureDict,
 		pdf.ErrNotPDF, pdf.ErrDamaged, pdf.ErrEncrypted, pdf.ErrHybrid, pdf.ErrTooLarge, pdf.ErrUnsupported, pdf.ErrXFA,
 	}
 }

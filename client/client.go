@@ -24,6 +24,7 @@ import (
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -238,7 +239,7 @@ func (o *Operation) Tail(ctx context.Context, file int) ([]byte, error) {
 		return tail, nil
 	}
 	whole := &joined{first: f.Reader, size: f.Size, second: tail}
-	more, err := pades.Augment(ctx, whole, f.Size+int64(len(tail)), o.request.Level, o.client.Services(), f.Options.Limits)
+	more, err := longterm.Augment(ctx, whole, f.Size+int64(len(tail)), o.request.Level, o.client.Services(), f.Options.Limits)
 	return append(tail, more...), err
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Services returns time-stamps and revocation data from the engine, for raising any file that stays here:
 //
-//	tail, err := pades.Augment(ctx, file, size, cades.LevelBLTA, c.Services(), pdf.Limits{})
+//	tail, err := longterm.Augment(ctx, file, size, cades.LevelBLTA, c.Services(), pdf.Limits{})
 func (c *Client) Services() cades.Services {
 	return cades.Services{Stamper: remote{c}, Prover: remote{c}, Hash: crypto.SHA256, Now: c.now}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -84,7 +84,7 @@ func TestFromVoucherToCredential(t *testing.T) {
 
 	a, err := w.Agreement(ctx, portal, p.id)
 	w.must(err)
-	signatures, err := pades.Verify(ctx, bytes.NewReader(a.PDF), int64(len(a.PDF)), pdf.Limits{})
+	signatures, err := longterm.Verify(ctx, bytes.NewReader(a.PDF), int64(len(a.PDF)), pdf.Limits{})
 	if err != nil || !a.Sealed || len(signatures) != 1 || signatures[0].Err != nil || signatures[0].Level != "B-B" {
 		t.Errorf("sealed %v, %d signatures, %v", a.Sealed, len(signatures), err)
 	}

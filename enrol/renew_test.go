@@ -16,7 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/enrol"
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/tenure"
 )
@@ -107,7 +107,7 @@ func (w *world) judgeAgreement(p *person, former tenure.CredentialView) {
 	w.Helper()
 	d, err := w.Agreement(context.Background(), portal, p.id)
 	w.must(err)
-	signatures, err := pades.Verify(context.Background(), bytes.NewReader(d.PDF), int64(len(d.PDF)), pdf.Limits{})
+	signatures, err := longterm.Verify(context.Background(), bytes.NewReader(d.PDF), int64(len(d.PDF)), pdf.Limits{})
 	w.must(err)
 	if len(signatures) != 2 || !d.Sealed {
 		w.Fatalf("%d signatures, sealed %v", len(signatures), d.Sealed)

@@ -13,7 +13,9 @@ import (
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -141,7 +143,7 @@ func (w *world) pades(a algorithm, services cades.Services, in []byte) ([][]byte
 	}
 	for _, to := range []cades.Level{cades.LevelBLT, cades.LevelBLTA, cades.LevelBLTA} {
 		data := out[len(out)-1]
-		tail, err := pades.Augment(ctx, bytes.NewReader(data), int64(len(data)), to, services, pdf.Limits{})
+		tail, err := longterm.Augment(ctx, bytes.NewReader(data), int64(len(data)), to, services, pdf.Limits{})
 		if err != nil {
 			return nil, fmt.Errorf("to %v: %w", to, err)
 		}
@@ -157,10 +159,10 @@ func (w *world) stamp(ctx context.Context, services cades.Services, cms, value [
 	if err != nil {
 		return nil, err
 	}
-	return cades.AddTimeStamp(cms, token)
+	return levels.AddTimeStamp(cms, token)
 }
 
-func digester(content []byte) cades.Content {
+func digester(content []byte) levels.Content {
 	return func(h crypto.Hash) ([]byte, error) {
 		sum := h.New()
 		_, err := io.Copy(sum, bytes.NewReader(content))
@@ -202,7 +204,7 @@ func (w *world) cades(a algorithm, services cades.Services, content []byte, atta
 	}
 	out := [][]byte{data}
 	for _, to := range []cades.Level{cades.LevelBT, cades.LevelBLT, cades.LevelBLTA, cades.LevelBLTA} {
-		if data, err = cades.Augment(ctx, data, source, to, services); err != nil {
+		if data, err = levels.Augment(ctx, data, source, to, services); err != nil {
 			return nil, fmt.Errorf("to %v: %w", to, err)
 		}
 		out = append(out, data)

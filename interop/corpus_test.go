@@ -21,6 +21,7 @@ import (
 	"github.com/digitorus/pdfsign/verify"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 )
 
 // corpus is a collection of other people's files, with a program that judges whoever signs them; too large and too mixed in licences
@@ -212,7 +213,7 @@ func signFile(level, in string) ([]byte, error) {
 	}
 	defer collector.Close()
 	// Others' signatures in the file have issuers that nobody answers for here.
-	raised, err := pades.AugmentWith(ctx, bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pades.AugmentOptions{Partial: true})
+	raised, err := longterm.AugmentWith(ctx, bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, longterm.AugmentOptions{Partial: true})
 	if err != nil {
 		return nil, fmt.Errorf("raising: %w", err)
 	}

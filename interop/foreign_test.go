@@ -13,7 +13,8 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
@@ -205,13 +206,13 @@ func (w *world) raise(f foreign) ([]subject, error) {
 		s := f.subject
 		s.before, s.level, s.file = data, level, strings.TrimSuffix(f.file, filepath.Ext(f.file))+name(level)+filepath.Ext(f.file)
 		if s.pdf() {
-			tail, err := pades.Augment(context.Background(), bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
+			tail, err := longterm.Augment(context.Background(), bytes.NewReader(data), int64(len(data)), cades.LevelBLTA, services, pdf.Limits{})
 			if err != nil {
 				return nil, err
 			}
 			data = append(bytes.Clone(data), tail...)
 		} else {
-			var content cades.Content
+			var content levels.Content
 			if f.content != "" {
 				signed, err := os.ReadFile(f.content)
 				if err != nil {
@@ -219,7 +220,7 @@ func (w *world) raise(f foreign) ([]subject, error) {
 				}
 				content = digester(signed)
 			}
-			if data, err = cades.Augment(context.Background(), data, content, cades.LevelBLTA, services); err != nil {
+			if data, err = levels.Augment(context.Background(), data, content, cades.LevelBLTA, services); err != nil {
 				return nil, err
 			}
 		}

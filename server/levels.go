@@ -11,7 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 )
 
 // level of an unspecified one is 0, which the use cases read as they say.
@@ -52,7 +52,7 @@ func progressOf(p augment.Progress) *pb.LevelProgress {
 func options(o *pb.SignatureOptions) signer.Options {
 	out := signer.Options{
 		Reason: o.GetReason(), Location: o.GetLocation(), Contact: o.GetContact(), FieldName: o.GetFieldName(),
-		Certify: pades.Certification(o.GetCertification()), Visible: appearanceOf(o.GetAppearance()), //nolint:gosec // 0 to 3
+		Certify: sigfield.Certification(o.GetCertification()), Visible: appearanceOf(o.GetAppearance()), //nolint:gosec // 0 to 3
 		Commit: commitment(o.GetCommitmentType()), Roles: o.GetClaimedRoles(), MIMEType: o.GetMimeType(),
 	}
 	if p := o.GetPolicy(); p != nil {

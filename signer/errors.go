@@ -1,7 +1,7 @@
 package signer
 
 import (
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -14,6 +14,6 @@ var (
 	ErrComplexPDF     = pdf.ErrTooLarge
 	ErrUnsupportedPDF = pdf.ErrUnsupported
 	ErrXFA            = pdf.ErrXFA
-	ErrCertifiedPDF   = pades.ErrCertified
-	ErrFieldsLocked   = pades.ErrLocked
+	ErrCertifiedPDF   = sigfield.ErrCertified
+	ErrFieldsLocked   = sigfield.ErrLocked
 )

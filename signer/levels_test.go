@@ -27,7 +27,9 @@ import (
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
@@ -246,17 +248,17 @@ func TestLevels(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte("content"))
 	for l := cades.LevelBB; l <= cades.LevelBLTA; l++ {
-		reports, err := cades.Inspect(w.artefact(got, 1, true, l), augment.Digest(sum[:]))
+		reports, err := levels.Inspect(w.artefact(got, 1, true, l), augment.Digest(sum[:]))
 		if err != nil || len(reports) != 1 || reports[0].Level != l || reports[0].Invalid != nil {
 			t.Errorf("CAdES %v: %+v, %v", l, reports, err)
 		}
-		reports, err = cades.Inspect(w.artefact(got, 2, true, l), nil)
+		reports, err = levels.Inspect(w.artefact(got, 2, true, l), nil)
 		if err != nil || len(reports) != 1 || reports[0].Level != l || reports[0].Invalid != nil {
 			t.Errorf("attached CAdES %v: %+v, %v", l, reports, err)
 		}
 	}
 	stamped := w.artefact(got, 0, true, cades.LevelBT)
-	infos, err := pades.Verify(ctx, bytes.NewReader(stamped), int64(len(stamped)), pdf.Limits{})
+	infos, err := longterm.Verify(ctx, bytes.NewReader(stamped), int64(len(stamped)), pdf.Limits{})
 	if err != nil || len(infos) != 1 || infos[0].Level != "B-T" {
 		t.Errorf("PAdES B-T: %+v, %v", infos, err)
 	}
@@ -304,7 +306,7 @@ func TestLevelsBesideSomebodyElse(t *testing.T) {
 		t.Fatalf("%+v, %v", got.Items[0].Levels, w.reasons)
 	}
 	whole := w.artefact(got, 0, true, cades.LevelBLTA)
-	infos, err := pades.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
+	infos, err := longterm.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
 	if err != nil || len(infos) < 2 || infos[0].Err != nil || infos[1].Err != nil || infos[1].Reason != "because" || !bytes.HasPrefix(whole, signed) {
 		t.Errorf("%+v, %v", infos, err)
 	}
@@ -728,9 +730,9 @@ func TestAugmentDocuments(t *testing.T) {
 }
 
 // level4 wants a B-LTA signature.
-func level4(_ []byte, content cades.Content) func([]byte) bool {
+func level4(_ []byte, content levels.Content) func([]byte) bool {
 	return func(b []byte) bool {
-		reports, err := cades.Inspect(b, content)
+		reports, err := levels.Inspect(b, content)
 		return err == nil && len(reports) == 1 && reports[0].Level == cades.LevelBLTA && reports[0].Invalid == nil
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 )
 
 // ErrSpace: the client left less space for the CMS than it may need; the SpaceError around it says how much.
@@ -43,7 +44,7 @@ type Options struct {
 	Location  string // PAdES
 	Contact   string // PAdES
 	FieldName string // PAdES: an empty field that there is, or a new one
-	Certify   pades.Certification
+	Certify   sigfield.Certification
 	Visible   *appearance.Appearance // PAdES; nil: invisible
 	Commit    asn1.ObjectIdentifier  // commitment type, such as cades.ProofOfApproval
 	Roles     []string               // that the signatory claims
@@ -66,7 +67,7 @@ func (r ItemRequest) more() string {
 
 // pdf tells that something is asked for that only a PDF has.
 func (o Options) pdf() bool {
-	return o.Reason+o.Location+o.Contact+o.FieldName != "" || o.Certify != pades.Approval || o.Visible != nil
+	return o.Reason+o.Location+o.Contact+o.FieldName != "" || o.Certify != sigfield.Approval || o.Visible != nil
 }
 
 // validate checks what needs no record and no document. path stands before the names of fields.
@@ -146,7 +147,7 @@ func inItem(i int, err error) error {
 		return space
 	}
 	for _, target := range []error{
-		pades.ErrOptions, pades.ErrField, pades.ErrFieldExists, pades.ErrSeedValue, pades.ErrNotFirst, cades.ErrInput, appearance.ErrOptions,
+		pades.ErrOptions, sigfield.ErrField, sigfield.ErrFieldExists, sigfield.ErrSeedValue, sigfield.ErrNotFirst, cades.ErrInput, appearance.ErrOptions,
 		appearance.ErrPlace, appearance.ErrTooSmall, appearance.ErrText, appearance.ErrFont, appearance.ErrPicture, appearance.ErrAnnotations,
 	} {
 		if errors.Is(err, target) { // their texts are written for callers

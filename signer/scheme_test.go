@@ -14,7 +14,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
@@ -77,7 +77,7 @@ func TestRSAInEveryFormat(t *testing.T) {
 			t.Errorf("asked for %q: CAdES is %v, %v", tt.asked, cms.Algorithm, err)
 		}
 		signed := append(bytes.Clone(original), v.Items[0].Result...)
-		found, err := pades.Verify(ctx, bytes.NewReader(signed), int64(len(signed)), pdf.Limits{})
+		found, err := longterm.Verify(ctx, bytes.NewReader(signed), int64(len(signed)), pdf.Limits{})
 		w.must(err)
 		if len(found) != 1 || found[0].Err != nil || found[0].CMS.Algorithm != tt.cms {
 			t.Errorf("asked for %q: PAdES reads as %+v", tt.asked, found)

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/cms"
 )
 
 // Algorithm names a signature algorithm with its hash. The zero value is none. The numbers are part of stored states
@@ -137,11 +139,11 @@ func (a Algorithm) signatureSize(pub crypto.PublicKey) int {
 
 // Verify checks a signature value over a digest: ErrSignature if it is not valid, ErrInput if the key does not fit.
 func (a Algorithm) Verify(pub crypto.PublicKey, digest, sig []byte) error {
-	return a.verify(pub, digest, sig, rsa.PSSSaltLengthEqualsHash)
+	return a.VerifySalted(pub, digest, sig, rsa.PSSSaltLengthEqualsHash)
 }
 
-// verify is Verify for PSS with a salt of so many bytes.
-func (a Algorithm) verify(pub crypto.PublicKey, digest, sig []byte, salt int) error {
+// VerifySalted is Verify for PSS with a salt of so many bytes, as others may choose.
+func (a Algorithm) VerifySalted(pub crypto.PublicKey, digest, sig []byte, salt int) error {
 	if err := a.fits(pub); err != nil {
 		return err
 	}
@@ -246,4 +248,52 @@ func digest(h crypto.Hash, data []byte) []byte {
 	w := h.New()
 	w.Write(data) // a hash never returns an error
 	return w.Sum(nil)
+}
+
+// ReadAlgorithm finds the Algorithm of a SignerInfo by others from its two identifiers, in BER or DER, with or without NULL where
+// the standards want the other, and the length of the salt of PSS in bytes. Errors wrap ErrMalformed or ErrUnsupported.
+func ReadAlgorithm(digestID, signatureID []byte) (a Algorithm, salt int, err error) {
+	digestDER, err := cms.DER(digestID)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: digestAlgorithm: %w", ErrMalformed, err)
+	}
+	signatureDER, err := cms.DER(signatureID)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: signatureAlgorithm: %w", ErrMalformed, err)
+	}
+	if a, salt, err := algorithmOf(digestDER, signatureDER); err == nil {
+		return a, salt, nil
+	}
+	for i := range algorithms {
+		a := Algorithm(i)
+		if !a.Valid() || algorithms[a].family == familyPSS || !isDigestIdentifier(digestDER, algorithms[a].digestOID) {
+			continue
+		}
+		if isDigestIdentifier(signatureDER, algorithms[a].oid) ||
+			algorithms[a].family == familyRSA && isDigestIdentifier(signatureDER, oidRSAEncryption) {
+			return a, 0, nil
+		}
+	}
+	return algorithmOf(digestDER, signatureDER)
+}
+
+// HashIdentifier is the AlgorithmIdentifier of a hash of Algorithm, without parameters (RFC 5754 section 2); nil
+// when it is of none.
+func HashIdentifier(h crypto.Hash) []byte {
+	for _, info := range algorithms[ECDSAWithSHA256:RSAWithSHA256] {
+		if info.hash == h {
+			return identifier(info.digestOID, nil)
+		}
+	}
+	return nil
+}
+
+// HashOf returns the hash of an AlgorithmIdentifier in DER, 0 when it is none of Algorithm.
+func HashOf(der []byte) crypto.Hash {
+	for _, info := range algorithms[ECDSAWithSHA256:RSAWithSHA256] {
+		if isDigestIdentifier(der, info.digestOID) {
+			return info.hash
+		}
+	}
+	return 0
 }

@@ -91,11 +91,11 @@ func (p Parts) leaf() (*x509.Certificate, error) {
 	if err := p.Algorithm.fits(leaf.PublicKey); err != nil {
 		return nil, err
 	}
-	a, err := parseAttributes(p.SignedAttributes)
+	a, err := ParseSigned(p.SignedAttributes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: signed attributes: %w", ErrInput, err)
 	}
-	if !a.namesCertificate(p.Chain[0]) || len(a.messageDigest) != p.Algorithm.Hash().Size() {
+	if !a.NamesCertificate(p.Chain[0]) || len(a.MessageDigest) != p.Algorithm.Hash().Size() {
 		return nil, fmt.Errorf("%w: signed attributes are of another certificate or algorithm", ErrInput)
 	}
 	return leaf, nil

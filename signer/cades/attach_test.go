@@ -6,15 +6,17 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
+	"github.com/ecsigner/ecsigner/signer/cades/levels"
 )
 
 // What Attach frames is the same signature with its content in it, whatever lengths the content makes; the bytes given stay.
 func TestAttach(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 127, 128, 255, 256, 65_535, 65_536, 1 << 20} {
 		content := bytes.Repeat([]byte{'x'}, size)
-		id := p256()
-		parts := id.sign(t, prepare(t, cades.CAdES, id, cades.ECDSAWithSHA256, content))
-		detached := must(cades.Assemble(parts))
+		id := cadestest.P256()
+		parts := id.Sign(t, cadestest.Prepare(t, cades.CAdES, id, cades.ECDSAWithSHA256, content))
+		detached := cadestest.Must(cades.Assemble(parts))
 		before := bytes.Clone(detached)
 		head, tail, err := cades.Attach(detached, int64(size))
 		if err != nil {
@@ -28,7 +30,7 @@ func TestAttach(t *testing.T) {
 			t.Errorf("%d octets: not what it would be had it been made so, %v", size, err)
 		}
 		whole := bytes.Join([][]byte{head, content, tail}, nil)
-		reports, err := cades.Inspect(whole, nil)
+		reports, err := levels.Inspect(whole, nil)
 		if err != nil || len(reports) != 1 || reports[0].Invalid != nil || reports[0].Level != cades.LevelBB {
 			t.Errorf("%d octets: %+v, %v", size, reports, err)
 		}

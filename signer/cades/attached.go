@@ -2,8 +2,6 @@ package cades
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math"
@@ -24,34 +22,6 @@ func FileName(document string, attached bool) string {
 		return document + ".p7m"
 	}
 	return document + ".p7s"
-}
-
-// Decode returns the BER or DER in a file with a signature: as it is, in PEM, or in bare base64, as some write .p7m. Errors
-// wrap ErrMalformed and say what the file seems to be.
-func Decode(file []byte) ([]byte, error) {
-	text := bytes.TrimSpace(file)
-	switch {
-	case bytes.HasPrefix(file, []byte{0x30}) && len(file) > 1 && file[1] >= 0x80: // base64 never has such octets
-		return file, nil
-	case bytes.HasPrefix(text, []byte("-----BEGIN ")):
-		if block, _ := pem.Decode(text); block != nil {
-			return block.Bytes, nil
-		}
-		return nil, fmt.Errorf("%w: PEM that cannot be read", ErrMalformed)
-	}
-	for prefix, kind := range map[string]string{
-		"PK\x03\x04": "a ZIP archive, perhaps ASiC; the signatures are files in it", "%PDF": "a PDF", "MIME-Version": "an S/MIME message", "<?xml": "XML",
-	} {
-		if bytes.HasPrefix(text, []byte(prefix)) {
-			return nil, fmt.Errorf("%w: it is %s", ErrMalformed, kind)
-		}
-	}
-	plain := bytes.Join(bytes.Fields(text), nil)
-	der := make([]byte, base64.StdEncoding.DecodedLen(len(plain)))
-	if n, err := base64.StdEncoding.Decode(der, plain); err == nil && n > 0 && der[0] == 0x30 {
-		return der[:n], nil
-	}
-	return nil, fmt.Errorf("%w: neither BER, PEM nor base64 of a CMS", ErrMalformed)
 }
 
 // Frame returns what stands before and behind size octets of content in an attached signature, of which p is everything
@@ -95,7 +65,7 @@ func AssembleAttached(w io.Writer, p Parts, content io.Reader, size int64) error
 	if err != nil {
 		return err
 	}
-	signed, err := parseAttributes(p.SignedAttributes)
+	signed, err := ParseSigned(p.SignedAttributes)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
@@ -107,7 +77,7 @@ func AssembleAttached(w io.Writer, p Parts, content io.Reader, size int64) error
 	if err != nil {
 		return fmt.Errorf("cades: copying the content: %w", err)
 	}
-	if more, _ := io.ReadFull(content, make([]byte, 1)); n != size || more > 0 || !bytes.Equal(h.Sum(nil), signed.messageDigest) {
+	if more, _ := io.ReadFull(content, make([]byte, 1)); n != size || more > 0 || !bytes.Equal(h.Sum(nil), signed.MessageDigest) {
 		return ErrDigest
 	}
 	if _, err := w.Write(tail); err != nil {

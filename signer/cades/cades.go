@@ -1,7 +1,8 @@
 // Package cades builds and reads CMS signatures at the baseline level B-B: detached CAdES (ETSI EN 319 122-1) and the
 // CMS inside a PAdES signature (ETSI EN 319 142-1). It holds no key: the caller gets the signed attributes, has their
 // digest signed elsewhere and hands the signature value back. Everything written is DER (definite lengths, sorted
-// SET OF), so the same input always gives the same bytes.
+// SET OF), so the same input always gives the same bytes. Package levels reads what others made, and raises signatures to
+// the higher levels.
 package cades
 
 import (
@@ -189,4 +190,10 @@ func setOf(tag cbasn1.Tag, elements [][]byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	return der, nil
+}
+
+func encodeOID(oid asn1.ObjectIdentifier) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1ObjectIdentifier(oid)
+	return b.BytesOrPanic() // constants
 }

@@ -66,7 +66,7 @@ func (a Attributes) checkOptions(p Profile) error {
 	if a.Policy == nil {
 		return nil
 	}
-	if hashIdentifier(a.Policy.Hash) == nil || len(a.Policy.Digest) != a.Policy.Hash.Size() {
+	if HashIdentifier(a.Policy.Hash) == nil || len(a.Policy.Digest) != a.Policy.Hash.Size() {
 		return fmt.Errorf("%w: digest of the signature policy", ErrInput)
 	}
 	for _, c := range []byte(a.Policy.URI) {
@@ -132,7 +132,7 @@ func (p *Policy) add(b *cryptobyte.Builder) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(p.ID)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { // OtherHashAlgAndValue
-			b.AddBytes(hashIdentifier(p.Hash))
+			b.AddBytes(HashIdentifier(p.Hash))
 			b.AddASN1OctetString(p.Digest)
 		})
 		if p.URI == "" {

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/ecsigner/ecsigner/signer/revinfo/status"
 )
 
 // maxCMS bounds what Parse looks at, in bytes; evidence and time-stamps of long-term levels fit well below it.
@@ -32,19 +34,21 @@ type Signature struct {
 	SigningTime        time.Time // signed attribute, zero when absent (always in PAdES)
 	MIMEType           string    // signed attribute, empty when absent
 	SignatureTimeStamp []byte    // unsigned signature-time-stamp token, DER; nil when absent; not verified here
-	attributes         attributes
+	attributes         Signed
 	salt               int // bytes, of PSS
 }
 
-// attributes are the known signed attributes; the others are kept only in their DER.
-type attributes struct {
-	contentType   asn1.ObjectIdentifier
-	messageDigest []byte
-	signingTime   time.Time
+// Signed are the known signed attributes of a signature; the others are kept only in their DER.
+type Signed struct {
+	ContentType   asn1.ObjectIdentifier
+	MessageDigest []byte
+	SigningTime   time.Time // zero when absent
 	mimeType      string
 	certHash      []byte
 	certHashWith  crypto.Hash
-	wrongHints    bool // content-hints are there and malformed
+	certIssuer    []byte // of issuerSerial, a Name; nil when absent
+	certSerial    []byte // INTEGER
+	wrongHints    bool   // content-hints are there and malformed
 }
 
 // Parse reads a detached CMS signature strictly: DER only, one SignerInfo with signed attributes, the signer's
@@ -152,17 +156,17 @@ func (s *Signature) readSignerInfo(in *cryptobyte.String) (version int64, err er
 	}
 	s.SignedAttributes = slices.Clone(attrs)
 	s.SignedAttributes[0] = byte(cbasn1.SET)
-	if s.attributes, err = parseAttributes(s.SignedAttributes); err != nil {
+	if s.attributes, err = ParseSigned(s.SignedAttributes); err != nil {
 		return 0, err
 	}
-	s.MessageDigest, s.SigningTime, s.MIMEType = s.attributes.messageDigest, s.attributes.signingTime, s.attributes.mimeType
+	s.MessageDigest, s.SigningTime, s.MIMEType = s.attributes.MessageDigest, s.attributes.SigningTime, s.attributes.mimeType
 	if err := s.readUnsigned(unsigned); err != nil {
 		return 0, err
 	}
 	if want := map[cbasn1.Tag]int64{cbasn1.SEQUENCE: 1, cbasn1.Tag(0).ContextSpecific(): 3}[tag]; version != want {
 		return 0, fmt.Errorf("%w: SignerInfo version %d", ErrMalformed, version)
 	}
-	s.Certificate, err = findCertificate(sid, tag, s.Certificates, s.attributes.namesCertificate)
+	s.Certificate, err = FindCertificate(sid, s.Certificates, s.attributes.NamesCertificate)
 	return version, err
 }
 
@@ -194,9 +198,10 @@ func readAttribute(in *cryptobyte.String) (asn1.ObjectIdentifier, cryptobyte.Str
 	return oid, values, nil
 }
 
-// parseAttributes reads the signed attributes: sorted as DER SET OF, no type twice, and the known ones single-valued.
-func parseAttributes(der []byte) (attributes, error) {
-	var a attributes
+// ParseSigned reads the signed attributes, DER: sorted as DER SET OF, no type twice, and the known ones single-valued. Errors wrap
+// ErrMalformed.
+func ParseSigned(der []byte) (Signed, error) {
+	var a Signed
 	in := cryptobyte.String(der)
 	var set cryptobyte.String
 	if !in.ReadASN1(&set, cbasn1.SET) || !in.Empty() {
@@ -225,24 +230,24 @@ func parseAttributes(der []byte) (attributes, error) {
 			return a, fmt.Errorf("%w: signed attribute %v", ErrMalformed, oid)
 		}
 	}
-	if a.contentType == nil || a.messageDigest == nil {
+	if a.ContentType == nil || a.MessageDigest == nil {
 		return a, fmt.Errorf("%w: content-type or message-digest is missing", ErrMalformed)
 	}
 	return a, nil
 }
 
 // read takes one attribute over; unknown ones are well-formed by definition.
-func (a *attributes) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
+func (a *Signed) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
 	switch {
 	case oid.Equal(oidContentType):
-		return v.ReadASN1ObjectIdentifier(&a.contentType) && v.Empty()
+		return v.ReadASN1ObjectIdentifier(&a.ContentType) && v.Empty()
 	case oid.Equal(oidMessageDigest):
-		return v.ReadASN1Bytes(&a.messageDigest, cbasn1.OCTET_STRING) && v.Empty()
+		return v.ReadASN1Bytes(&a.MessageDigest, cbasn1.OCTET_STRING) && v.Empty()
 	case oid.Equal(oidSigningTime):
 		if v.PeekASN1Tag(cbasn1.UTCTime) {
-			return v.ReadASN1UTCTime(&a.signingTime) && v.Empty()
+			return v.ReadASN1UTCTime(&a.SigningTime) && v.Empty()
 		}
-		return v.ReadASN1GeneralizedTime(&a.signingTime) && v.Empty()
+		return v.ReadASN1GeneralizedTime(&a.SigningTime) && v.Empty()
 	case oid.Equal(oidMIMEType):
 		var text cryptobyte.String
 		ok := v.ReadASN1(&text, cbasn1.UTF8String) && v.Empty() && utf8.Valid(text)
@@ -258,7 +263,7 @@ func (a *attributes) read(oid asn1.ObjectIdentifier, v cryptobyte.String) bool {
 	return true
 }
 
-func (a *attributes) readSigningCertificate(v cryptobyte.String) bool {
+func (a *Signed) readSigningCertificate(v cryptobyte.String) bool {
 	var sc, certs, id, alg cryptobyte.String
 	var hasAlg bool
 	if !v.ReadASN1(&sc, cbasn1.SEQUENCE) || !v.Empty() || !sc.ReadASN1(&certs, cbasn1.SEQUENCE) ||
@@ -277,19 +282,40 @@ func (a *attributes) readSigningCertificate(v cryptobyte.String) bool {
 			}
 		}
 	}
-	return id.ReadASN1Bytes(&a.certHash, cbasn1.OCTET_STRING)
+	if !id.ReadASN1Bytes(&a.certHash, cbasn1.OCTET_STRING) {
+		return false
+	}
+	if id.Empty() {
+		return true
+	}
+	var issuerSerial, names, name, serial cryptobyte.String // RFC 5035 section 5: one directoryName, and the serial number
+	ok := id.ReadASN1(&issuerSerial, cbasn1.SEQUENCE) && id.Empty() && issuerSerial.ReadASN1(&names, cbasn1.SEQUENCE) &&
+		issuerSerial.ReadASN1Element(&serial, cbasn1.INTEGER) && issuerSerial.Empty() &&
+		names.ReadASN1(&name, cbasn1.Tag(4).ContextSpecific().Constructed()) && names.Empty()
+	a.certIssuer, a.certSerial = name, serial
+	return ok
 }
 
-// namesCertificate reports whether signing-certificate-v2 is there and names exactly this certificate.
-func (a attributes) namesCertificate(der []byte) bool {
-	return a.certHash != nil && a.certHashWith != 0 && bytes.Equal(a.certHash, digest(a.certHashWith, der))
+// NamesCertificate reports whether signing-certificate-v2 is there and names exactly this certificate.
+func (a Signed) NamesCertificate(der []byte) bool {
+	if a.certHash == nil || a.certHashWith == 0 || !bytes.Equal(a.certHash, digest(a.certHashWith, der)) {
+		return false
+	}
+	if a.certIssuer == nil {
+		return true
+	}
+	id, ok := issuerAndSerial(der)
+	in := cryptobyte.String(id)
+	var fields, issuer cryptobyte.String
+	return ok && in.ReadASN1(&fields, cbasn1.SEQUENCE) && fields.ReadASN1Element(&issuer, cbasn1.SEQUENCE) &&
+		status.SameName(a.certIssuer, issuer) && bytes.Equal(a.certSerial, fields)
 }
 
 // Verify checks the signature value against the embedded certificate and the message digest against the digest of the
 // content, made with s.Algorithm.Hash. It judges no chain, no validity period and no revocation.
 // Errors: ErrDigest, ErrSignature.
 func (s *Signature) Verify(contentDigest []byte) error {
-	err := s.Algorithm.verify(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value, s.salt)
+	err := s.Algorithm.VerifySalted(s.Certificate.PublicKey, digest(s.Algorithm.Hash(), s.SignedAttributes), s.Value, s.salt)
 	if errors.Is(err, ErrInput) {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
@@ -303,17 +329,20 @@ func (s *Signature) Verify(contentDigest []byte) error {
 }
 
 // Conforms returns nil when the signed attributes meet the B-B rules of p, else an error that wraps ErrProfile.
-func (s *Signature) Conforms(p Profile) error {
+func (s *Signature) Conforms(p Profile) error { return s.attributes.Conforms(p, s.Certificate.Raw) }
+
+// Conforms returns nil when a meets the B-B rules of p for a signer with a certificate, DER, else an error that wraps ErrProfile.
+func (a Signed) Conforms(p Profile, certificate []byte) error {
 	switch {
-	case !s.attributes.contentType.Equal(oidData):
-		return fmt.Errorf("%w: content-type is %v, not id-data", ErrProfile, s.attributes.contentType)
-	case !s.attributes.namesCertificate(s.Certificate.Raw):
+	case !a.ContentType.Equal(oidData):
+		return fmt.Errorf("%w: content-type is %v, not id-data", ErrProfile, a.ContentType)
+	case !a.NamesCertificate(certificate):
 		return fmt.Errorf("%w: signing-certificate-v2 is missing or names another certificate", ErrProfile)
-	case s.attributes.wrongHints:
+	case a.wrongHints:
 		return fmt.Errorf("%w: content-hints are malformed", ErrProfile)
-	case p == PAdES && !s.SigningTime.IsZero():
+	case p == PAdES && !a.SigningTime.IsZero():
 		return fmt.Errorf("%w: PAdES forbids signing-time", ErrProfile)
-	case p == CAdES && s.SigningTime.IsZero():
+	case p == CAdES && a.SigningTime.IsZero():
 		return fmt.Errorf("%w: CAdES requires signing-time", ErrProfile)
 	}
 	return nil

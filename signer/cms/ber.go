@@ -164,7 +164,10 @@ func (p *parser) header(limit int64, what string) (e element) {
 func readHeader(b []byte) (tag byte, n int, length int64, why string) {
 	tag, n = b[0], 1
 	if tag&0x1f == 0x1f { // tag numbers from 31 on are foreign here; they are only passed over
-		for n < len(b) && n < 6 && b[n]&0x80 != 0 {
+		for n < len(b) && b[n]&0x80 != 0 {
+			if n == 1 && b[n] == 0x80 || n == 4 { // X.690 section 8.1.2.4.2 c; OpenSSL and Bouncy Castle have 32 bits for it
+				return 0, 0, 0, "has a tag of too many octets"
+			}
 			n++
 		}
 		n++

@@ -13,28 +13,14 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
 // corpus is a collection of other people's files, too large and too mixed in licences for this repository.
 const corpus = "../../../shared/corpus"
-
-// manifest returns the rows of the corpus's list by file name, or skips the test where there is no corpus.
-func manifest(t *testing.T) map[string][]string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(corpus, "MANIFEST.tsv"))
-	if err != nil {
-		t.Skipf("NO CORPUS at %s: files made by others are not tested: %v", corpus, err)
-	}
-	rows := map[string][]string{}
-	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
-		if f := strings.Split(line, "\t"); len(f) > 7 {
-			rows[f[0]] = f
-		}
-	}
-	return rows
-}
 
 // cause is why a file is refused: the sentinel, and words of the particulars.
 type cause struct {
@@ -65,9 +51,9 @@ var corpusRefused = map[string]cause{
 	"pdfium-standard_symbols.pdf":                            {pdf.ErrXFA, ""},
 	"verapdf-corpus-veraPDF_test_suite_6-4-2-t01-fail-a.pdf": {pdf.ErrXFA, ""},
 
-	"dss-pkcs7-no-message-digest.pdf": {pades.ErrCertified, ""},
-	"pdfcpu-sample2.pdf":              {pades.ErrCertified, ""},
-	"pdfium-docmdp.pdf":               {pades.ErrCertified, ""},
+	"dss-pkcs7-no-message-digest.pdf": {sigfield.ErrCertified, ""},
+	"pdfcpu-sample2.pdf":              {sigfield.ErrCertified, ""},
+	"pdfium-docmdp.pdf":               {sigfield.ErrCertified, ""},
 
 	"pdfpig-stackoverflow_error.pdf": {pdf.ErrNotPDF, ""},
 	"pocs-firefox-tiny.pdf":          {pdf.ErrNotPDF, ""},
@@ -100,7 +86,7 @@ var corpusRefused = map[string]cause{
 func corpusPDF(t *testing.T) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
-	for name := range manifest(t) {
+	for name := range padestest.Manifest(t, corpus) {
 		if !strings.HasPrefix(name, "pdf/") && (!strings.HasPrefix(name, "hostile/") || !strings.HasSuffix(name, ".pdf")) {
 			continue
 		}
@@ -116,12 +102,12 @@ func corpusPDF(t *testing.T) map[string][]byte {
 // TestCorpus signs real files twice, or refuses them with the true cause in one line, and reads the signatures in them
 // before and after.
 func TestCorpus(t *testing.T) {
-	id := ecIdentity()
-	rows, largest := manifest(t), 0
+	id := padestest.EC()
+	rows, largest := padestest.Manifest(t, corpus), 0
 	for name, in := range corpusPDF(t) {
 		row := rows["pdf/"+name]
 		why, refused := corpusRefused[name]
-		p, err := prepare(in, options(id))
+		p, err := padestest.Prepare(in, padestest.Options(id))
 		if refused || err != nil {
 			if !errors.Is(err, why.err) || err == nil || !strings.Contains(err.Error(), why.words) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 400 {
 				t.Errorf("%s: %v, not %v: %s", name, err, why.err, why.words)
@@ -139,9 +125,9 @@ func TestCorpus(t *testing.T) {
 			t.Fatal(err)
 		}
 		largest = max(largest, len(state))
-		once := signPDF(t, in, id, options(id))
+		once := padestest.SignPDF(t, in, id, padestest.Options(id))
 		sameBefore(t, name, in, once)
-		sameBefore(t, name, once, signPDF(t, once, id, options(id)))
+		sameBefore(t, name, once, padestest.SignPDF(t, once, id, padestest.Options(id)))
 	}
 	if largest > 64<<10 {
 		t.Errorf("a state takes %d bytes", largest)
@@ -152,8 +138,8 @@ func TestCorpus(t *testing.T) {
 // sameBefore wants one valid signature more than before, and every earlier one as it was.
 func sameBefore(t *testing.T, name string, in, out []byte) {
 	t.Helper()
-	before, _ := pades.Verify(context.Background(), bytes.NewReader(in), int64(len(in)), pdf.Limits{})
-	after, err := pades.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), pdf.Limits{})
+	before, _ := longterm.Verify(context.Background(), bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+	after, err := longterm.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), pdf.Limits{})
 	if err != nil || len(after) != len(before)+1 || after[len(after)-1].Err != nil || !after[len(after)-1].CoversFile {
 		t.Errorf("%s: %d signatures after %d, %v", name, len(after), len(before), err)
 		return
@@ -167,12 +153,12 @@ func sameBefore(t *testing.T, name string, in, out []byte) {
 
 // TestHostile has a process of its own read each hostile file, whatever it holds, within 2 seconds of CPU and 256 MiB.
 func TestHostile(t *testing.T) {
-	rows := manifest(t)
+	rows := padestest.Manifest(t, corpus)
 	for name := range rows {
 		if !strings.HasPrefix(name, "hostile/") {
 			continue
 		}
-		cmd := exec.Command(must(os.Executable()), filepath.Join(corpus, name), filepath.Join(t.TempDir(), "out.pdf"))
+		cmd := exec.Command(padestest.Must(os.Executable()), filepath.Join(corpus, name), filepath.Join(t.TempDir(), "out.pdf"))
 		cmd.Env = append(os.Environ(), asSigner+"=1")
 		said, err := cmd.CombinedOutput()
 		if lines := strings.Count(strings.TrimSpace(string(said)), "\n"); err != nil && (cmd.ProcessState.ExitCode() != 1 || lines > 0) {
@@ -189,7 +175,7 @@ func TestHostile(t *testing.T) {
 // TestCorpusCMS reads CMS and certificates made by others, and hostile ASN.1, without a panic.
 func TestCorpusCMS(t *testing.T) {
 	read := 0
-	for name := range manifest(t) {
+	for name := range padestest.Manifest(t, corpus) {
 		if strings.HasPrefix(name, "pdf/") {
 			continue
 		}

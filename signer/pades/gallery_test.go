@@ -15,6 +15,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -66,13 +67,13 @@ func (e example) file(t *testing.T) []byte {
 	t.Helper()
 	const edge = 6
 	in := onPage(fmt.Sprintf("/MediaBox [0 0 %v %v]", e.width+2*edge, e.height+2*edge))
-	o := options(ecIdentity())
+	o := padestest.Options(padestest.EC())
 	o.SigningTime = time.Date(2026, 5, 17, 9, 41, 7, 0, time.UTC)
 	o.Name, o.Reason, o.Location = e.facts.Name, e.facts.Reason, e.facts.Location
 	look := e.look
 	look.Rect = pdf.Box{edge, edge, edge + e.width, edge + e.height}
 	o.Appearance = &look
-	return signPDF(t, in, ecIdentity(), o)
+	return padestest.SignPDF(t, in, padestest.EC(), o)
 }
 
 func TestGallery(t *testing.T) {
@@ -171,7 +172,7 @@ func mix(a, b, t float64) uint8 { return uint8(a + (b-a)*t) }
 
 // pale makes a picture that text can stand on.
 func pale(data []byte) []byte {
-	m := must(png.Decode(bytes.NewReader(data))).(*image.NRGBA)
+	m := padestest.Must(png.Decode(bytes.NewReader(data))).(*image.NRGBA)
 	for i := 3; i < len(m.Pix); i += 4 {
 		m.Pix[i] /= 6
 	}

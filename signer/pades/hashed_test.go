@@ -6,41 +6,29 @@ import (
 	"crypto/sha512"
 	"errors"
 	"hash"
-	"io"
 	"slices"
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
-// counting counts what is read through it.
-type counting struct {
-	io.ReaderAt
-	n int64
-}
-
-func (c *counting) ReadAt(p []byte, off int64) (int, error) {
-	n, err := c.ReaderAt.ReadAt(p, off)
-	c.n += int64(n)
-	return n, err
-}
-
 // TestHashedBefore prepares with the state of a hash that somebody else brought over the file.
 func TestHashedBefore(t *testing.T) {
-	id, body := ecIdentity(), bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	id, body := padestest.EC(), bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	big := pdftest.Obj{Number: 9, Body: "<< /Length 1048576 >>\nstream\n" + string(body) + "\nendstream"}
 	file := pdftest.File{Objs: pdftest.Page("", "", big)}.Classic()
-	options := pades.Options{SigningTime: signingTime, Chain: id.chain, Algorithm: cades.ECDSAWithSHA256}
+	options := pades.Options{SigningTime: padestest.SigningTime, Chain: id.Chain, Algorithm: cades.ECDSAWithSHA256}
 	prepare := func(state hash.Hash) (*pades.Prepared, int64, error) {
 		o := options
 		if state != nil {
 			o.Hashed = state.(hash.Cloner)
 		}
-		r := &counting{ReaderAt: bytes.NewReader(file)}
+		r := &padestest.Counting{ReaderAt: bytes.NewReader(file)}
 		p, err := pades.Prepare(t.Context(), r, int64(len(file)), o)
-		return p, r.n, err
+		return p, r.N, err
 	}
 	plain, all, err := prepare(nil)
 	if err != nil {
@@ -68,7 +56,7 @@ func TestHashedBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail, err := wrong.Embed(id.sign(t, cades.ECDSAWithSHA256, wrong.DTBSR()))
+	tail, err := wrong.Embed(id.Sign(t, cades.ECDSAWithSHA256, wrong.DTBSR()))
 	if err != nil {
 		t.Fatal(err)
 	}

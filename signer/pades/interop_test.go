@@ -13,7 +13,8 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -54,7 +55,7 @@ print(json.dumps(out))
 // judgeHanko wants n signatures, each allowed by the earlier ones.
 func judgeHanko(t *testing.T, out []byte, n int) []hanko {
 	t.Helper()
-	said, code := run(t, python(t), "-I", "-c", hankoScript, writeFile(t, "signed.pdf", out))
+	said, code := padestest.Run(t, python(t), "-I", "-c", hankoScript, padestest.WriteFile(t, "signed.pdf", out))
 	var all []hanko
 	if err := json.Unmarshal([]byte(said), &all); code != 0 || err != nil {
 		t.Fatalf("pyHanko: %v\n%s", err, said)
@@ -72,20 +73,20 @@ func judgeHanko(t *testing.T, out []byte, n int) []hanko {
 
 // TestInteropOptions has pyHanko, which compares revisions, look at certifications, filled fields and locks.
 func TestInteropOptions(t *testing.T) {
-	id := ecIdentity()
-	for name, in := range map[string][]byte{"classic": emptyFields("").Classic(), "streams": emptyFields("").Streams(1, 5, 6, 7, 8, 9, 10, 12)} {
-		for p := pades.CertifyForms; p <= pades.CertifyAnnotations; p++ {
+	id := padestest.EC()
+	for name, in := range map[string][]byte{"classic": padestest.EmptyFields("").Classic(), "streams": padestest.EmptyFields("").Streams(1, 5, 6, 7, 8, 9, 10, 12)} {
+		for p := sigfield.CertifyForms; p <= sigfield.CertifyAnnotations; p++ {
 			for _, field := range []string{"", "one", "group.two"} {
 				t.Run(fmt.Sprintf("%s/%d/%s", name, p, field), func(t *testing.T) {
-					o := options(id)
+					o := padestest.Options(id)
 					o.Certification = p
-					once := signPDF(t, in, id, o)
-					o = options(id)
+					once := padestest.SignPDF(t, in, id, o)
+					o = padestest.Options(id)
 					o.FieldName = field
 					if field != "" {
 						o.Appearance = &appearance.Appearance{}
 					}
-					all := judgeHanko(t, signPDF(t, once, id, o), 2)
+					all := judgeHanko(t, padestest.SignPDF(t, once, id, o), 2)
 					if len(all) > 0 && (all[0].P == nil || *all[0].P != int(p)) {
 						t.Errorf("pyHanko reads the certification as %+v", all[0])
 					}
@@ -94,18 +95,18 @@ func TestInteropOptions(t *testing.T) {
 		}
 	}
 	for _, lock := range []string{"/Action /Include /Fields [(text)]", "/Action /Exclude /Fields [(group.two)]", "/Action /Exclude /Fields [(group)]"} {
-		f := emptyFields("/Lock << /Type /SigFieldLock " + lock + " >>")
+		f := padestest.EmptyFields("/Lock << /Type /SigFieldLock " + lock + " >>")
 		f.Objs[7].Body = strings.Replace(f.Objs[7].Body, "/Lock", "/NoLock", 1)
-		o := options(id)
+		o := padestest.Options(id)
 		o.FieldName = "one"
-		once := signPDF(t, f.Classic(), id, o)
+		once := padestest.SignPDF(t, f.Classic(), id, o)
 		o.FieldName = "group.two"
-		judgeHanko(t, signPDF(t, once, id, o), 2)
+		judgeHanko(t, padestest.SignPDF(t, once, id, o), 2)
 	}
 	for _, s := range pdftest.Signable() {
 		// pyHanko calls a generation without its predecessors orphaned, and lacks a PNG predictor.
 		if !strings.Contains(s.Name, "generation") && s.Name != "png-predictors" {
-			judgeHanko(t, signPDF(t, s.Data, id, options(id)), 1)
+			judgeHanko(t, padestest.SignPDF(t, s.Data, id, padestest.Options(id)), 1)
 		}
 	}
 }
@@ -113,8 +114,8 @@ func TestInteropOptions(t *testing.T) {
 // TestInteropCorpus has the corpus's own judge watch this test binary sign every file, and then every file that came
 // out once more.
 func TestInteropCorpus(t *testing.T) {
-	manifest(t)
-	abs := must(filepath.Abs(corpus))
+	padestest.Manifest(t, corpus)
+	abs := padestest.Must(filepath.Abs(corpus))
 	first := filepath.Join(t.TempDir(), "pdf")
 	judgeCorpus(t, abs, abs, first, nil)
 	// pyHanko walks all pages when a field was added, and gives up at an annotation that is not an object of its own, and
@@ -127,7 +128,7 @@ func judgeCorpus(t *testing.T, abs, dir, keep string, known []string) {
 	t.Helper()
 	judge := func(args ...string) string {
 		cmd := exec.Command(python(t), append([]string{filepath.Join(abs, "judge"), "--jobs", "2"}, args...)...)
-		cmd.Env = append(os.Environ(), "CORPUS="+dir, asSigner+"=1", "SIGN="+must(os.Executable())+" {in} {out}")
+		cmd.Env = append(os.Environ(), "CORPUS="+dir, asSigner+"=1", "SIGN="+padestest.Must(os.Executable())+" {in} {out}")
 		said, _ := cmd.CombinedOutput() // it exits with 1 when anything is wrong; its words are judged
 		return string(said)
 	}

@@ -14,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
@@ -27,14 +28,14 @@ func TestMutations(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("ECSIGNER_MUTATIONS")); err == nil {
 		count = n
 	}
-	id, sources := ecIdentity(), mutationSources(t)
+	id, sources := padestest.EC(), mutationSources(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	signed, judged := 0, 0
 	for i := range count {
 		in := mutate(r, sources[i%len(sources)])
 		cpu, allocated := spent()
-		_, _ = pades.Verify(context.Background(), bytes.NewReader(in), int64(len(in)), pdf.Limits{})
-		_, err := prepare(in, options(id))
+		_, _ = longterm.Verify(context.Background(), bytes.NewReader(in), int64(len(in)), pdf.Limits{})
+		_, err := padestest.Prepare(in, padestest.Options(id))
 		cpu2, allocated2 := spent()
 		if cpu2-cpu > time.Second || allocated2-allocated > 128<<20 {
 			t.Errorf("file %d: %v, %d bytes allocated", i, cpu2-cpu, allocated2-allocated)
@@ -46,7 +47,7 @@ func TestMutations(t *testing.T) {
 			continue
 		}
 		signed++
-		out := signPDF(t, in, id, options(id))
+		out := padestest.SignPDF(t, in, id, padestest.Options(id))
 		if !bytes.HasPrefix(out, in) {
 			t.Errorf("file %d: the input is not a prefix of the output", i)
 		}
@@ -67,15 +68,15 @@ func TestMutations(t *testing.T) {
 // mutationSources are files of every shape, signed ones, and small ones by others where there are any.
 func mutationSources(t *testing.T) [][]byte {
 	t.Helper()
-	id := ecIdentity()
+	id := padestest.EC()
 	var sources [][]byte
 	for _, s := range pdftest.Signable() {
 		if len(s.Data) < 10_000 {
-			once := signPDF(t, s.Data, id, options(id))
+			once := padestest.SignPDF(t, s.Data, id, padestest.Options(id))
 			sources = append(sources, s.Data, once)
 		}
 	}
-	sources = append(sources, signPDF(t, sources[1], id, options(id)), emptyFields("/Lock << /Action /All >>").Streams(1, 5, 6))
+	sources = append(sources, padestest.SignPDF(t, sources[1], id, padestest.Options(id)), padestest.EmptyFields("/Lock << /Action /All >>").Streams(1, 5, 6))
 	if _, err := os.Stat(corpus); err == nil {
 		files := corpusPDF(t)
 		var names []string
@@ -138,11 +139,11 @@ func spent() (time.Duration, uint64) {
 // noWorse compares the complaints of qpdf before and after.
 func noWorse(t *testing.T, i int, in, out []byte) {
 	t.Helper()
-	said, code := run(t, "qpdf", "--check", writeFile(t, "out.pdf", out))
+	said, code := padestest.Run(t, "qpdf", "--check", padestest.WriteFile(t, "out.pdf", out))
 	if code == 0 && !strings.Contains(said, "WARNING") {
 		return
 	}
-	before, was := run(t, "qpdf", "--check", writeFile(t, "in.pdf", in))
+	before, was := padestest.Run(t, "qpdf", "--check", padestest.WriteFile(t, "in.pdf", in))
 	// Exit codes: 0 clean, 3 warnings, 2 errors. A reference to nothing leads to whatever object gets that number next,
 	// in any writer's update, and may be complained about then.
 	if danglingBefore(t, in, out) {
@@ -169,7 +170,7 @@ func danglingBefore(t *testing.T, in, out []byte) bool {
 		t.Fatal(err)
 	}
 	for _, m := range regexp.MustCompile(`(\d{1,7})\s+(\d{1,5})\s+R`).FindAllSubmatch(in, -1) {
-		ref := pdf.Ref{Number: must(strconv.Atoi(string(m[1]))), Generation: must(strconv.Atoi(string(m[2])))}
+		ref := pdf.Ref{Number: padestest.Must(strconv.Atoi(string(m[1]))), Generation: padestest.Must(strconv.Atoi(string(m[2])))}
 		was, err1 := before.Load(ref)
 		is, err2 := after.Load(ref)
 		if err1 == nil && err2 == nil && was.Value.Kind == pdf.Null && is.Value.Kind != pdf.Null {

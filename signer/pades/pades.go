@@ -1,5 +1,5 @@
-// Package pades makes and reads PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval and
-// certification signatures, invisible or with an appearance, and raises them to the higher levels.
+// Package pades makes PAdES signatures of level B-B (ETSI EN 319 142-1 clause 6) as approval and certification
+// signatures, invisible or with an appearance.
 //
 // Making one has two phases with the signature between them. Prepare fixes every byte of the finished file but the CMS
 // and returns a small state and the digest to be signed; whoever holds the key signs that digest, once, perhaps minutes
@@ -7,8 +7,8 @@
 // bytes that Embed returns. Nothing here can sign, and nothing makes a second signature necessary: the space for the
 // CMS is computed from the certificates before.
 //
-// Augment appends what a finished document lacks for B-T, B-LT or B-LTA, and renews; TimeStamp appends a document time-stamp
-// alone; Verify tells what is there. Each reads the file once, and none holds it.
+// Package longterm reads finished documents and raises them to the higher levels, package sigfield holds what a document
+// allows and demands of a signature field.
 package pades
 
 import (
@@ -26,25 +26,14 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
-// Reasons not to sign, besides those of package pdf. Each text says what to do.
+// Reasons not to sign, besides those of packages pdf and sigfield. Each text says what to do.
 var (
 	// ErrOptions: the caller's options cannot be used.
 	ErrOptions = errors.New("pades: unusable options")
-	// ErrCertified: the author certified the document as final (DocMDP with P = 1, ISO 32000-1 section 12.8.2.2).
-	ErrCertified = errors.New("document is certified as final and allows no further signature: sign the version before certification")
-	// ErrLocked: an earlier signature locks the form fields (FieldMDP), so that filling it would break it.
-	ErrLocked = errors.New("an earlier signature locks this form field: sign before that signature is made, or another field")
-	// ErrFieldExists: the wanted field name is in use, by a field that is no signature field or is signed.
-	ErrFieldExists = errors.New("the document has a form field of this name: choose another name or none")
-	// ErrField: the wanted signature field is not there, or cannot be filled.
-	ErrField = errors.New("no signature field that can be filled: choose another field")
-	// ErrSeedValue: the author of the field demands what the signature does not offer (ISO 32000-2 section 12.7.5.5).
-	ErrSeedValue = errors.New("the signature field demands something else: choose another field; demanded is")
-	// ErrNotFirst: a certification comes before every other signature (ISO 32000-2 section 12.8.2.2.1).
-	ErrNotFirst = errors.New("only the first signature can certify: sign without certification, or certify the version before the first signature")
 	// ErrState: bytes are not a Prepared of a known version, or contradict themselves.
 	ErrState = errors.New("pades: damaged prepared state")
 	// ErrReserve: the CMS does not fit into the space prepared for it; nothing was written.
@@ -70,7 +59,7 @@ type Options struct {
 	FieldName     string
 	ExistingField bool
 
-	Certification Certification // optional; default an approval signature
+	Certification sigfield.Certification // optional; default an approval signature
 
 	CommitmentType asn1.ObjectIdentifier // optional; such as cades.ProofOfApproval
 	ClaimedRoles   []string              // optional; what the signatory claims to be
@@ -105,7 +94,7 @@ func (o Options) check() error {
 		}
 	}
 	switch {
-	case o.Certification > CertifyAnnotations:
+	case o.Certification > sigfield.CertifyAnnotations:
 		return fmt.Errorf("%w: certification %d", ErrOptions, o.Certification)
 	case o.ExistingField && o.FieldName == "":
 		return fmt.Errorf("%w: an existing field needs its name", ErrOptions)

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -17,9 +19,8 @@ import (
 // document has, leaves room for the CMS, and hashes everything else in one pass, using memory for the revision only.
 // r must not change meanwhile.
 //
-// It refuses what cannot be signed without harm: the errors of package pdf, ErrCertified, ErrLocked, ErrNotFirst,
-// ErrField, ErrFieldExists, ErrSeedValue, ErrOptions, those of package appearance, and cades.ErrInput for a chain that
-// does not fit the algorithm.
+// It refuses what cannot be signed without harm: the errors of packages pdf, sigfield and appearance, ErrOptions, and
+// cades.ErrInput for a chain that does not fit the algorithm.
 func Prepare(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Prepared, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -58,10 +59,15 @@ func (p *Prepared) revise(r io.ReaderAt, o Options) error {
 	if form.XFA {
 		return pdf.ErrXFA
 	}
-	if err := permitted(doc, form, cmp.Or(o.FieldName, freeName(form, "Signature")), o.Certification); err != nil {
+	if err := sigfield.Permitted(doc, form, cmp.Or(o.FieldName, sigfield.FreeName(form, "Signature")), o.Certification); err != nil {
 		return err
 	}
-	field, err := chooseField(doc, form, o)
+	field, err := sigfield.Choose(doc, form, sigfield.Wish{Name: o.FieldName, Existing: o.ExistingField, Offer: sigfield.Offer{
+		Reason: o.Reason, Hash: o.Algorithm.Hash(), Certification: o.Certification, Chain: o.Chain,
+	}})
+	if errors.Is(err, sigfield.ErrName) {
+		return fmt.Errorf("%w: %w", ErrOptions, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -83,33 +89,34 @@ func reserve(o Options) (int, error) {
 }
 
 // layOut writes the new revision and cuts it at the place of the CMS.
-func (p *Prepared) layOut(doc *pdf.Document, form *pdf.Form, field target, o Options) error {
+func (p *Prepared) layOut(doc *pdf.Document, form *pdf.Form, field sigfield.Target, o Options) error {
 	u, err := doc.NewUpdate()
 	if err != nil {
 		return err
 	}
-	refs, err := reference(doc, o.Certification, field.lock)
+	refs, err := field.Reference(doc, o.Certification)
 	if err != nil {
 		return err
 	}
-	r := registration{doc: doc, form: form}
 	sig := u.New()
-	if o.Certification != Approval {
-		r.certification = sig
-		if r.perms, err = part(doc, doc.Catalog().Value.Get("Perms"), pdf.Dict, "/Perms"); err != nil {
-			return err
-		}
+	var certification, added pdf.Ref
+	if o.Certification != sigfield.Approval {
+		certification = sig
 	}
-	if field.old == nil {
-		r.field = u.New()
+	entry, err := sigfield.Register(doc, form, certification)
+	if err != nil {
+		return err
+	}
+	if field.IsNew() {
+		added = u.New()
 	}
 	body, rangeAt, holeAt := signatureDict(o, p.reserve, refs)
 	start := u.Put(sig, body)
 	rangeAt, holeAt = rangeAt+start-p.baseSize, holeAt+start-p.baseSize // now from the start of the revision
-	if err := field.put(u, doc, form, r.field, sig, o); err != nil {
+	if err := field.Put(u, doc, form, added, sig, look(o)); err != nil {
 		return err
 	}
-	r.put(u)
+	entry.Put(u, added)
 	tail, err := u.Finish()
 	if err != nil {
 		return err

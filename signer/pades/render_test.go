@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 )
 
 // poppler and mupdf are two independent programs that show a page, at so many pixels to the inch.
@@ -19,13 +21,13 @@ func poppler(t *testing.T, file []byte, dpi int, more ...string) image.Image {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "page")
 	args := append([]string{"-q", "-r", strconv.Itoa(dpi), "-cropbox", "-png", "-singlefile"}, more...)
-	return rendered(t, out+".png", "pdftoppm", append(args, writeFile(t, "in.pdf", file), out)...)
+	return rendered(t, out+".png", "pdftoppm", append(args, padestest.WriteFile(t, "in.pdf", file), out)...)
 }
 
 func mupdf(t *testing.T, file []byte, dpi int, pages ...string) image.Image {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "page.png")
-	return rendered(t, out, "mutool", append([]string{"draw", "-q", "-r", strconv.Itoa(dpi), "-o", out, writeFile(t, "in.pdf", file)}, pages...)...)
+	return rendered(t, out, "mutool", append([]string{"draw", "-q", "-r", strconv.Itoa(dpi), "-o", out, padestest.WriteFile(t, "in.pdf", file)}, pages...)...)
 }
 
 func rendered(t *testing.T, out, name string, args ...string) image.Image {

@@ -1,12 +1,10 @@
 package pades_test
 
 import (
-	"bytes"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -37,7 +35,7 @@ func TestSignRewritten(t *testing.T) {
 		} {
 			t.Run(s.Name+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				signTwice(t, qpdf(t, s.Data, append(args, "--deterministic-id")...))
+				signTwice(t, padestest.QPDF(t, s.Data, append(args, "--deterministic-id")...))
 			})
 		}
 	}
@@ -45,47 +43,33 @@ func TestSignRewritten(t *testing.T) {
 
 func signTwice(t *testing.T, in []byte) {
 	t.Helper()
-	id := ecIdentity()
-	o := options(id)
+	id := padestest.EC()
+	o := padestest.Options(id)
 	o.Reserve = 12000 // zeros in plenty: the second signature must not take them for its own place
-	once := signPDF(t, in, id, o)
-	judge(t, in, once, 1)
-	judge(t, once, signPDF(t, once, id, options(id)), 2)
-}
-
-// qpdf rewrites a file.
-func qpdf(t *testing.T, in []byte, args ...string) []byte {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "out.pdf")
-	if said, code := run(t, "qpdf", append(args, writeFile(t, "in.pdf", in), out)...); code != 0 {
-		t.Fatalf("qpdf: %s", said)
-	}
-	data, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	once := padestest.SignPDF(t, in, id, o)
+	padestest.Judge(t, in, once, 1)
+	padestest.Judge(t, once, padestest.SignPDF(t, once, id, padestest.Options(id)), 2)
 }
 
 // TestAlgorithms signs with each algorithm. mutool cannot judge PSS, and pkcs7 neither.
 func TestAlgorithms(t *testing.T) {
-	in := shape(t, "lf")
+	in := padestest.Shape(t, "lf")
 	for alg := cades.ECDSAWithSHA256; alg <= cades.PSSWithSHA512; alg++ {
 		t.Run(alg.String(), func(t *testing.T) {
 			t.Parallel()
-			id := ecIdentity()
+			id := padestest.EC()
 			if alg >= cades.RSAWithSHA256 {
-				id = rsaIdentity()
+				id = padestest.RSA()
 			}
-			o := options(id)
+			o := padestest.Options(id)
 			o.Algorithm = alg
-			out := signPDF(t, in, id, o)
+			out := padestest.SignPDF(t, in, id, o)
 			if alg >= cades.PSSWithSHA256 {
-				judgeStructure(t, in, out)
-				judgeOurs(t, out, 1)
-				judgePdfsig(t, out, 1)
+				padestest.JudgeStructure(t, in, out)
+				padestest.JudgeOurs(t, out, 1)
+				padestest.JudgePdfsig(t, out, 1)
 			} else {
-				judge(t, in, out, 1)
+				padestest.Judge(t, in, out, 1)
 				judgeGoReaders(t, out, id, 1)
 			}
 			judgeOpenSSL(t, out, id)
@@ -95,23 +79,12 @@ func TestAlgorithms(t *testing.T) {
 
 // TestJudgeOtherReaders has the slower or partial judges look at two revisions.
 func TestJudgeOtherReaders(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "form-indirect")
-	once := signPDF(t, in, id, options(id))
+	id := padestest.EC()
+	in := padestest.Shape(t, "form-indirect")
+	once := padestest.SignPDF(t, in, id, padestest.Options(id))
 	judgeOpenSSL(t, once, id)
 	judgeGoReaders(t, once, id, 1)
-	twice := signPDF(t, once, id, options(id))
+	twice := padestest.SignPDF(t, once, id, padestest.Options(id))
 	judgeOpenSSL(t, twice, id)
 	judgeGoReaders(t, twice, id, 2)
-}
-
-func shape(t *testing.T, name string) []byte {
-	t.Helper()
-	for _, s := range pdftest.Signable() {
-		if s.Name == name {
-			return bytes.Clone(s.Data)
-		}
-	}
-	t.Fatalf("no shape %q", name)
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 )
 
 // asSigner makes this test binary sign one file instead of running tests, for judges that start a signer themselves:
@@ -36,13 +37,13 @@ func signFile(in, out string) error {
 	if err != nil {
 		return err
 	}
-	id := ecIdentity()
-	o := options(id)
+	id := padestest.EC()
+	o := padestest.Options(id)
 	p, err := pades.Prepare(context.Background(), f, info.Size(), o)
 	if err != nil {
 		return err
 	}
-	value, err := id.key.Sign(rand.Reader, p.DTBSR(), o.Algorithm.Hash())
+	value, err := id.Key.Sign(rand.Reader, p.DTBSR(), o.Algorithm.Hash())
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,16 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
 func state(tb testing.TB, in []byte) (*pades.Prepared, []byte) {
 	tb.Helper()
-	p, err := prepare(in, options(ecIdentity()))
+	p, err := padestest.Prepare(in, padestest.Options(padestest.EC()))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -48,7 +51,7 @@ func TestStateRoundTrip(t *testing.T) {
 // TestStateIsStrict cuts, extends and changes an encoded state at every byte. What is still accepted must sign
 // something of the same digest and certificate, and encode to the bytes it was read from.
 func TestStateIsStrict(t *testing.T) {
-	p, b := state(t, shape(t, "lf"))
+	p, b := state(t, padestest.Shape(t, "lf"))
 	strictState(t, p, b)
 }
 
@@ -99,7 +102,7 @@ func FuzzPrepare(f *testing.F) {
 			f.Add(s.Data)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { fuzzPrepare(t, data, options(ecIdentity())) })
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzPrepare(t, data, padestest.Options(padestest.EC())) })
 }
 
 // FuzzFillField fills the field "one", certifying if it may, with whatever the field and earlier signatures demand.
@@ -109,14 +112,14 @@ func FuzzFillField(f *testing.F) {
 		"/SV << /Ff 75 /Filter /Adobe.PPKLite /SubFilter [/ETSI.CAdES.detached] /DigestMethod [(SHA256)] /Reasons [(.)] >>",
 		"/SV << /MDP << /P 2 >> /Cert << /Ff 3 /Subject [<30>] /Issuer [<30>] >> /TimeStamp << /Ff 0 >> >>",
 	} {
-		f.Add(emptyFields(entries).Classic())
-		f.Add(emptyFields(entries).Streams(1, 5, 6, 7, 8))
+		f.Add(padestest.EmptyFields(entries).Classic())
+		f.Add(padestest.EmptyFields(entries).Streams(1, 5, 6, 7, 8))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		o := options(ecIdentity())
+		o := padestest.Options(padestest.EC())
 		o.FieldName, o.ExistingField = "one", true
 		fuzzPrepare(t, data, o)
-		o.Certification = pades.CertifyForms
+		o.Certification = sigfield.CertifyForms
 		fuzzPrepare(t, data, o)
 	})
 }
@@ -124,15 +127,15 @@ func FuzzFillField(f *testing.F) {
 // fuzzPrepare: what can be prepared can be signed, read again and is then covered as a whole.
 func fuzzPrepare(t *testing.T, data []byte, o pades.Options) {
 	o.Limits = pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14}
-	p, err := prepare(data, o)
+	p, err := padestest.Prepare(data, o)
 	if (p == nil) == (err == nil) {
 		t.Fatal("neither or both of result and error")
 	}
-	_, _ = pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), o.Limits)
+	_, _ = longterm.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), o.Limits)
 	if err != nil {
 		return
 	}
-	sig, err := ecIdentity().key.Sign(nil, p.DTBSR(), p.Algorithm().Hash())
+	sig, err := padestest.EC().Key.Sign(nil, p.DTBSR(), p.Algorithm().Hash())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,11 +144,11 @@ func fuzzPrepare(t *testing.T, data []byte, o pades.Options) {
 		t.Fatal(err)
 	}
 	out := append(bytes.Clone(data), tail...)
-	infos, err := pades.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), o.Limits)
+	infos, err := longterm.Verify(context.Background(), bytes.NewReader(out), int64(len(out)), o.Limits)
 	if err != nil {
 		t.Fatalf("signed file cannot be read: %v", err)
 	}
-	if !slices.ContainsFunc(infos, func(s pades.SignatureInfo) bool {
+	if !slices.ContainsFunc(infos, func(s longterm.SignatureInfo) bool {
 		return s.Err == nil && s.CoversFile && (o.FieldName == "" || s.Field == o.FieldName)
 	}) {
 		t.Fatalf("no new signature among %+v", infos)
@@ -161,13 +164,13 @@ func FuzzUnmarshalBinary(f *testing.F) {
 			}
 		}
 	}
-	o := options(ecIdentity())
+	o := padestest.Options(padestest.EC())
 	o.CommitmentType, o.ClaimedRoles, o.Policy = cades.ProofOfApproval, []string{"a", "б"}, policy()
-	p, err := prepare(emptyFields("").Classic(), o)
+	p, err := padestest.Prepare(padestest.EmptyFields("").Classic(), o)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(must(p.MarshalBinary()))
+	f.Add(padestest.Must(p.MarshalBinary()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p pades.Prepared
 		if p.UnmarshalBinary(data) != nil {

@@ -17,29 +17,28 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
-func prepare(data []byte, o pades.Options) (*pades.Prepared, error) {
-	return pades.Prepare(context.Background(), bytes.NewReader(data), int64(len(data)), o)
-}
-
 // TestTexts signs with names in which other writers have broken: bytes of UTF-16 that look like delimiters.
 func TestTexts(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "lf")
+	id := padestest.EC()
+	in := padestest.Shape(t, "lf")
 	for _, text := range []string{"Шевченко Тарас Щ", `()\ \( \\`, "😀 emoji", "<<>>[]{}/%#", "Łódź", "ଊ਍⤊⠨", strings.Repeat("Щ", 256)} {
-		o := options(id)
+		o := padestest.Options(id)
 		o.Name, o.Reason, o.Location, o.FieldName = text, text, text, strings.ReplaceAll(text, ".", "")
-		out := signPDF(t, in, id, o)
-		judge(t, in, out, 1)
-		got := judgeOurs(t, out, 1)[0]
+		out := padestest.SignPDF(t, in, id, o)
+		padestest.Judge(t, in, out, 1)
+		got := padestest.JudgeOurs(t, out, 1)[0]
 		if got.Name != text || got.Reason != text || got.Location != text || got.Field != text {
 			t.Errorf("%q reads back as %q, %q, %q, %q", text, got.Name, got.Reason, got.Location, got.Field)
 		}
 		// Another reader sees the same characters.
-		said, _ := run(t, "qpdf", "--json=2", "--json-key=qpdf", "--json-object=5,0", writeFile(t, "signed.pdf", out))
+		said, _ := padestest.Run(t, "qpdf", "--json=2", "--json-key=qpdf", "--json-object=5,0", padestest.WriteFile(t, "signed.pdf", out))
 		var dump struct {
 			QPDF []map[string]json.RawMessage `json:"qpdf"`
 		}
@@ -55,12 +54,12 @@ func TestTexts(t *testing.T) {
 
 // TestDictionary checks what the profile wants of the signature dictionary and of the field, in the bytes themselves.
 func TestDictionary(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "lf")
-	o := options(id)
-	tail := string(signPDF(t, in, id, o)[len(in):])
+	id := padestest.EC()
+	in := padestest.Shape(t, "lf")
+	o := padestest.Options(id)
+	tail := string(padestest.SignPDF(t, in, id, o)[len(in):])
 	for _, want := range []string{
-		"/Type /Sig ", "/Filter /Adobe.PPKLite", "/SubFilter /ETSI.CAdES.detached", "/M (D:" + signingTime.UTC().Format("20060102150405") + "Z)",
+		"/Type /Sig ", "/Filter /Adobe.PPKLite", "/SubFilter /ETSI.CAdES.detached", "/M (D:" + padestest.SigningTime.UTC().Format("20060102150405") + "Z)",
 		"/FT /Sig", "/Rect [0 0 0 0]", "/SigFlags 3", "/Fields [6 0 R]",
 	} {
 		if strings.Count(tail, want) != 1 {
@@ -80,7 +79,7 @@ func TestDictionary(t *testing.T) {
 
 // TestRestIsKept makes sure that rewritten objects keep every byte but the entered key.
 func TestRestIsKept(t *testing.T) {
-	id := ecIdentity()
+	id := padestest.EC()
 	for name, want := range map[string][]string{
 		"escaped-names":     {`/PageLayout /One#20Column /Lang (en\(US\)) % remark >> /X`},
 		"unbalanced-string": {`/Lang (en\)\(\\) /Odd <</A[<</B(\()>>]>>`},
@@ -89,41 +88,38 @@ func TestRestIsKept(t *testing.T) {
 		"form-fields-apart": {"[6 0 R 7 0 R 10 0 R]", "/SigFlags  3 "},
 		"form-in-objstm":    {"/DR << /Font << /Helv 8 0 R >> >> /NeedAppearances true"},
 	} {
-		in := shape(t, name)
-		tail := string(signPDF(t, in, id, options(id))[len(in):])
+		in := padestest.Shape(t, name)
+		tail := string(padestest.SignPDF(t, in, id, padestest.Options(id))[len(in):])
 		for _, w := range want {
-			if !strings.Contains(squeeze(tail), squeeze(w)) {
-				t.Errorf("%s: %q is not in %q", name, w, squeeze(tail[strings.LastIndex(tail, "/FT"):]))
+			if !strings.Contains(padestest.Squeeze(tail), padestest.Squeeze(w)) {
+				t.Errorf("%s: %q is not in %q", name, w, padestest.Squeeze(tail[strings.LastIndex(tail, "/FT"):]))
 			}
 		}
 	}
 	// The catalog keeps its generation.
-	in := shape(t, "catalog-generation")
-	if tail := string(signPDF(t, in, id, options(id))[len(in):]); !strings.Contains(tail, "1 3 obj") || !strings.Contains(tail, "00003 n") {
+	in := padestest.Shape(t, "catalog-generation")
+	if tail := string(padestest.SignPDF(t, in, id, padestest.Options(id))[len(in):]); !strings.Contains(tail, "1 3 obj") || !strings.Contains(tail, "00003 n") {
 		t.Error("generation of the catalog is lost")
 	}
 }
 
-// squeeze makes one blank of several, which mean the same between tokens.
-func squeeze(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
-
 func TestFieldNames(t *testing.T) {
-	id := ecIdentity()
+	id := padestest.EC()
 	for _, tc := range []struct{ shape, wanted, want string }{
 		{"lf", "", "Signature1"},
 		{"lf", "підпис", "підпис"},
 		{"form-indirect", "", "Signature2"}, // a text field is called Signature1
 		{"form-kids", "", "Signature2"},     // so is a field inside a group
 	} {
-		o := options(id)
+		o := padestest.Options(id)
 		o.FieldName = tc.wanted
-		in := shape(t, tc.shape)
-		once := signPDF(t, in, id, o)
-		if got := judgeOurs(t, once, 1)[0].Field; got != tc.want {
+		in := padestest.Shape(t, tc.shape)
+		once := padestest.SignPDF(t, in, id, o)
+		if got := padestest.JudgeOurs(t, once, 1)[0].Field; got != tc.want {
 			t.Errorf("%s: field %q, want %q", tc.shape, got, tc.want)
 		}
 		o.FieldName = tc.want
-		if _, err := prepare(once, o); !errors.Is(err, pades.ErrFieldExists) {
+		if _, err := padestest.Prepare(once, o); !errors.Is(err, sigfield.ErrFieldExists) {
 			t.Errorf("%s: same name again: %v", tc.shape, err)
 		}
 	}
@@ -131,7 +127,7 @@ func TestFieldNames(t *testing.T) {
 
 // TestRefusals: what must not be signed, each with the reason that callers switch on.
 func TestRefusals(t *testing.T) {
-	id := ecIdentity()
+	id := padestest.EC()
 	catalog := func(entries string, more ...pdftest.Obj) []byte {
 		return pdftest.File{Objs: pdftest.Page(entries, "", more...)}.Classic()
 	}
@@ -151,19 +147,22 @@ func TestRefusals(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"encrypted RC4":               {qpdf(t, shape(t, "lf"), "--static-id", "--allow-weak-crypto", "--encrypt", "", "o", "128", "--use-aes=n", "--"), pdf.ErrEncrypted},
-		"encrypted AES-128":           {qpdf(t, shape(t, "lf"), "--static-id", "--allow-weak-crypto", "--encrypt", "", "o", "128", "--use-aes=y", "--"), pdf.ErrEncrypted},
-		"encrypted AES-256":           {qpdf(t, shape(t, "lf"), "--static-id", "--encrypt", "u", "o", "256", "--"), pdf.ErrEncrypted},
-		"encrypted, object streams":   {qpdf(t, shape(t, "lf"), "--static-id", "--object-streams=generate", "--encrypt", "u", "o", "256", "--"), pdf.ErrEncrypted},
+		"encrypted RC4":               {padestest.QPDF(t, padestest.Shape(t, "lf"), "--static-id", "--allow-weak-crypto", "--encrypt", "", "o", "128", "--use-aes=n", "--"), pdf.ErrEncrypted},
+		"encrypted AES-128":           {padestest.QPDF(t, padestest.Shape(t, "lf"), "--static-id", "--allow-weak-crypto", "--encrypt", "", "o", "128", "--use-aes=y", "--"), pdf.ErrEncrypted},
+		"encrypted AES-256":           {padestest.QPDF(t, padestest.Shape(t, "lf"), "--static-id", "--encrypt", "u", "o", "256", "--"), pdf.ErrEncrypted},
+		"encrypted, object streams":   {padestest.QPDF(t, padestest.Shape(t, "lf"), "--static-id", "--object-streams=generate", "--encrypt", "u", "o", "256", "--"), pdf.ErrEncrypted},
 		"hybrid":                      {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/XRefStm 15"}.Classic(), pdf.ErrHybrid},
 		"XFA":                         {catalog("/AcroForm << /Fields [] /XFA [(template) 4 0 R] >>"), pdf.ErrXFA},
-		"certified P=1, Perms":        {catalog("/Perms << /DocMDP 6 0 R >> "+form, field, signature(docMDP("/P 1"))), pades.ErrCertified},
-		"certified P=1, no Perms":     {catalog(form, field, signature(docMDP("/P 1"))), pades.ErrCertified},
-		"certified P=1, no field":     {catalog("/Perms << /DocMDP 6 0 R >> ", signature(docMDP("/P 1"))), pades.ErrCertified},
-		"certified P=1, indirect":     {catalog(form, field, signature("<< /TransformMethod 7 0 R /TransformParams 8 0 R >>"), pdftest.Obj{Number: 7, Body: "/DocMDP"}, pdftest.Obj{Number: 8, Body: "<< /P 9 0 R >>"}, pdftest.Obj{Number: 9, Body: "1"}), pades.ErrCertified},
-		"FieldMDP All":                {catalog(form, field, signature(fieldMDP("/Action /All"))), pades.ErrLocked},
-		"FieldMDP Exclude":            {catalog(form, field, signature(fieldMDP("/Action /Exclude /Fields [(b)]"))), pades.ErrLocked},
-		"Lock of a signed field":      {catalog(form, locked, signature("")), pades.ErrLocked},
+		"certified P=1, Perms":        {catalog("/Perms << /DocMDP 6 0 R >> "+form, field, signature(docMDP("/P 1"))), sigfield.ErrCertified},
+		"certified P=1, no Perms":     {catalog(form, field, signature(docMDP("/P 1"))), sigfield.ErrCertified},
+		"certified P=1, no field":     {catalog("/Perms << /DocMDP 6 0 R >> ", signature(docMDP("/P 1"))), sigfield.ErrCertified},
+		"certified P=1, indirect":     {catalog(form, field, signature("<< /TransformMethod 7 0 R /TransformParams 8 0 R >>"), pdftest.Obj{Number: 7, Body: "/DocMDP"}, pdftest.Obj{Number: 8, Body: "<< /P 9 0 R >>"}, pdftest.Obj{Number: 9, Body: "1"}), sigfield.ErrCertified},
+		"certified P=1.0":             {catalog(form, field, signature(docMDP("/P 1.0"))), pdf.ErrDamaged},
+		"certified P=0":               {catalog(form, field, signature(docMDP("/P 0"))), pdf.ErrDamaged},
+		"certified P=1, no name":      {catalog(form, pdftest.Obj{Number: 5, Body: "<< /FT /Sig /V 6 0 R >>"}, signature(docMDP("/P 1"))), sigfield.ErrCertified},
+		"FieldMDP All":                {catalog(form, field, signature(fieldMDP("/Action /All"))), sigfield.ErrLocked},
+		"FieldMDP Exclude":            {catalog(form, field, signature(fieldMDP("/Action /Exclude /Fields [(b)]"))), sigfield.ErrLocked},
+		"Lock of a signed field":      {catalog(form, locked, signature("")), sigfield.ErrLocked},
 		"form that contradicts":       {catalog("/AcroForm 4 0 R"), pdf.ErrDamaged},
 		"certified P=2":               {catalog("/Perms << /DocMDP 6 0 R >> "+form, field, signature(docMDP("/P 2"))), nil},
 		"certified, default P":        {catalog("/Perms << /DocMDP 6 0 R >> "+form, field, signature(docMDP(""))), nil},
@@ -171,7 +170,7 @@ func TestRefusals(t *testing.T) {
 		"Lock of a field not signed":  {catalog(form, pdftest.Obj{Number: 5, Body: "<< /FT /Sig /T (a) /Lock << /Action /All >> >>"}), nil},
 		"form object that is missing": {catalog("/AcroForm 99 0 R"), nil},
 	} {
-		p, err := prepare(tc.data, options(id))
+		p, err := padestest.Prepare(tc.data, padestest.Options(id))
 		if !errors.Is(err, tc.want) || (err == nil) != (p != nil) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
@@ -182,8 +181,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "lf")
+	id := padestest.EC()
+	in := padestest.Shape(t, "lf")
 	for name, tc := range map[string]struct {
 		change func(*pades.Options)
 		want   error
@@ -207,28 +206,28 @@ func TestOptions(t *testing.T) {
 		"bad role":          {func(o *pades.Options) { o.ClaimedRoles = []string{""} }, cades.ErrInput},
 		"which field":       {func(o *pades.Options) { o.ExistingField = true }, pades.ErrOptions},
 	} {
-		o := options(id)
+		o := padestest.Options(id)
 		tc.change(&o)
-		if _, err := prepare(in, o); !errors.Is(err, tc.want) {
+		if _, err := padestest.Prepare(in, o); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := pades.Prepare(ctx, bytes.NewReader(in), int64(len(in)), options(id)); !errors.Is(err, context.Canceled) {
+	if _, err := pades.Prepare(ctx, bytes.NewReader(in), int64(len(in)), padestest.Options(id)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
 // TestTooLargeCMS: when the CMS does not fit, nothing is written and nobody needs to sign again.
 func TestTooLargeCMS(t *testing.T) {
-	id := ecIdentity()
-	p, err := prepare(shape(t, "lf"), options(id))
+	id := padestest.EC()
+	p, err := padestest.Prepare(padestest.Shape(t, "lf"), padestest.Options(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sig := id.sign(t, cades.ECDSAWithSHA256, p.DTBSR())
-	larger := append(append([][]byte{}, id.chain...), rsaIdentity().chain...)
+	sig := id.Sign(t, cades.ECDSAWithSHA256, p.DTBSR())
+	larger := append(append([][]byte{}, id.Chain...), padestest.RSA().Chain...)
 	cms, err := cades.Assemble(cades.Parts{SignedAttributes: p.SignedAttributes(), Signature: sig, Algorithm: p.Algorithm(), Chain: larger})
 	if err != nil {
 		t.Fatal(err)
@@ -241,12 +240,12 @@ func TestTooLargeCMS(t *testing.T) {
 		t.Error(err)
 	}
 	// With room reserved for it, the larger CMS fits.
-	o := options(id)
+	o := padestest.Options(id)
 	o.Reserve = 4000
-	if p, err = prepare(shape(t, "lf"), o); err != nil {
+	if p, err = padestest.Prepare(padestest.Shape(t, "lf"), o); err != nil {
 		t.Fatal(err)
 	}
-	cms, err = cades.Assemble(cades.Parts{SignedAttributes: p.SignedAttributes(), Signature: id.sign(t, p.Algorithm(), p.DTBSR()), Algorithm: p.Algorithm(), Chain: larger})
+	cms, err = cades.Assemble(cades.Parts{SignedAttributes: p.SignedAttributes(), Signature: id.Sign(t, p.Algorithm(), p.DTBSR()), Algorithm: p.Algorithm(), Chain: larger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,20 +256,20 @@ func TestTooLargeCMS(t *testing.T) {
 
 // TestForeignSignature: a value or a CMS of other data never gets into the file.
 func TestForeignSignature(t *testing.T) {
-	id := ecIdentity()
-	one, err := prepare(shape(t, "lf"), options(id))
+	id := padestest.EC()
+	one, err := padestest.Prepare(padestest.Shape(t, "lf"), padestest.Options(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := prepare(shape(t, "crlf"), options(id))
+	other, err := padestest.Prepare(padestest.Shape(t, "crlf"), padestest.Options(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sig := id.sign(t, cades.ECDSAWithSHA256, other.DTBSR())
+	sig := id.Sign(t, cades.ECDSAWithSHA256, other.DTBSR())
 	if tail, err := one.Embed(sig); !errors.Is(err, cades.ErrSignature) || tail != nil {
 		t.Errorf("signature of another document: %v", err)
 	}
-	cms, err := cades.Assemble(cades.Parts{SignedAttributes: other.SignedAttributes(), Signature: sig, Algorithm: other.Algorithm(), Chain: id.chain})
+	cms, err := cades.Assemble(cades.Parts{SignedAttributes: other.SignedAttributes(), Signature: sig, Algorithm: other.Algorithm(), Chain: id.Chain})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,13 +280,13 @@ func TestForeignSignature(t *testing.T) {
 
 // TestDeterministic: both phases give the same bytes for the same input, which is what makes them repeatable.
 func TestDeterministic(t *testing.T) {
-	id := ecIdentity()
+	id := padestest.EC()
 	for _, s := range pdftest.Signable() {
-		a, err := prepare(s.Data, options(id))
+		a, err := padestest.Prepare(s.Data, padestest.Options(id))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := prepare(s.Data, options(id))
+		b, err := padestest.Prepare(s.Data, padestest.Options(id))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +298,7 @@ func TestDeterministic(t *testing.T) {
 		if limit := 8 << 10; len(x) > limit && s.Name != "run-of-zeros" {
 			t.Errorf("%s: state of %d bytes", s.Name, len(x))
 		}
-		sig := id.sign(t, cades.ECDSAWithSHA256, a.DTBSR())
+		sig := id.Sign(t, cades.ECDSAWithSHA256, a.DTBSR())
 		first, err := a.Embed(sig)
 		if err != nil {
 			t.Fatal(err)
@@ -313,14 +312,14 @@ func TestDeterministic(t *testing.T) {
 // TestEveryRevisionIsGuarded flips bytes all over a file with two signatures: each flip is noticed by the signature
 // that covers it, and in the first revision by both.
 func TestEveryRevisionIsGuarded(t *testing.T) {
-	id := ecIdentity()
-	id.chain = id.chain[:1] // the certificates above the signer's are not covered by any signature
-	once := signPDF(t, shape(t, "form-indirect"), id, options(id))
-	twice := signPDF(t, once, id, options(id))
+	id := padestest.EC()
+	id.Chain = id.Chain[:1] // the certificates above the signer's are not covered by any signature
+	once := padestest.SignPDF(t, padestest.Shape(t, "form-indirect"), id, padestest.Options(id))
+	twice := padestest.SignPDF(t, once, id, padestest.Options(id))
 	for at := 0; at < len(twice); at += 3 {
 		bad := bytes.Clone(twice)
 		bad[at] ^= 0x04
-		infos, err := pades.Verify(context.Background(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
+		infos, err := longterm.Verify(context.Background(), bytes.NewReader(bad), int64(len(bad)), pdf.Limits{})
 		if err != nil {
 			continue
 		}
@@ -345,13 +344,13 @@ func inContents(once []byte, at int) bool {
 
 // TestCheck: the last look before a file leaves sees every change.
 func TestCheck(t *testing.T) {
-	id := ecIdentity()
-	in := shape(t, "lf")
-	p, err := prepare(in, options(id))
+	id := padestest.EC()
+	in := padestest.Shape(t, "lf")
+	p, err := padestest.Prepare(in, padestest.Options(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail, err := p.Embed(id.sign(t, cades.ECDSAWithSHA256, p.DTBSR()))
+	tail, err := p.Embed(id.Sign(t, cades.ECDSAWithSHA256, p.DTBSR()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,22 +378,22 @@ func TestCheck(t *testing.T) {
 // document is never held. The file is sparse, so it costs no disk.
 func TestLargeFile(t *testing.T) {
 	const hole = 101_000_000
-	id := ecIdentity()
+	id := padestest.EC()
 	path := filepath.Join(t.TempDir(), "large.pdf")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	size := writeLarge(t, f, hole)
+	size := padestest.WriteLarge(t, f, hole)
 
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	p, err := pades.Prepare(context.Background(), f, size, options(id))
+	p, err := pades.Prepare(context.Background(), f, size, padestest.Options(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail, err := p.Embed(id.sign(t, cades.ECDSAWithSHA256, p.DTBSR()))
+	tail, err := p.Embed(id.Sign(t, cades.ECDSAWithSHA256, p.DTBSR()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,56 +407,26 @@ func TestLargeFile(t *testing.T) {
 	if err := p.Check(context.Background(), f, size+int64(len(tail))); err != nil {
 		t.Error(err)
 	}
-	said, _ := run(t, "pdfsig", "-nocert", path)
+	said, _ := padestest.Run(t, "pdfsig", "-nocert", path)
 	if !strings.Contains(said, "Signature is Valid.") || !strings.Contains(said, "Total document signed") || strings.Contains(said, "Not total") {
 		t.Errorf("pdfsig: %s", said)
 	}
-	if said, code := run(t, "qpdf", "--check", path); code != 0 {
+	if said, code := padestest.Run(t, "qpdf", "--check", path); code != 0 {
 		t.Errorf("qpdf: %s", said)
 	}
 }
 
-// writeLarge writes a PDF with one stream of n zero bytes and returns its size.
-func writeLarge(t *testing.T, w io.WriterAt, n int64) int64 {
-	t.Helper()
-	parts := largeParts(n)
-	for _, p := range parts {
-		if _, err := w.WriteAt(p.data, p.at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	last := parts[len(parts)-1]
-	return last.at + int64(len(last.data))
-}
-
-type part struct {
-	at   int64
-	data []byte
-}
-
-// largeParts is the beginning and the end of a PDF with a stream of n bytes between them.
-func largeParts(n int64) []part {
-	head := fmt.Appendf(nil, "%%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [] /Count 0 >>\nendobj\n"+
-		"3 0 obj\n<< /Length %d >>\nstream\n", n)
-	end := int64(len(head)) + n
-	one, two, three := bytes.Index(head, []byte("1 0 obj")), bytes.Index(head, []byte("2 0 obj")), bytes.Index(head, []byte("3 0 obj"))
-	tail := "\nendstream\nendobj\n"
-	tail += fmt.Sprintf("xref\n0 4\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \n%010d 00000 n \ntrailer\n<< /Size 4 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n",
-		one, two, three, end+int64(len(tail)))
-	return []part{{0, head}, {end, []byte(tail)}}
-}
-
 // virtual is a file that exists only at its ends.
 type virtual struct {
-	parts []part
+	parts []padestest.Part
 	size  int64
 }
 
 func (v virtual) ReadAt(b []byte, at int64) (int, error) {
 	n := copy(b, make([]byte, min(int64(len(b)), max(0, v.size-at))))
 	for _, p := range v.parts {
-		if from := max(at, p.at); from < min(at+int64(n), p.at+int64(len(p.data))) {
-			copy(b[from-at:n], p.data[from-p.at:])
+		if from := max(at, p.At); from < min(at+int64(n), p.At+int64(len(p.Data))) {
+			copy(b[from-at:n], p.Data[from-p.At:])
 		}
 	}
 	if n < len(b) {
@@ -469,13 +438,13 @@ func (v virtual) ReadAt(b []byte, at int64) (int, error) {
 // TestTenDigits: a file that could be opened but would outgrow ten digits with its signature is refused before it is
 // hashed.
 func TestTenDigits(t *testing.T) {
-	parts := largeParts(9_999_998_000)
+	parts := padestest.LargeParts(9_999_998_000)
 	last := parts[1]
-	v := virtual{parts, last.at + int64(len(last.data))}
+	v := virtual{parts, last.At + int64(len(last.Data))}
 	if _, err := pdf.Open(v, v.size, pdf.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pades.Prepare(context.Background(), v, v.size, options(ecIdentity())); !errors.Is(err, pdf.ErrTooLarge) {
+	if _, err := pades.Prepare(context.Background(), v, v.size, padestest.Options(padestest.EC())); !errors.Is(err, pdf.ErrTooLarge) {
 		t.Errorf("%d bytes: %v", v.size, err)
 	}
 }

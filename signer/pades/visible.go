@@ -5,13 +5,17 @@ import (
 	"fmt"
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
+	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
-// widget returns the entries that make a new signature field a widget. Without an appearance it has an empty rectangle
+// look draws what the options say.
+type look Options
+
+// Widget returns the entries that make a new signature field a widget. Without an appearance it has an empty rectangle
 // and stands on no page, so that no page is touched (ISO 32000-1 section 12.7.4.5; /F: Print and Locked). With one it
 // is drawn, entered into its page and refers to both.
-func (o Options) widget(u *pdf.Update, doc *pdf.Document, form *pdf.Form, field pdf.Ref) ([]byte, error) {
+func (o look) Widget(u *pdf.Update, doc *pdf.Document, form *pdf.Form, field pdf.Ref) ([]byte, error) {
 	if o.Appearance == nil {
 		return []byte("/Rect [0 0 0 0] /F 132"), nil
 	}
@@ -23,15 +27,15 @@ func (o Options) widget(u *pdf.Update, doc *pdf.Document, form *pdf.Form, field 
 	if err != nil {
 		return nil, err
 	}
-	if err := place.Attach(u, doc, field, signed(form)); err != nil {
+	if err := place.Attach(u, doc, field, sigfield.Signed(form)); err != nil {
 		return nil, err
 	}
 	return place.Entries(drawn), nil
 }
 
-// appear draws the appearance into the rectangle that an existing field has, and returns the value of its /AP; nil
+// Appear draws the appearance into the rectangle that an existing field has, and returns the value of its /AP; nil
 // without an appearance. widget is the field's only widget, often the field itself.
-func (o Options) appear(u *pdf.Update, doc *pdf.Document, widget pdf.Object) ([]byte, error) {
+func (o look) Appear(u *pdf.Update, doc *pdf.Document, widget pdf.Object) ([]byte, error) {
 	if o.Appearance == nil {
 		return nil, nil
 	}
@@ -51,7 +55,7 @@ func (o Options) appear(u *pdf.Update, doc *pdf.Document, widget pdf.Object) ([]
 }
 
 // draw shows what the signature dictionary says, and the name in the certificate where it says none.
-func (o Options) draw(u *pdf.Update, at appearance.Place) (pdf.Ref, error) {
+func (o look) draw(u *pdf.Update, at appearance.Place) (pdf.Ref, error) {
 	facts := appearance.Facts{Name: o.Name, Reason: o.Reason, Location: o.Location, Time: o.SigningTime}
 	if facts.Name == "" && len(o.Chain) > 0 {
 		certificate, err := x509.ParseCertificate(o.Chain[0])
@@ -61,16 +65,6 @@ func (o Options) draw(u *pdf.Update, at appearance.Place) (pdf.Ref, error) {
 		facts.Name = certificate.Subject.CommonName
 	}
 	return o.Appearance.Draw(u, at, facts)
-}
-
-// signed reports whether any signature field is filled in.
-func signed(form *pdf.Form) bool {
-	for _, f := range form.Fields {
-		if f.Type == "Sig" && f.Value.Kind != pdf.Null {
-			return true
-		}
-	}
-	return false
 }
 
 // pageOf finds the page of a widget by its /P, else by the /Annots that lists it; nil when no page does.

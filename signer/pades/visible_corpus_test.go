@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
@@ -17,7 +18,7 @@ import (
 // pages without room and annotations that may not be touched; the last page changes in the box and nowhere else.
 func TestCorpusVisible(t *testing.T) {
 	signed := 0
-	for name, row := range manifest(t) {
+	for name, row := range padestest.Manifest(t, corpus) {
 		if !strings.HasPrefix(name, "pdf/") {
 			continue
 		}
@@ -25,11 +26,11 @@ func TestCorpusVisible(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := prepare(in, options(ecIdentity())); err != nil {
+		if _, err := padestest.Prepare(in, padestest.Options(padestest.EC())); err != nil {
 			continue
 		}
 		o := shown(appearance.Appearance{})
-		if _, err := prepare(in, o); err != nil {
+		if _, err := padestest.Prepare(in, o); err != nil {
 			known := errors.Is(err, appearance.ErrAnnotations) || errors.Is(err, appearance.ErrPlace)
 			if !known && (row[7] == "sign-ok" || !errors.Is(err, pdf.ErrDamaged)) { // damaged: the page, which was not looked at before
 				t.Errorf("%s: %v", name, err)
@@ -38,7 +39,7 @@ func TestCorpusVisible(t *testing.T) {
 			continue
 		}
 		signed++
-		out := signPDF(t, in, ecIdentity(), o)
+		out := padestest.SignPDF(t, in, padestest.EC(), o)
 		if before, after := qpdfCode(t, in), qpdfCode(t, out); after > before {
 			t.Errorf("%s: qpdf --check ended with %d, and now with %d", name, before, after)
 		}
@@ -59,7 +60,7 @@ func TestCorpusVisible(t *testing.T) {
 // qpdfCode returns the exit code of its check: 0 clean, 3 warnings, 2 errors (here 4, to be the worst).
 func qpdfCode(t *testing.T, file []byte) int {
 	t.Helper()
-	_, code := run(t, "qpdf", "--check", writeFile(t, "in.pdf", file))
+	_, code := padestest.Run(t, "qpdf", "--check", padestest.WriteFile(t, "in.pdf", file))
 	if code == 2 {
 		code = 4
 	}
@@ -70,7 +71,7 @@ func qpdfCode(t *testing.T, file []byte) int {
 func lastPage(t *testing.T, file []byte) image.Image {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "page.png")
-	if err := exec.Command("mutool", "draw", "-q", "-r", "72", "-o", out, writeFile(t, "in.pdf", file), "N").Run(); err != nil {
+	if err := exec.Command("mutool", "draw", "-q", "-r", "72", "-o", out, padestest.WriteFile(t, "in.pdf", file), "N").Run(); err != nil {
 		return nil
 	}
 	return decoded(t, out)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -33,7 +34,7 @@ func filled() pades.Options {
 // An existing field keeps its rectangle, its page and all else but its value; only its appearance is new. It is on the
 // page that lists it, and turned as that one is.
 func TestAppearanceInAnExistingField(t *testing.T) {
-	reference := signPDF(t, onPage("/MediaBox [0 0 300 200]"), ecIdentity(), shown(appearance.Appearance{Width: 120, Height: 60}))
+	reference := padestest.SignPDF(t, onPage("/MediaBox [0 0 300 200]"), padestest.EC(), shown(appearance.Appearance{Width: 120, Height: 60}))
 	box := cut(mupdf(t, reference, dpi), pixels(144, 104, 264, 164), 0)
 	for name, c := range map[string]struct {
 		page, field string
@@ -45,8 +46,8 @@ func TestAppearanceInAnExistingField(t *testing.T) {
 		"turned back": {"/Annots [5 0 R] /Rotate 180", "/Rect [30 20 150 80]", pixels(150, 20, 270, 80)},
 	} {
 		in := fieldPage(c.page, "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) "+c.field+" >>", pdftest.Obj{Number: 6, Body: "[5 0 R]"})
-		out := signPDF(t, in, ecIdentity(), filled())
-		judge(t, in, out, 1)
+		out := padestest.SignPDF(t, in, padestest.EC(), filled())
+		padestest.Judge(t, in, out, 1)
 		a, b := poppler(t, out, dpi, "-f", "2"), mupdf(t, out, dpi, "2")
 		alike(t, "pdftoppm", a, "mutool", b)
 		if got := inked(b); !near(got, c.where) {
@@ -68,8 +69,8 @@ func TestAppearanceInAnExistingField(t *testing.T) {
 func TestAppearanceInTheWidgetOfAField(t *testing.T) {
 	in := fieldPage("/Annots [7 0 R]", "<< /FT /Sig /T (Sig) /Kids [7 0 R] >>",
 		pdftest.Obj{Number: 7, Body: "<< /Type /Annot /Subtype /Widget /Parent 5 0 R /Rect [30 20 150 80] >>"})
-	out := signPDF(t, in, ecIdentity(), filled())
-	judge(t, in, out, 1)
+	out := padestest.SignPDF(t, in, padestest.EC(), filled())
+	padestest.Judge(t, in, out, 1)
 	if got, want := inked(poppler(t, out, dpi, "-f", "2")), pixels(30, 120, 150, 180); !near(got, want) {
 		t.Errorf("ink at %v, not %v", got, want)
 	}
@@ -78,12 +79,12 @@ func TestAppearanceInTheWidgetOfAField(t *testing.T) {
 func TestExistingFieldThatCannotShowAnything(t *testing.T) {
 	for _, field := range []string{"/Rect [0 0 0 0]", "/Rect [30 20 150 80] /F 2", "/Rect [30 20 150 80] /F 36", "/Rect [500 20 550 80] /P 4 0 R", "/Rect [1 2 3]", ""} {
 		in := fieldPage("/Annots [5 0 R]", "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig) "+field+" >>")
-		if _, err := prepare(in, filled()); err == nil {
+		if _, err := padestest.Prepare(in, filled()); err == nil {
 			t.Errorf("field with %q gets an appearance", field)
 		}
 		o := filled()
 		o.Appearance = nil
-		if _, err := prepare(in, o); err != nil {
+		if _, err := padestest.Prepare(in, o); err != nil {
 			t.Errorf("no appearance is wanted: %v", err)
 		}
 	}
@@ -99,9 +100,9 @@ func TestOneArrayForFieldsAndAnnotations(t *testing.T) {
 		{Number: 6, Body: "[5 0 R]"},
 	}}
 	for _, file := range [][]byte{in.Classic(), in.Streams(1, 2, 3, 5, 6)} {
-		out := signPDF(t, file, ecIdentity(), shown(appearance.Appearance{}))
-		judge(t, file, out, 1)
-		second := signPDF(t, out, ecIdentity(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
-		judge(t, out, second, 2)
+		out := padestest.SignPDF(t, file, padestest.EC(), shown(appearance.Appearance{}))
+		padestest.Judge(t, file, out, 1)
+		second := padestest.SignPDF(t, out, padestest.EC(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
+		padestest.Judge(t, out, second, 2)
 	}
 }

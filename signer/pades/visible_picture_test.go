@@ -11,17 +11,18 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 )
 
 // pictured signs with a picture alone, in a box of 120 × 60 points at (20, 20) from the top left corner, and shows it.
 func pictured(t *testing.T, picture []byte, background appearance.Colour) map[string]image.Image {
 	t.Helper()
 	in := onPage("/MediaBox [0 0 200 150]")
-	out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{
+	out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{
 		Picture: picture, PicturePlace: appearance.PictureOnly, Corner: appearance.TopLeft, Width: 120, Height: 60, Margin: 20,
 		Background: background, Border: "none",
 	}))
-	judge(t, in, out, 1)
+	padestest.Judge(t, in, out, 1)
 	return map[string]image.Image{"pdftoppm": poppler(t, out, dpi), "mutool": mupdf(t, out, dpi)}
 }
 
@@ -93,7 +94,7 @@ func TestPictureWithAlpha(t *testing.T) {
 		background appearance.Colour
 		mask       bool
 	}{{128, "none", true}, {255, "none", false}, {128, "", false}, {128, "#FFFF00", false}} {
-		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{
+		out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{
 			Picture: pngBytes(quarters(color.NRGBA{A: c.alpha})), PicturePlace: appearance.PictureOnly, Width: 100, Height: 50, Background: c.background,
 		}))
 		if got := bytes.Contains(out, []byte("/SMask")); got != c.mask {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
@@ -30,7 +31,7 @@ func onPage(attributes string, more ...pdftest.Obj) []byte {
 
 // shown are options with all that a signature can say, in Ukrainian with its hardest letters.
 func shown(look appearance.Appearance) pades.Options {
-	o := options(ecIdentity())
+	o := padestest.Options(padestest.EC())
 	o.Name, o.Reason, o.Location = "Щербань Ґандзя Єремїївна", "Підпис договору", "Їжакéве, Полісся"
 	look.Language = "uk"
 	o.Appearance = &look
@@ -65,7 +66,7 @@ func TestVisibleSignatureOnTurnedPages(t *testing.T) {
 				if own%180 != 0 {
 					width, height = h, w
 				}
-				out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{
+				out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{
 					Rotate: own, Corner: appearance.TopRight, Width: float64(width), Height: float64(height), Margin: 20,
 				}))
 				seen := 400
@@ -103,7 +104,7 @@ func TestVisibleSignatureInEachCorner(t *testing.T) {
 	} {
 		// The media box is larger than what is shown, and both are written the other way round.
 		in := onPage("/MediaBox [400 300 0 0] /CropBox [340 215 60 40]")
-		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Corner: corner, Width: 140, Height: 40, Margin: 10}))
+		out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{Corner: corner, Width: 140, Height: 40, Margin: 10}))
 		a, b := poppler(t, out, dpi), mupdf(t, out, dpi)
 		alike(t, "pdftoppm", a, "mutool", b)
 		if got := inked(b); !near(got, where) {
@@ -115,12 +116,12 @@ func TestVisibleSignatureInEachCorner(t *testing.T) {
 // UserUnit makes the page larger and leaves the box as it is on paper. poppler ignores it.
 func TestVisibleSignatureWithUserUnit(t *testing.T) {
 	in := onPage("/MediaBox [0 0 200 100] /UserUnit 2.5")
-	out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Width: 150, Height: 60, Margin: 20}))
+	out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{Width: 150, Height: 60, Margin: 20}))
 	m := mupdf(t, out, dpi)
 	if where := pixels(330, 170, 480, 230); m.Bounds().Dx() != 1000 || !near(inked(m), where) {
 		t.Errorf("ink at %v, not %v", inked(m), where)
 	}
-	same := mupdf(t, signPDF(t, onPage("/MediaBox [0 0 500 250]"), ecIdentity(), shown(appearance.Appearance{Width: 150, Height: 60, Margin: 20})), dpi)
+	same := mupdf(t, padestest.SignPDF(t, onPage("/MediaBox [0 0 500 250]"), padestest.EC(), shown(appearance.Appearance{Width: 150, Height: 60, Margin: 20})), dpi)
 	alike(t, "with unit", m, "without", same)
 }
 
@@ -149,8 +150,8 @@ func TestVisibleSignatureOnEachPage(t *testing.T) {
 			1: pixels(30, 150, 90, 190), 2: pixels(100, 30, 160, 70), 3: pixels(230, 150, 290, 190), 0: pixels(230, 150, 290, 190),
 		} {
 			look.Page, look.Hide = page, hide
-			out := signPDF(t, in, ecIdentity(), shown(look))
-			judge(t, in, out, 1)
+			out := padestest.SignPDF(t, in, padestest.EC(), shown(look))
+			padestest.Judge(t, in, out, 1)
 			for i := 1; i <= 3; i++ {
 				m := mupdf(t, out, dpi, fmt.Sprint(i))
 				want := image.Rectangle{}
@@ -167,7 +168,7 @@ func TestVisibleSignatureOnEachPage(t *testing.T) {
 
 // Without the required /MediaBox all readers take the American letter.
 func TestVisibleSignatureOnAPageWithoutSize(t *testing.T) {
-	out := signPDF(t, onPage(""), ecIdentity(), shown(appearance.Appearance{}))
+	out := padestest.SignPDF(t, onPage(""), padestest.EC(), shown(appearance.Appearance{}))
 	a, b := poppler(t, out, dpi), mupdf(t, out, dpi)
 	alike(t, "pdftoppm", a, "mutool", b)
 	if got, want := inked(b), pixels(612-36-216, 792-36-72, 612-36, 792-36); !near(got, want) {
@@ -249,8 +250,8 @@ func TestVisibleSignatureChangesLittle(t *testing.T) {
 		"to nothing":         {"/Annots 7 0 R", nil, map[int]string{3: head + "/Annots  [N 0 R]  >>"}},
 	} {
 		in := onPage("/MediaBox[0 0 300 200] "+c.page, c.more...)
-		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{}))
-		judge(t, in, out, 1)
+		out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{}))
+		padestest.Judge(t, in, out, 1)
 		widget := regexp.MustCompile(`(\d+) 0 obj\n<< /FT /Sig`).FindSubmatch(out[len(in):])
 		if widget == nil {
 			t.Fatalf("%s: no widget", name)
@@ -279,9 +280,9 @@ func TestVisibleSignatureChangesLittle(t *testing.T) {
 // others call adding one a change of what was signed.
 func TestVisibleSignatureAfterAnother(t *testing.T) {
 	in := onPage("/MediaBox [0 0 300 200]")
-	first := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
-	second := signPDF(t, first, ecIdentity(), shown(appearance.Appearance{}))
-	judge(t, first, second, 2)
+	first := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{Corner: appearance.TopLeft}))
+	second := padestest.SignPDF(t, first, padestest.EC(), shown(appearance.Appearance{}))
+	padestest.Judge(t, first, second, 2)
 	a, b := poppler(t, second, dpi), mupdf(t, second, dpi)
 	alike(t, "pdftoppm", a, "mutool", b)
 	if got, want := inked(b), pixels(36, 36, 264, 164); !near(got, want) {
@@ -289,13 +290,13 @@ func TestVisibleSignatureAfterAnother(t *testing.T) {
 	}
 
 	direct := onPage("/MediaBox [0 0 300 200] /Annots [<< /Type /Annot /Subtype /Link /Rect [0 0 1 1] >>]")
-	o := options(ecIdentity())
-	invisible := signPDF(t, direct, ecIdentity(), o)
+	o := padestest.Options(padestest.EC())
+	invisible := padestest.SignPDF(t, direct, padestest.EC(), o)
 	_, err := pades.Prepare(context.Background(), bytes.NewReader(invisible), int64(len(invisible)), shown(appearance.Appearance{}))
 	if !errors.Is(err, appearance.ErrAnnotations) {
 		t.Errorf("direct annotations after a signature: %v", err)
 	}
-	judge(t, invisible, signPDF(t, invisible, ecIdentity(), o), 2)
+	padestest.Judge(t, invisible, padestest.SignPDF(t, invisible, padestest.EC(), o), 2)
 }
 
 func TestVisibleSignatureIsAlwaysTheSame(t *testing.T) {
@@ -316,9 +317,9 @@ func TestVisibleSignatureIsAlwaysTheSame(t *testing.T) {
 // The name comes from the certificate when the options have none; without a picture the state stays small.
 func TestVisibleSignatureSaysWhoTheCertificateNames(t *testing.T) {
 	in := onPage("/MediaBox [0 0 300 200]")
-	o := options(ecIdentity())
+	o := padestest.Options(padestest.EC())
 	o.Appearance = &appearance.Appearance{}
-	out := signPDF(t, in, ecIdentity(), o)
+	out := padestest.SignPDF(t, in, padestest.EC(), o)
 	if said := extracted(t, out); !strings.Contains(said, "Шевченко Тарас") {
 		t.Errorf("%q", said)
 	}
@@ -330,7 +331,7 @@ func TestVisibleSignatureSaysWhoTheCertificateNames(t *testing.T) {
 // extracted is the text of a file in the order in which it was written.
 func extracted(t *testing.T, file []byte, more ...string) string {
 	t.Helper()
-	said, code := run(t, "pdftotext", append(more, "-enc", "UTF-8", writeFile(t, "in.pdf", file), "-")...)
+	said, code := padestest.Run(t, "pdftotext", append(more, "-enc", "UTF-8", padestest.WriteFile(t, "in.pdf", file), "-")...)
 	if code != 0 {
 		t.Fatal(said)
 	}
@@ -339,21 +340,21 @@ func extracted(t *testing.T, file []byte, more ...string) string {
 
 func TestTextOfVisibleSignature(t *testing.T) {
 	in := onPage("/MediaBox [0 0 300 200]")
-	out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Lines: []string{"Zażółć gęślą jaźń (ĄĆĘŁŃÓŚŹŻ) \\ 5 < 6", "лукʼян non\u2011break"}}))
+	out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{Lines: []string{"Zażółć gęślą jaźń (ĄĆĘŁŃÓŚŹŻ) \\ 5 < 6", "лукʼян non\u2011break"}}))
 	lines := strings.Split(extracted(t, out, "-layout"), "\n")
 	for i, l := range lines {
 		lines[i] = strings.Join(strings.Fields(l), " ")
 	}
 	want := []string{
 		"Підписано електронно", "Щербань Ґандзя Єремїївна", "Підстава: Підпис договору", "Місце: Їжакéве, Полісся",
-		"Час: " + signingTime.UTC().Format("02.01.2006 15:04:05") + " UTC", "Zażółć gęślą jaźń (ĄĆĘŁŃÓŚŹŻ) \\ 5 < 6", "лукʼян non\u2011break",
+		"Час: " + padestest.SigningTime.UTC().Format("02.01.2006 15:04:05") + " UTC", "Zażółć gęślą jaźń (ĄĆĘŁŃÓŚŹŻ) \\ 5 < 6", "лукʼян non\u2011break",
 	}
 	for _, w := range want {
 		if !slices.Contains(lines, w) {
 			t.Errorf("%q is not in %q", w, lines)
 		}
 	}
-	said, _ := run(t, "pdffonts", writeFile(t, "in.pdf", out))
+	said, _ := padestest.Run(t, "pdffonts", padestest.WriteFile(t, "in.pdf", out))
 	if n := len(regexp.MustCompile(`(?m)^[A-Z]{6}\+Go\S+ +CID TrueType +Identity-H +yes yes yes `).FindAllString(said, -1)); n != 2 || strings.Count(said, "\n") != 4 {
 		t.Errorf("pdffonts: %s", said)
 	}
@@ -382,13 +383,13 @@ func TestVisibleSignatureInAnotherFont(t *testing.T) {
 			t.Fatalf("package fonts-dejavu-core is needed: %v", err)
 		}
 		const line = "Zażółć gęślą jaźń ЩҐЄЇІ é ǖ ḗ Å ½"
-		out := signPDF(t, in, ecIdentity(), shown(appearance.Appearance{Font: data, Lines: []string{line}}))
-		judge(t, in, out, 1)
+		out := padestest.SignPDF(t, in, padestest.EC(), shown(appearance.Appearance{Font: data, Lines: []string{line}}))
+		padestest.Judge(t, in, out, 1)
 		alike(t, "pdftoppm", poppler(t, out, dpi), "mutool", mupdf(t, out, dpi))
 		if said := extracted(t, out, "-layout"); !strings.Contains(said, line) {
 			t.Errorf("%s: %q", name, said)
 		}
-		said, _ := run(t, "pdffonts", writeFile(t, "in.pdf", out))
+		said, _ := padestest.Run(t, "pdffonts", padestest.WriteFile(t, "in.pdf", out))
 		if !regexp.MustCompile(`(?m)^[A-Z]{6}\+`+ps+` +CID TrueType +Identity-H +yes yes yes `).MatchString(said) || strings.Count(said, "\n") != 3 {
 			t.Errorf("pdffonts: %s", said)
 		}
@@ -401,16 +402,16 @@ func TestVisibleSignatureOnEveryShape(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			o := shown(appearance.Appearance{Width: 150, Height: 40, Margin: 10})
-			once := signPDF(t, s.Data, ecIdentity(), o)
-			judge(t, s.Data, once, 1)
+			once := padestest.SignPDF(t, s.Data, padestest.EC(), o)
+			padestest.Judge(t, s.Data, once, 1)
 			o.Appearance.Corner = appearance.TopRight
 			if s.Name == "annots-direct" {
-				if _, err := prepare(once, o); !errors.Is(err, appearance.ErrAnnotations) {
+				if _, err := padestest.Prepare(once, o); !errors.Is(err, appearance.ErrAnnotations) {
 					t.Errorf("a second signature beside direct annotations: %v", err)
 				}
 				return
 			}
-			judge(t, once, signPDF(t, once, ecIdentity(), o), 2)
+			padestest.Judge(t, once, padestest.SignPDF(t, once, padestest.EC(), o), 2)
 		})
 	}
 }

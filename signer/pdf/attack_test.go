@@ -61,7 +61,7 @@ func TestTrustOneDocument(t *testing.T) {
 	page := pdftest.Page("", "")
 	table := func(entries, trailer string) []byte {
 		plain := pdftest.File{Objs: page}.Classic()
-		body := plain[:bytes.Index(plain, []byte("xref\n"))]
+		body, _, _ := bytes.Cut(plain, []byte("xref\n"))
 		return fmt.Appendf(bytes.Clone(body), "xref\n%strailer\n<< /Size 9 /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", entries, trailer, len(body))
 	}
 	entry := func(n int) string {
@@ -74,6 +74,8 @@ func TestTrustOneDocument(t *testing.T) {
 	}
 	packed := pdftest.File{Objs: page}.Streams(1, 2, 3)
 	packed[regexp.MustCompile(`\n1 0 2 \d+ (3) `).FindSubmatchIndex(packed)[2]] = '1'
+	kind3 := pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 9, Body: "null"})}.Streams()
+	kind3[bytes.LastIndex(kind3, []byte("stream\r\n"+"\x00\x00\x00\x00\xff\xff"))+len("stream\r\n")+5*6] = 3 // object 5 is free
 	for name, data := range map[string][]byte{
 		"an object twice in one section":       table(all+entry(3), ""),
 		"an object and nothing in one section": table(all+"3 1\n0000000000 00001 f \n", ""),
@@ -82,6 +84,7 @@ func TestTrustOneDocument(t *testing.T) {
 		"another generation in an object stream": pdftest.File{Objs: pdftest.Page("/AcroForm 9 7 R", "",
 			pdftest.Obj{Number: 9, Body: "<< /Fields [] >>"})}.Streams(9),
 		"linearized with two beginnings": linearized(false),
+		"an entry of an unknown kind":    kind3,
 	} {
 		if err := openForm(data, pdf.Limits{}); !errors.Is(err, pdf.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
@@ -141,5 +144,43 @@ func TestTrustSparse(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > 128*uint64(len(data)) {
 		t.Errorf("%d bytes allocated for %d", got, len(data))
+	}
+}
+
+// TestTrustNamelessSignatures: poppler and MuPDF show signatures in fields without a name and in widgets, so they are found.
+func TestTrustNamelessSignatures(t *testing.T) {
+	const signature = "<< /Type /Sig /Filter /F /SubFilter /S >>"
+	for name, tc := range map[string]struct {
+		fields string
+		want   string
+	}{
+		"field without a name":              {"<< /FT /Sig /V 6 0 R >>", "=sig"},
+		"widget with a value of its own":    {"<< /FT /Sig /T (a) /Kids [<< /V 6 0 R >>] >>", "a= a=sig"},
+		"widget with the value of another":  {"<< /FT /Sig /T (a) /V 7 0 R /Kids [<< /V 6 0 R >>] >>", "a=sig a=sig"},
+		"widget with the field's value":     {"<< /FT /Sig /T (a) /V 6 0 R /Kids [<< /V 6 0 R >>] >>", "a=sig"},
+		"widget without a value":            {"<< /FT /Sig /T (a) /V 6 0 R /Kids [<< /AP 6 0 R >>] >>", "a=sig"},
+		"widgets of a text field":           {"<< /FT /Tx /T (a) /V (x) /Kids [<< /V (y) >>] >>", "a=x"},
+		"nameless field within a named one": {"<< /T (a) /Kids [<< /FT /Sig /V 6 0 R >>] >>", "a= a=sig"},
+	} {
+		d, err := open(pdftest.File{Objs: pdftest.Page("/AcroForm << /Fields [5 0 R] >>", "", pdftest.Obj{Number: 5, Body: tc.fields},
+			pdftest.Obj{Number: 6, Body: signature}, pdftest.Obj{Number: 7, Body: signature})}.Classic())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		form, err := d.Form()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var got []string
+		for _, f := range form.Fields {
+			value := f.Value.Text
+			if f.Value.Kind == pdf.Dict {
+				value = "sig"
+			}
+			got = append(got, f.Name+"="+value)
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
 	}
 }

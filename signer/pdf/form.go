@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"bytes"
 	"fmt"
 )
 
@@ -13,7 +14,8 @@ type Form struct {
 	Fields   []Field // the whole tree, in document order
 }
 
-// Field is one node of the field tree that has a partial name.
+// Field is one node of the field tree that has a partial name, or is a signature field with a value of its own although it has
+// none: readers show such a signature, too, whether it stands in a nameless field or in a widget.
 type Field struct {
 	Name   string // fully qualified: partial names joined by '.'
 	Type   string // /FT, inherited; "Sig" for a signature field
@@ -122,6 +124,8 @@ func (w *fieldWalk) node(v Value, parent Field, depth int) error {
 			f.Name += "."
 		}
 		f.Name += name.Unicode()
+	}
+	if name.Kind == String || f.Type == "Sig" && f.Value.Kind != Null && !same(f.Value, parent.Value) {
 		if w.text -= int64(len(f.Name)); w.text < 0 {
 			return fmt.Errorf("%w: names of form fields take more than %d bytes", ErrTooLarge, w.d.lim.StreamSize)
 		}
@@ -136,3 +140,6 @@ func (w *fieldWalk) node(v Value, parent Field, depth int) error {
 	}
 	return w.list(kids, f, depth-1)
 }
+
+// same reports whether two values were read from one place, or from inside object streams with the same bytes.
+func same(a, b Value) bool { return a.Pos == b.Pos && bytes.Equal(a.Raw, b.Raw) }

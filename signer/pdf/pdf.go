@@ -221,17 +221,20 @@ func (d *Document) startXref() (int64, error) {
 // checkLinearized wants the section behind the first object of a linearized file (ISO 32000-2 annex F) to be the one that
 // startxref names: some readers begin with the one, as long as nothing was appended, others with the other.
 func (d *Document) checkLinearized(start int64) error {
-	head, err := d.read(0, 1024) // where the dictionary that makes it linearized must stand
+	head, err := d.read(0, 1024) // it lies wholly in there
 	if err != nil {
 		return err
 	}
 	p := d.parser(head, 0)
-	if _, err := p.header(); err != nil {
-		return nil //nolint:nilerr // what is no linearized file is judged by its sections
+	first := Value{}
+	if _, err = p.header(); err == nil {
+		first, err = p.value()
 	}
-	first, err := p.value()
-	if err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size {
-		return nil //nolint:nilerr // the same
+	switch {
+	case errors.Is(err, errMore) && bytes.Contains(head, []byte("/Linearized")):
+		return fmt.Errorf("%w: the dictionary of a linearized file is longer than %d bytes", ErrDamaged, len(head))
+	case err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size:
+		return nil //nolint:nilerr // what is no linearized file is judged by its sections
 	}
 	behind := bytes.Index(head, []byte("endobj")) + len("endobj")
 	section := func(at int64) (begin int64, err error) {

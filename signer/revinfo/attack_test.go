@@ -21,10 +21,20 @@ func TestTrustAnswersDatedBack(t *testing.T) {
 		answer   revtest.OCSP
 		text     string
 	}{
-		{"ended, about now", revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = start.Add(-30 * day) }}, false,
-			revtest.OCSP{ProducedAt: -31 * day}, "its certificate has ended"},
-		{"ended, about then", revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Hour) }}, false,
-			revtest.OCSP{ProducedAt: -2 * time.Hour, ThisUpdate: -2 * time.Hour}, "its certificate has ended"},
+		{
+			"ended, about now",
+			revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = start.Add(-30 * day) }},
+			false,
+			revtest.OCSP{ProducedAt: -31 * day},
+			"its certificate has ended",
+		},
+		{
+			"ended, about then",
+			revtest.Template{Delegate: true, Change: func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Hour) }},
+			false,
+			revtest.OCSP{ProducedAt: -2 * time.Hour, ThisUpdate: -2 * time.Hour},
+			"its certificate has ended",
+		},
 		{"revoked", revtest.Template{Delegate: true, Check: true}, true, revtest.OCSP{ProducedAt: -2 * time.Hour, ThisUpdate: -2 * time.Hour}, "has no proof of its own"},
 		{"made before what it says", revtest.Template{Delegate: true}, false, revtest.OCSP{ProducedAt: -time.Hour}, "before what it says begins"},
 		{"made in the future", revtest.Template{Delegate: true}, false, revtest.OCSP{ProducedAt: time.Hour}, "the OCSP answer was made at"},

@@ -87,6 +87,7 @@ func ocspFaults(t *testing.T, now time.Time) []fault {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Critical: true, Value: []byte{0x30, 0}})
 		}}, revtest.OCSP{}), nil, ""},
 		{"among others", set(revtest.OCSP{More: 20}), nil, ""},
+		{"among too many others", set(revtest.OCSP{More: 64}), revinfo.ErrUnsupported, "more than 64 certificates"},
 		{"no nextUpdate", set(revtest.OCSP{NoNextUpdate: true}), nil, ""},
 		{"further extensions", set(revtest.OCSP{Single: []pkix.Extension{private(1, false)}, Extensions: []pkix.Extension{private(1, false)}}), nil, ""},
 		{"clock of the responder 3 minutes ahead", set(revtest.OCSP{ThisUpdate: 3 * time.Minute}), nil, ""},

@@ -95,6 +95,7 @@ func TestOpenSSLJudgesAnswers(t *testing.T) {
 		"critical extension of the answer":               "it does not look at extensions; RFC 6960 section 4.4 demands it",
 		"critical extension of the part":                 "it does not look at extensions; RFC 6960 section 4.4 demands it",
 		"bytes behind":                                   "it reads as far as it needs",
+		"among too many others":                          "it has no limit of its own",
 	}
 	judged(t, ocspFaults(t, now), onlyOCSP, differ, func(w *world, leaf *revtest.Certificate, dir string) (string, bool) {
 		put(t, dir, "answer.der", "", must(t)(w.Issuing().OCSP(request(t, leaf, w.Issuing()))))

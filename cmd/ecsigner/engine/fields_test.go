@@ -199,6 +199,11 @@ func TestEveryFieldAtItsLimits(t *testing.T) {
 			tried++
 			err := call(t, conns[m.roles[0]], m, v.request)
 			broken := validator.Validate(v.request) != nil
+			if broken && err == nil { // a stream that was not refused yet, on a busy machine
+				m.patient = true
+				err = call(t, conns[m.roles[0]], m, v.request)
+				m.patient = false
+			}
 			switch reason := reasonOf(err); {
 			case inside(err) || reason == "?":
 				t.Errorf("%s, %s: %v", m.full, v.name, err)

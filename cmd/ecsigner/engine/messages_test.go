@@ -26,6 +26,7 @@ type method struct {
 	full       string // /ecsigner.v1.X/Y
 	descriptor protoreflect.MethodDescriptor
 	roles      []pb.Role
+	patient    bool // a stream is given the time of an ordinary call to end
 }
 
 // methods returns every method of every service in the package of the interface.
@@ -38,7 +39,7 @@ func methods(t testing.TB) []method {
 			for k := range s.Methods().Len() {
 				m := s.Methods().Get(k)
 				roles, _ := proto.GetExtension(m.Options(), pb.E_Roles).([]pb.Role)
-				all = append(all, method{fmt.Sprintf("/%s/%s", s.FullName(), m.Name()), m, roles})
+				all = append(all, method{fmt.Sprintf("/%s/%s", s.FullName(), m.Name()), m, roles, false})
 			}
 		}
 		return true

@@ -30,7 +30,7 @@ func call(t *testing.T, conn *client.Conn, m method, request any, options ...grp
 func answer(t *testing.T, conn *client.Conn, m method, request any, options ...grpc.CallOption) (got string, err error) {
 	t.Helper()
 	limit := 20 * time.Second
-	if m.descriptor.IsStreamingServer() {
+	if m.descriptor.IsStreamingServer() && !m.patient {
 		limit = 150 * time.Millisecond // a watch of a living record does not end by itself
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

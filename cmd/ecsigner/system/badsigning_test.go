@@ -105,7 +105,6 @@ func (s *stage) requestMistakes() []mistake {
 			}
 		})),
 		invalid("PAdES of a hash", "items[0].document_id", format(pades)),
-		invalid("CAdES of an uploaded document", digest, of(document.GetId(), cades)),
 		invalid("a raw signature of an uploaded document", digest, of(document.GetId(), raw)),
 		invalid("no format", "items[0].format", format(0)),
 		invalid("an unknown format", "items[0].format", format(99)),

@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/client"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
 )
@@ -45,7 +46,7 @@ func TestDocumentsThatStay(t *testing.T) {
 				t.Fatalf("%v of file %d: %v", level, n, err)
 			}
 			whole := append(bytes.Clone(s.contract), tail...)
-			infos, err := pades.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
+			infos, err := longterm.Verify(ctx, bytes.NewReader(whole), int64(len(whole)), pdf.Limits{})
 			if err != nil || len(infos) == 0 || infos[0].Err != nil || infos[0].ByteRange[0] != 0 {
 				t.Fatalf("%v of file %d: %+v, %v", level, n, infos, err)
 			}

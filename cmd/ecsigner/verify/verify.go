@@ -14,7 +14,7 @@ import (
 
 	pdfsign "github.com/digitorus/pdfsign/verify"
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"go.mozilla.org/pkcs7"
 )
@@ -34,7 +34,7 @@ func PDF(ctx context.Context, path string, root *x509.Certificate, w io.Writer) 
 	if err != nil {
 		return err
 	}
-	found, err := pades.Verify(ctx, f, info.Size(), pdf.Limits{})
+	found, err := longterm.Verify(ctx, f, info.Size(), pdf.Limits{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -68,7 +68,7 @@ func PDF(ctx context.Context, path string, root *x509.Certificate, w io.Writer) 
 }
 
 // timeStamp writes what our reader found of a document time-stamp, and returns 1 if it is wrong. The two other readers judge none.
-func timeStamp(w io.Writer, s pades.SignatureInfo) int {
+func timeStamp(w io.Writer, s longterm.SignatureInfo) int {
 	if s.Err != nil {
 		fmt.Fprintf(w, "own       INVALID: %v\n", s.Err)
 		return 1
@@ -80,7 +80,7 @@ func timeStamp(w io.Writer, s pades.SignatureInfo) int {
 }
 
 // level writes the level of a signature and its time-stamps, and returns how many of those are wrong.
-func level(w io.Writer, s pades.SignatureInfo) (bad int) {
+func level(w io.Writer, s longterm.SignatureInfo) (bad int) {
 	for _, t := range s.TimeStamps {
 		if t.Invalid != nil {
 			fmt.Fprintf(w, "stamped   INVALID: %v\n", t.Invalid)
@@ -101,7 +101,7 @@ func level(w io.Writer, s pades.SignatureInfo) (bad int) {
 }
 
 // covers writes how much of the file a signature covers, and what came later.
-func covers(w io.Writer, s pades.SignatureInfo) {
+func covers(w io.Writer, s longterm.SignatureInfo) {
 	switch {
 	case s.CoversFile:
 		fmt.Fprintln(w, "covers    the whole file")
@@ -199,7 +199,7 @@ func second(w io.Writer, f io.ReaderAt, size int64, want int, pss bool) int {
 }
 
 // mozilla asks pkcs7 about the CMS of one signature, over the signed byte range.
-func mozilla(w io.Writer, f io.ReaderAt, s pades.SignatureInfo) int {
+func mozilla(w io.Writer, f io.ReaderAt, s longterm.SignatureInfo) int {
 	return opinion(w, "mozilla pkcs7", isPSS(s.Algorithm), func() error {
 		signed := make([]byte, s.ByteRange[1]+s.ByteRange[3])
 		if _, err := f.ReadAt(signed[:s.ByteRange[1]], s.ByteRange[0]); err != nil {

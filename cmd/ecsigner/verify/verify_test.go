@@ -14,6 +14,7 @@ import (
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/verify"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades"
+	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
@@ -51,7 +52,7 @@ func TestLevels(t *testing.T) {
 	}))
 	signed := append(bytes.Clone(in), must(p.Embed(must(leaf.Key.Sign(rand.Reader, p.DTBSR(), p.Algorithm().Hash()))))...)
 	s := cades.Services{Stamper: tsa, Prover: prover{pki, tsa}, Now: time.Now}
-	raised := append(bytes.Clone(signed), must(pades.Augment(t.Context(), bytes.NewReader(signed), int64(len(signed)), cades.LevelBLTA, s, pdf.Limits{}))...)
+	raised := append(bytes.Clone(signed), must(longterm.Augment(t.Context(), bytes.NewReader(signed), int64(len(signed)), cades.LevelBLTA, s, pdf.Limits{}))...)
 	changed := bytes.Clone(raised)
 	changed[len(changed)-3] ^= 1 // of %%EOF
 	says := func(data []byte) (string, error) {

@@ -117,6 +117,9 @@ func (a *Answer) basic(s cryptobyte.String) error {
 	return a.data(tbs)
 }
 
+// maxSingles bounds the certificates that an answer speaks of: it is searched for one of them again and again.
+const maxSingles = 64
+
 // data reads ResponseData.
 func (a *Answer) data(tbs cryptobyte.String) error {
 	var list, name cryptobyte.String
@@ -144,6 +147,9 @@ func (a *Answer) data(tbs cryptobyte.String) error {
 		return malformed("ResponseData: responses")
 	}
 	for !list.Empty() {
+		if len(a.singles) == maxSingles {
+			return fmt.Errorf("%w: an OCSP answer on more than %d certificates", ErrUnsupported, maxSingles)
+		}
 		one, err := readSingle(&list)
 		if err != nil {
 			return err
