@@ -37,7 +37,8 @@ type Store struct {
 }
 
 // Read reads the store with all its streams, of at most limit bytes together. Errors wrap pdf.ErrDamaged and
-// pdf.ErrTooLarge. An entry of an array that is no readable stream is no evidence, and is passed over.
+// pdf.ErrTooLarge. An entry of an array that is no readable stream is no evidence, and is passed over. A store of which one
+// object is two parts, or the catalog too, is damaged: what is added to the one would be added to the other.
 func Read(doc *pdf.Document, limit int64) (*Store, error) {
 	d := &Store{}
 	for kind := range d.refs {
@@ -54,6 +55,11 @@ func Read(doc *pdf.Document, limit int64) (*Store, error) {
 		if d.arrays[kind], err = doc.Part(d.dict.Value.Get(key), pdf.Array, "/"+key); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.apart(doc.Catalog().Ref); err != nil {
+		return nil, err
+	}
+	for kind, key := range storeKeys {
 		for _, e := range d.arrays[kind].Value.Elems {
 			if e.Kind != pdf.Reference {
 				continue
@@ -70,6 +76,21 @@ func Read(doc *pdf.Document, limit int64) (*Store, error) {
 		}
 	}
 	return d, nil
+}
+
+// apart wants the parts of the store to be different objects.
+func (d *Store) apart(catalog pdf.Ref) error {
+	seen := map[pdf.Ref]bool{catalog: true}
+	for _, part := range []pdf.Object{d.dict, d.vri, d.arrays[0], d.arrays[1], d.arrays[2]} {
+		if part.Ref == (pdf.Ref{}) {
+			continue
+		}
+		if seen[part.Ref] {
+			return fmt.Errorf("%w: %v is more than one part of /DSS", pdf.ErrDamaged, part.Ref)
+		}
+		seen[part.Ref] = true
+	}
+	return nil
 }
 
 // Held returns what could be read, DER. It must not be changed.

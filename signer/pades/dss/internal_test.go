@@ -2,6 +2,7 @@ package dss
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -87,6 +88,27 @@ func checkMerged(t *testing.T, before, after *Store, proofs []Proof) {
 	for _, p := range proofs {
 		if after.vri.Value.Get(p.Key).Kind == pdf.Null {
 			t.Fatalf("VRI entry %q is missing", p.Key)
+		}
+	}
+}
+
+// TestPartsApart: a store of which one object is two parts cannot be added to.
+func TestPartsApart(t *testing.T) {
+	for catalog, good := range map[string]bool{
+		"/DSS 5 0 R":                              true,
+		"/DSS << /Certs 8 0 R /VRI 9 0 R >>":      true,
+		"/DSS << /VRI 1 0 R >>":                   false, // the catalog
+		"/DSS << /Certs 8 0 R /CRLs 8 0 R >>":     false,
+		"/DSS << /Certs [] /CRLs [] /OCSPs [] >>": true,
+	} {
+		data := pdftest.File{Objs: pdftest.Page(catalog, "", pdftest.Obj{Number: 5, Body: "<< /Type /DSS >>"},
+			pdftest.Obj{Number: 8, Body: "[ ]"}, pdftest.Obj{Number: 9, Body: "<< >>"})}.Classic()
+		doc, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(doc, 1<<16); (err == nil) != good || err != nil && !errors.Is(err, pdf.ErrDamaged) {
+			t.Errorf("%s: %v", catalog, err)
 		}
 	}
 }
