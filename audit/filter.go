@@ -56,15 +56,6 @@ func has(entry []byte, value string, fields ...string) bool {
 	})
 }
 
-// Kinds returns the kinds of all events, in their order.
-func Kinds() []string {
-	var all []string
-	for _, e := range events() {
-		all = append(all, e.kind())
-	}
-	return all
-}
-
 // Selection is a part of the log that one signed head proves.
 type Selection struct {
 	Entries []Selected

@@ -38,11 +38,11 @@ func TestJudges(t *testing.T) {
 			if err := s.Verify(cadestest.HashOf(a.Alg, content)); err != nil {
 				t.Errorf("%v: %v", a.Alg, err)
 			}
-			if got := s.Level(profile); got != "B-B" {
-				t.Errorf("%v: level %q", a.Alg, got)
+			if err := s.Conforms(profile); err != nil || s.SignatureTimeStamp != nil {
+				t.Errorf("%v: %v, time-stamp %x", a.Alg, err, s.SignatureTimeStamp)
 			}
-			if got := s.Level(cades.PAdES + cades.CAdES - profile); got != "" {
-				t.Errorf("%v: level %q of the other profile", a.Alg, got)
+			if err := s.Conforms(cades.PAdES + cades.CAdES - profile); !errors.Is(err, cades.ErrProfile) {
+				t.Errorf("%v: of the other profile: %v", a.Alg, err)
 			}
 			if s.Algorithm != a.Alg || !bytes.Equal(s.Certificate.Raw, id.Chain[0]) || len(s.Certificates) != 3 {
 				t.Errorf("%v: read back as %v with %d certificates", a.Alg, s.Algorithm, len(s.Certificates))
@@ -297,17 +297,17 @@ func TestOpenSSLMade(t *testing.T) {
 	content := []byte("made elsewhere")
 	in := write("content", content)
 	for _, tc := range []struct {
-		name  string
-		args  []string
-		err   error
-		level string
+		name string
+		args []string
+		err  error
+		want error // of Conforms
 	}{
-		{"cades", []string{"-cades"}, nil, "B-B"},
-		{"by key identifier", []string{"-cades", "-keyid"}, cades.ErrUnsupported, ""}, // the leaf has no SubjectKeyIdentifier
-		{"plain CMS", nil, nil, ""},
-		{"attached", []string{"-cades", "-nodetach"}, cades.ErrUnsupported, ""},
-		{"no certificate", []string{"-cades", "-nocerts"}, cades.ErrUnsupported, ""},
-		{"no signed attributes", []string{"-noattr"}, cades.ErrMalformed, ""},
+		{"cades", []string{"-cades"}, nil, nil},
+		{"by key identifier", []string{"-cades", "-keyid"}, cades.ErrUnsupported, nil}, // the leaf has no SubjectKeyIdentifier
+		{"plain CMS", nil, nil, cades.ErrProfile},
+		{"attached", []string{"-cades", "-nodetach"}, cades.ErrUnsupported, nil},
+		{"no certificate", []string{"-cades", "-nocerts"}, cades.ErrUnsupported, nil},
+		{"no signed attributes", []string{"-noattr"}, cades.ErrMalformed, nil},
 	} {
 		out := filepath.Join(dir, "out.p7s")
 		args := append([]string{"cms", "-sign", "-binary", "-md", "sha256", "-signer", cert, "-inkey", key, "-in", in, "-outform", "DER", "-out", out}, tc.args...)
@@ -324,8 +324,8 @@ func TestOpenSSLMade(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if err := s.Verify(cadestest.HashOf(s.Algorithm, content)); err != nil || s.Level(cades.CAdES) != tc.level {
-			t.Errorf("%s: %v, level %q", tc.name, err, s.Level(cades.CAdES))
+		if err := s.Verify(cadestest.HashOf(s.Algorithm, content)); err != nil || !errors.Is(s.Conforms(cades.CAdES), tc.want) {
+			t.Errorf("%s: %v, conforms %v", tc.name, err, s.Conforms(cades.CAdES))
 		}
 	}
 }
@@ -341,7 +341,7 @@ func TestMutationsNeverPanic(t *testing.T) {
 		bad = bad[:r.IntN(len(bad)+1)]
 		if s, err := cades.Parse(bad); err == nil {
 			_ = s.Verify(make([]byte, 32))
-			_ = s.Level(cades.CAdES)
+			_ = s.Conforms(cades.CAdES)
 		}
 	}
 }
@@ -359,7 +359,7 @@ func FuzzParse(f *testing.F) {
 		}
 		if err == nil {
 			_ = s.Verify(make([]byte, 32))
-			_ = s.Level(cades.PAdES)
+			_ = s.Conforms(cades.PAdES)
 		}
 	})
 }

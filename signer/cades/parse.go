@@ -347,17 +347,3 @@ func (a Signed) Conforms(p Profile, certificate []byte) error {
 	}
 	return nil
 }
-
-// Level names the baseline level that the structure shows: "B-T" with a signature time-stamp (which the caller still
-// has to verify), "B-B" without, "" when Conforms(p) fails. Higher levels live outside this structure in PAdES, and
-// are not told apart in CAdES.
-func (s *Signature) Level(p Profile) string {
-	switch {
-	case s.Conforms(p) != nil:
-		return ""
-	case s.SignatureTimeStamp != nil:
-		return "B-T"
-	default:
-		return "B-B"
-	}
-}
