@@ -37,7 +37,7 @@ fuzz-long: packages ## every fuzz target for 10 minutes and 100,000 damaged file
 	MUTATIONS=100000 $(GO) test -count=1 -timeout 0 -run 'Mutat' ./signer/...
 	FUZZTIME=$${FUZZTIME:-10m} .ci/fuzz docs/fuzzing.md
 
-interop: packages ## tests with judges and clients from PyPI, installed once
+interop: packages ## judges and clients from PyPI, Maven Central and npm, installed once; writes docs/interop.md
 	.ci/interop
 
 lint: ## format, static checks, proto rules and compatibility
