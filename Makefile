@@ -30,11 +30,10 @@ test: packages ## all tests under the race detector; with CI=true nothing may be
 model: ## random histories of enrolment and signing, held against a model (HISTORIES=N; 10,000. SEED=N: others)
 	$(GO) test ./cmd/ecsigner/model -run TestHistories -count=1 -v -timeout 0 $(if $(HISTORIES),-histories $(HISTORIES)) $(if $(SEED),-rapid.seed $(SEED))
 
-fuzz: packages ## every fuzz target for 15 s (FUZZTIME=…; ONLY=REGEXP)
+fuzz: packages ## every fuzz target for 15 s (FUZZTIME=…; JOBS=…; ONLY=REGEXP)
 	.ci/fuzz
 
 fuzz-long: packages ## every fuzz target for 10 minutes and 100,000 damaged files of each kind; writes docs/fuzzing.md
-	MUTATIONS=100000 $(GO) test -count=1 -timeout 0 -run 'Mutat' ./signer/...
 	FUZZTIME=$${FUZZTIME:-10m} .ci/fuzz docs/fuzzing.md
 
 interop: packages ## judges and clients from PyPI, Maven Central and npm, installed once; writes docs/interop.md

@@ -20,12 +20,12 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
-// TestMutations damages files ten thousand times, the same way each time, or as often as ECSIGNER_MUTATIONS says. No
+// TestMutations damages files ten thousand times, the same way each time, or as often as MUTATIONS says. No
 // file makes a panic, takes more than a second of CPU or more than 128 MiB of allocations, and what is signed all the
 // same is as good for qpdf as it was before.
 func TestMutations(t *testing.T) {
 	count := 10_000
-	if n, err := strconv.Atoi(os.Getenv("ECSIGNER_MUTATIONS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("MUTATIONS")); err == nil {
 		count = n
 	}
 	id, sources := padestest.EC(), mutationSources(t)
