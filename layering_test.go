@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"signer/revinfo":         {"signer/revinfo/status", "signer/revinfo/web"},
 	"signer/pdf":             {},
 	"signer/pdf/pdftest":     {},
+	"signer/mutations":       {},
 	"interop":                {},
 	"call":                   {"audit", "credential"},
 	"custody":                {"otp", "otp/sms", "ca", "audit", "sam", "credential", "call"},

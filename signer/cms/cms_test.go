@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/mutations"
 )
 
 func must[T any](v T, err error) T {
@@ -461,10 +462,7 @@ func exercise(t *testing.T, data []byte) bool {
 // TestMutations: 10,000 damaged files, or as many as MUTATIONS says.
 func TestMutations(t *testing.T) {
 	m := byOpenSSL()
-	n := 10000
-	if s := os.Getenv("MUTATIONS"); s != "" {
-		n = must(strconv.Atoi(s))
-	}
+	n := mutations.Count(t, 10_000)
 	names := slices.Sorted(func(yield func(string) bool) {
 		for name := range m.files {
 			if !yield(name) {

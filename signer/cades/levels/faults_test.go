@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/cades/cadestest"
 	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/cms"
+	"github.com/ecsigner/ecsigner/signer/mutations"
 	"github.com/ecsigner/ecsigner/signer/tsp/tsptest"
 )
 
@@ -259,10 +259,7 @@ func TestCountersigned(t *testing.T) {
 // TestLongTermMutations: 10,000 damaged files of all levels, or as many as MUTATIONS says, without a panic and within a
 // second each.
 func TestLongTermMutations(t *testing.T) {
-	n := 10000
-	if s := os.Getenv("MUTATIONS"); s != "" {
-		n = cadestest.Must(strconv.Atoi(s))
-	}
+	n := mutations.Count(t, 10_000)
 	content := []byte("content")
 	vectors, ids := foreignVectors(t, content)
 	s := services(authority(), &prover{ids: ids, tsas: []*tsptest.TSA{authority()}})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/signer/mutations"
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
@@ -83,7 +84,7 @@ func TestAugmentMutations(t *testing.T) {
 	seeds := ltvSeeds(t)
 	s, _ := world().services()
 	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 1500 {
+	for i := range mutations.Count(t, 1500) {
 		data := bytes.Clone(seeds[i%len(seeds)])
 		for range 1 + r.IntN(4) {
 			switch at := r.IntN(len(data)); r.IntN(4) {
