@@ -9,7 +9,6 @@ import (
 	"github.com/ecsigner/ecsigner/augment"
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/ecsigner/ecsigner/signer"
-	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 )
@@ -53,33 +52,11 @@ func options(o *pb.SignatureOptions) signer.Options {
 	out := signer.Options{
 		Reason: o.GetReason(), Location: o.GetLocation(), Contact: o.GetContact(), FieldName: o.GetFieldName(),
 		Certify: sigfield.Certification(o.GetCertification()), Visible: appearanceOf(o.GetAppearance()), //nolint:gosec // 0 to 3
-		Commit: commitment(o.GetCommitmentType()), Roles: o.GetClaimedRoles(), MIMEType: o.GetMimeType(),
+		Typeface: o.GetAppearance().GetTypeface(),
+		Commit:   commitment(o.GetCommitmentType()), Roles: o.GetClaimedRoles(), MIMEType: o.GetMimeType(),
 	}
 	if p := o.GetPolicy(); p != nil {
 		out.Policy = &cades.Policy{ID: identifier(p.GetOid()), Hash: crypto.SHA256, Digest: p.GetSha256(), URI: p.GetUri()}
-	}
-	return out
-}
-
-// appearanceOf an absent message is none.
-func appearanceOf(a *pb.SignatureAppearance) *appearance.Appearance {
-	if a == nil {
-		return nil
-	}
-	out := &appearance.Appearance{
-		Page: int(a.GetPage()), Width: float64(a.GetWidth()), Height: float64(a.GetHeight()), Margin: float64(a.GetMargin()),
-		Language: a.GetLanguage(), Lines: a.GetLines(), Picture: a.GetPicture(),
-	}
-	switch a.GetCorner() {
-	case pb.PageCorner_PAGE_CORNER_BOTTOM_LEFT:
-		out.Corner = appearance.BottomLeft
-	case pb.PageCorner_PAGE_CORNER_TOP_RIGHT:
-		out.Corner = appearance.TopRight
-	case pb.PageCorner_PAGE_CORNER_TOP_LEFT:
-		out.Corner = appearance.TopLeft
-	}
-	if a.GetPictureOnly() {
-		out.PicturePlace = appearance.PictureOnly
 	}
 	return out
 }

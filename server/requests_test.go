@@ -78,7 +78,11 @@ func largest() []proto.Message {
 		Policy:   &pb.SignaturePolicy{Oid: "2.999" + strings.Repeat(".1234567890", 29), Sha256: hash, Uri: strings.Repeat("u", 256)},
 		MimeType: strings.Repeat("m", 255), Certification: 3, Appearance: &pb.SignatureAppearance{
 			Page: 1_000_000, Corner: pb.PageCorner_PAGE_CORNER_TOP_LEFT, Width: 14400, Height: 14400, Margin: 14400, Language: "uk",
-			Lines: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16), Picture: make([]byte, 256<<10), PictureOnly: true,
+			Lines: slices.Repeat([]string{strings.Repeat("Щ", 256)}, 16), Picture: make([]byte, 256<<10), PicturePlace: pb.PicturePlace_PICTURE_PLACE_ALONE,
+			Rectangle: &pb.PageRectangle{Left: 1e-7, Bottom: 1e-7, Right: 1e7, Top: 1e7}, RotationDegrees: 270,
+			Hidden: []pb.SignatureText{1, 2, 3, 4, 5}, TimeZone: strings.Repeat("Z", 64), Typeface: client, FontSize: 1.23456789,
+			Colours:     &pb.SignatureColours{Background: "#ABCDEF", Border: "#ABCDEF", Accent: "#ABCDEF", Ink: "#ABCDEF", Muted: "#ABCDEF"},
+			BorderWidth: 1.23456789,
 		},
 	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/augment"
@@ -46,6 +48,7 @@ type Options struct {
 	FieldName string // PAdES: an empty field that there is, or a new one
 	Certify   sigfield.Certification
 	Visible   *appearance.Appearance // PAdES; nil: invisible
+	Typeface  string                 // of Config.Typefaces, for Visible; empty: its default
 	Commit    asn1.ObjectIdentifier  // commitment type, such as cades.ProofOfApproval
 	Roles     []string               // that the signatory claims
 	Policy    *cades.Policy
@@ -186,10 +189,14 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	visible, err := s.visible(o)
+	if err != nil {
+		return err
+	}
 	wanted := pades.Options{
 		SigningTime: s.Now(), Name: u.leaf.Subject.CommonName, Chain: u.record.Chain, Algorithm: algorithm, Reserve: space,
 		Reason: o.Reason, Location: o.Location, Contact: o.Contact, FieldName: o.FieldName, Certification: o.Certify,
-		CommitmentType: o.Commit, ClaimedRoles: o.Roles, Policy: o.Policy, Appearance: o.Visible,
+		CommitmentType: o.Commit, ClaimedRoles: o.Roles, Policy: o.Policy, Appearance: visible,
 	}
 	if algorithm.Hash() == crypto.SHA256 {
 		wanted.Hashed = s.hashed.of(d.ID)
@@ -205,6 +212,20 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 	it.Digest, it.DTBSR = p.OriginalDigest(), p.DTBSR()
 	it.Prepared, err = p.MarshalBinary()
 	return err
+}
+
+// visible is the appearance with its fonts, which the caller only names.
+func (s *Service) visible(o Options) (*appearance.Appearance, error) {
+	if o.Visible == nil || o.Typeface == "" {
+		return o.Visible, nil
+	}
+	face, ok := s.Typefaces[o.Typeface]
+	if !ok {
+		return nil, fmt.Errorf("%w: typeface %q is unknown; there are %q", appearance.ErrOptions, o.Typeface, slices.Sorted(maps.Keys(s.Typefaces)))
+	}
+	a := *o.Visible
+	a.Font, a.BoldFont = face.Regular, face.Bold
+	return &a, nil
 }
 
 // prepareCMS makes the signed attributes over the digest of an uploaded document, over a given one, or over that of the byte

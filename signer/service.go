@@ -84,23 +84,29 @@ type Caller struct {
 	Registered string // display name that the person is shown
 }
 
-// Config wires a Service. All fields are required but Levels, Parts and Notice.
+// Typeface is a font for the text of visible signatures, and one for the name or nil, both TrueType files.
+type Typeface struct {
+	Regular, Bold []byte
+}
+
+// Config wires a Service. All fields are required but Levels, Typefaces, Parts and Notice.
 type Config struct {
-	Levels   Levels // nil: no level above B-B is offered
-	Store    Store
-	Spool    Spool
-	Trust    Activator
-	Memory   *otp.Memory
-	Codes    otp.Limits
-	Now      func() time.Time
-	Rand     io.Reader
-	MaxBytes int64         // of one document
-	Quota    int64         // bytes that are kept for one caller; 0: no limit
-	Keep     time.Duration // how long a document is kept at most
-	Life     time.Duration // of an operation that waits for its code
-	Notice   bool          // a text tells the person of each signature
-	Parts    int           // of the phone network that a text may take; 0: sms.DefaultParts
-	Alarm    func(ctx context.Context, kind, subject string, err error)
+	Levels    Levels              // nil: no level above B-B is offered
+	Typefaces map[string]Typeface // that callers may name
+	Store     Store
+	Spool     Spool
+	Trust     Activator
+	Memory    *otp.Memory
+	Codes     otp.Limits
+	Now       func() time.Time
+	Rand      io.Reader
+	MaxBytes  int64         // of one document
+	Quota     int64         // bytes that are kept for one caller; 0: no limit
+	Keep      time.Duration // how long a document is kept at most
+	Life      time.Duration // of an operation that waits for its code
+	Notice    bool          // a text tells the person of each signature
+	Parts     int           // of the phone network that a text may take; 0: sms.DefaultParts
+	Alarm     func(ctx context.Context, kind, subject string, err error)
 }
 
 // Limits of one operation.

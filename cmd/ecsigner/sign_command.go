@@ -18,6 +18,7 @@ import (
 	pb "github.com/ecsigner/ecsigner/proto/ecsigner/v1"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // signFlags are what the sign command is told.
@@ -28,7 +29,7 @@ type signFlags struct {
 	highValue                                               bool
 	wait                                                    time.Duration
 	options                                                 pb.SignatureOptions
-	policyURI, visible, picture                             string
+	policyURI, visible, picture, look                       string
 }
 
 func signCommand() *cobra.Command {
@@ -80,7 +81,8 @@ func (f *signFlags) add(c *cobra.Command) {
 	s.StringVar(&f.options.Contact, "contact", "", "PDF: how to reach the signatory")
 	s.StringVar(&f.options.FieldName, "field", "", "PDF: name of the signature field, an empty one or a new one")
 	s.Uint32Var(&f.options.Certification, "certify", 0, "PDF: certify the document, allowing 1 nothing, 2 forms and signatures, 3 comments too")
-	s.StringVar(&f.visible, "visible", "", "PDF: show the signature on a page, 1 the first, or last; optionally with a corner, such as last:top-left")
+	s.StringVar(&f.visible, "visible", "", "PDF: show the signature on a page, 1 the first, or last; optionally with a corner, such as last:top-left, or a rectangle in points, such as 1:36,36,252,108")
+	s.StringVar(&f.look, "appearance", "", "PDF: JSON file with more of what a visible signature looks like, the fields of SignatureAppearance")
 	s.StringVar(&f.picture, "picture", "", "PDF: picture in a visible signature, a PNG or JPEG file of at most 256 KiB")
 	s.StringVar(&f.options.MimeType, "mime-type", "", "CAdES: media type of the content")
 	s.StringVar(&f.commitment, "commitment", "", "commitment: proof-of-origin, -receipt, -delivery, -sender, -approval or -creation")
@@ -161,33 +163,63 @@ func (f *signFlags) run(paths []string) (batch.Options, error) {
 	}, nil
 }
 
-// appearance reads --visible and --picture; nil: invisible.
+// appearance reads --visible, --picture and --appearance; nil: invisible.
 func (f *signFlags) appearance() (*pb.SignatureAppearance, error) {
-	if f.visible == "" && f.picture == "" {
+	if f.visible == "" && f.picture == "" && f.look == "" {
 		return nil, nil
 	}
-	page, corner, _ := strings.Cut(f.visible, ":")
 	a := &pb.SignatureAppearance{Language: f.language}
-	if page != "" && page != "last" {
-		n, err := strconv.ParseUint(page, 10, 20)
-		if err != nil || n == 0 {
-			return nil, fmt.Errorf("--visible %q is no page; use 1, 2, … or last", f.visible)
+	if f.look != "" {
+		text, err := os.ReadFile(f.look)
+		if err != nil {
+			return nil, err
 		}
-		a.Page = uint32(n)
-	}
-	if corner != "" && corner != "bottom-right" {
-		c := pb.PageCorner_value["PAGE_CORNER_"+strings.ReplaceAll(strings.ToUpper(corner), "-", "_")]
-		if c == 0 {
-			return nil, fmt.Errorf("--visible %q has no such corner; use bottom-right, bottom-left, top-right or top-left", f.visible)
+		if err := protojson.Unmarshal(text, a); err != nil {
+			return nil, fmt.Errorf("--appearance %s: %w", f.look, err)
 		}
-		a.Corner = pb.PageCorner(c)
 	}
-	if f.picture == "" {
-		return a, nil
+	if err := place(a, f.visible); err != nil || f.picture == "" {
+		return a, err
 	}
 	var err error
 	a.Picture, err = os.ReadFile(f.picture)
 	return a, err
+}
+
+// place reads --visible: a page, with a corner of it or a rectangle on it.
+func place(a *pb.SignatureAppearance, text string) error {
+	if text == "" {
+		return nil
+	}
+	page, where, _ := strings.Cut(text, ":")
+	a.Page = 0
+	if page != "" && page != "last" {
+		n, err := strconv.ParseUint(page, 10, 20)
+		if err != nil || n == 0 {
+			return fmt.Errorf("--visible %q is no page; use 1, 2, … or last", text)
+		}
+		a.Page = uint32(n)
+	}
+	if sides := strings.Split(where, ","); len(sides) == 4 {
+		var r pb.PageRectangle
+		for i, side := range []*float64{&r.Left, &r.Bottom, &r.Right, &r.Top} {
+			var err error
+			if *side, err = strconv.ParseFloat(strings.TrimSpace(sides[i]), 64); err != nil {
+				return fmt.Errorf("--visible %q: %q is no number of points", text, sides[i])
+			}
+		}
+		a.Rectangle = &r
+		return nil
+	}
+	if where == "" || where == "bottom-right" {
+		return nil
+	}
+	c := pb.PageCorner_value["PAGE_CORNER_"+strings.ReplaceAll(strings.ToUpper(where), "-", "_")]
+	if c == 0 {
+		return fmt.Errorf("--visible %q has no such place; use bottom-right, bottom-left, top-right or top-left, or left,bottom,right,top in points", text)
+	}
+	a.Corner = pb.PageCorner(c)
+	return nil
 }
 
 func augmentCommand() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	_ "time/tzdata" // where the machine has none
 
 	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
@@ -82,17 +83,17 @@ type Colour string
 // that the signature says, in English, in the bottom right corner of the last page.
 type Appearance struct {
 	Page   int     // 1 is the first, 0 the last
-	Rect   pdf.Box // in user space of the page, or zero: then Corner, Width, Height and Margin apply
+	Rect   pdf.Box // in user space of the page, or zero: then Corner, Width, Height and Margin apply, and only then
 	Corner Corner
 	Width  float64 // of the box as the reader sees it, in points (1/72 inch, UserUnit considered); default 216
 	Height float64 // default 72
 	Margin float64 // distance from both edges in points; default 36
 	Rotate int     // degrees clockwise away from upright: 0, 90, 180 or 270
 
-	Language string         // of the labels: "uk", "pl", "en"; default "en"
-	Hide     Item           // what is not shown
-	Zone     *time.Location // in which the time is shown, with its offset; default UTC
-	Lines    []string       // further lines of text, at most 16
+	Language string   // of the labels: "uk", "pl", "en"; default "en"
+	Hide     Item     // what is not shown
+	Zone     string   // in which the time is shown, with its offset: an IANA name such as "Europe/Kyiv"; default UTC
+	Lines    []string // further lines of text, at most 16
 
 	Picture      []byte // PNG or JPEG, at most 1 MiB and 4,194,304 pixels; optional
 	PicturePlace PicturePlace
@@ -143,6 +144,8 @@ func (a *Appearance) checkOptions() error {
 	switch {
 	case a.Page < 0:
 		return bad("page %d", a.Page)
+	case a.Rect != (pdf.Box{}) && (a.Corner != 0 || a.Width != 0 || a.Height != 0 || a.Margin != 0):
+		return bad("both a rectangle and a corner, size or margin")
 	case a.Corner > TopLeft || a.PicturePlace > PictureOnly:
 		return bad("unknown corner or place of the picture")
 	case a.Rotate != 0 && a.Rotate != 90 && a.Rotate != 180 && a.Rotate != 270:
@@ -156,6 +159,9 @@ func (a *Appearance) checkOptions() error {
 	}
 	if _, ok := labelsOf(a.Language); !ok {
 		return bad("no labels in language %q; there are uk, pl and en", a.Language)
+	}
+	if _, err := a.location(); err != nil {
+		return bad("time zone %q is unknown; use a name such as Europe/Kyiv", a.Zone)
 	}
 	for _, c := range []Colour{a.Background, a.Border, a.Accent, a.Ink, a.Muted} {
 		if c != "" && c != "none" && !c.valid() {
@@ -188,11 +194,16 @@ func labelsOf(language string) (labels, bool) {
 	return labels{}, false
 }
 
+// location is that of Zone. "Local" would be another one on each machine.
+func (a *Appearance) location() (*time.Location, error) {
+	if a.Zone == "Local" {
+		return nil, ErrOptions
+	}
+	return time.LoadLocation(a.Zone)
+}
+
 // when shows a time with its offset from UTC, as a time without one could be any.
 func (l labels) when(t time.Time, zone *time.Location) string {
-	if zone == nil {
-		zone = time.UTC
-	}
 	t = t.In(zone)
 	if _, offset := t.Zone(); offset == 0 {
 		return t.Format(l.date) + " UTC"

@@ -103,7 +103,11 @@ func (p *prepared) compose(f Facts) error {
 	add(Reason, with(l.reason, f.Reason))
 	add(Location, with(l.location, f.Location))
 	if !f.Time.IsZero() {
-		b := with(l.time, l.when(f.Time, p.Zone))
+		zone, err := p.location()
+		if err != nil {
+			return err // which checkOptions said before
+		}
+		b := with(l.time, l.when(f.Time, zone))
 		b.whole = true
 		add(Time, b)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/image/font/gofont/goregular"
 	"pgregory.net/rapid"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
 )
 
 func TestTextsThatCannotBeShown(t *testing.T) {
@@ -67,15 +69,18 @@ func TestBuiltInFontsKnowBothLanguages(t *testing.T) {
 func TestTimeIsShownWithItsOffset(t *testing.T) {
 	at := time.Date(2026, 3, 1, 22, 4, 5, 0, time.UTC)
 	for _, c := range []struct {
-		language, want string
-		zone           *time.Location
+		language, want, zone string
 	}{
-		{"en", "2026-03-01 22:04:05 UTC", nil},
-		{"uk", "02.03.2026 00:04:05 +02:00", time.FixedZone("EET", 7200)},
-		{"pl", "01.03.2026 18:34:05 -03:30", time.FixedZone("", -12600)},
+		{"en", "2026-03-01 22:04:05 UTC", ""},
+		{"uk", "02.03.2026 00:04:05 +02:00", "Europe/Kyiv"},
+		{"pl", "01.03.2026 18:34:05 -03:30", "America/St_Johns"},
 	} {
 		l, _ := labelsOf(c.language)
-		if got := l.when(at, c.zone); got != c.want {
+		zone, err := (&Appearance{Zone: c.zone}).location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.when(at, zone); got != c.want {
 			t.Errorf("%s: %q, not %q", c.language, got, c.want)
 		}
 	}
@@ -168,19 +173,24 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 	nan := 0.0
 	nan /= nan
 	for want, a := range map[string]Appearance{
-		"page -1":                 {Page: -1},
-		"rotation by 45":          {Rotate: 45},
-		"width of -1":             {Width: -1},
-		"height of NaN":           {Height: nan},
-		"margin of 20000":         {Margin: 20000},
-		"unknown corner":          {Corner: 4},
-		"or place of the picture": {PicturePlace: 5},
-		"more than 16 lines":      {Lines: make([]string, 17)},
-		"only a picture":          {PicturePlace: PictureOnly},
-		"language \"de\"":         {Language: "de"},
-		"colour \"red\"":          {Border: "red"},
-		"colour \"#12345\"":       {Background: "#12345"},
-		"without a colour":        {Ink: "none"},
+		"page -1":                       {Page: -1},
+		"rotation by 45":                {Rotate: 45},
+		"width of -1":                   {Width: -1},
+		"height of NaN":                 {Height: nan},
+		"margin of 20000":               {Margin: 20000},
+		"unknown corner":                {Corner: 4},
+		"or place of the picture":       {PicturePlace: 5},
+		"more than 16 lines":            {Lines: make([]string, 17)},
+		"only a picture":                {PicturePlace: PictureOnly},
+		"language \"de\"":               {Language: "de"},
+		"zone \"Europe/Atlantis\"":      {Zone: "Europe/Atlantis"},
+		"zone \"Local\"":                {Zone: "Local"},
+		"zone \"../../etc/passwd\"":     {Zone: "../../etc/passwd"},
+		"both a rectangle and a corner": {Rect: pdf.Box{0, 0, 9, 9}, Corner: TopLeft},
+		"corner, size or margin":        {Rect: pdf.Box{0, 0, 9, 9}, Margin: 1},
+		"colour \"red\"":                {Border: "red"},
+		"colour \"#12345\"":             {Background: "#12345"},
+		"without a colour":              {Ink: "none"},
 	} {
 		if err := a.Check(); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q expected, got %v", want, err)

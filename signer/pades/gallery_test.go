@@ -24,7 +24,7 @@ import (
 //	go test ./signer/pades -run TestGallery -gallery ../../docs/pictures
 var gallery = flag.String("gallery", "", "folder to write the pictures of the documentation into")
 
-var kyiv = time.FixedZone("Europe/Kyiv", 3*60*60)
+var kyiv = "Europe/Kyiv"
 
 // example is one picture: a signature whose box fills a page of width × height points, less a margin of 6.
 type example struct {
@@ -46,7 +46,7 @@ func examples() []example {
 	const detail = appearance.Reason | appearance.Location | appearance.Time
 	return []example{
 		{"ukrainian", 216, 72, uk, appearance.Appearance{Language: "uk", Zone: kyiv}},
-		{"polish", 216, 72, pl, appearance.Appearance{Language: "pl", Zone: time.FixedZone("", 7200)}},
+		{"polish", 216, 72, pl, appearance.Appearance{Language: "pl", Zone: "Europe/Warsaw"}},
 		{"english", 216, 72, en, appearance.Appearance{Lines: []string{"Procurement, contract 17/2026"}}},
 		{"picture-left", 216, 72, uk, appearance.Appearance{Language: "uk", Zone: kyiv, Picture: hand}},
 		{"picture-right", 216, 72, pl, appearance.Appearance{Language: "pl", Picture: mark, PicturePlace: appearance.PictureRight}},

@@ -47,6 +47,7 @@ type Config struct {
 	Proofing     Proofing     `yaml:"proofing"`
 	Timestamp    Timestamp    `yaml:"timestamp"`
 	Revocation   Revocation   `yaml:"revocation"`
+	Appearance   Appearance   `yaml:"appearance"`
 	Limits       Limits       `yaml:"limits"`
 	Renewal      Renewal      `yaml:"renewal"`
 

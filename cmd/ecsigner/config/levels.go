@@ -39,6 +39,17 @@ type Revocation struct {
 	AfterSignature bool          `yaml:"after_signature"`
 }
 
+// Appearance says what visible signatures may look like beyond what a caller can say.
+type Appearance struct {
+	Typefaces map[string]Typeface `yaml:"typefaces"`
+}
+
+// Typeface names TrueType files: for the text, and for the signatory's name.
+type Typeface struct {
+	File     string `yaml:"file"`
+	BoldFile string `yaml:"bold_file"`
+}
+
 func defaultTimestamp() Timestamp { return Timestamp{Hash: "sha256", Space: 16 << 10} }
 
 func defaultRevocation() Revocation {
@@ -68,6 +79,9 @@ func (c Config) validateLevels() error {
 		)
 		seen[a.Name] = true
 	}
+	for face, f := range c.Appearance.Typefaces {
+		rules = append(rules, rule{name.MatchString(face) && f.File != "", "appearance.typefaces." + face, "a name of letters, digits and hyphens, with the file of a font"})
+	}
 	for i, p := range r.Inside {
 		_, err := netip.ParsePrefix(p)
 		rules = append(rules, rule{err == nil, fmt.Sprintf("revocation.inside[%d]", i), "an address prefix such as 10.1.0.0/16"})
@@ -92,6 +106,19 @@ func (t Timestamp) redacted() Timestamp {
 		}
 	}
 	return t
+}
+
+// redacted leaves out where the fonts are. Callers know their names.
+func (a Appearance) redacted() Appearance {
+	faces := map[string]Typeface{}
+	for name, f := range a.Typefaces {
+		f.File = redacted
+		if f.BoldFile != "" {
+			f.BoldFile = redacted
+		}
+		faces[name] = f
+	}
+	return Appearance{Typefaces: faces}
 }
 
 func (r Revocation) redacted() Revocation {

@@ -17,12 +17,13 @@ func TestLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := `authorities: [{name: a, url: "https://tsa.example.com/", policy: 1.2.3, trust_file: a.pem, timeout: 5s, user: u, password_file: p}]`
-	c, err := config.Parse([]byte(strings.Replace(text, "authorities: []", good, 1)))
+	faces := "typefaces: {house: {file: secret.ttf, bold_file: secret-bold.ttf}}"
+	c, err := config.Parse([]byte(strings.NewReplacer("authorities: []", good, "typefaces: {}", faces).Replace(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	redacted, err := c.Redacted().Text()
-	if err != nil || strings.Contains(string(redacted), "tsa.example.com") || strings.Contains(string(redacted), "password_file: p\n") {
+	if err != nil || strings.Contains(string(redacted), "tsa.example.com") || strings.Contains(string(redacted), "secret") || strings.Contains(string(redacted), "password_file: p\n") {
 		t.Errorf("%v\n%s", err, redacted)
 	}
 	for _, r := range []struct{ from, to, key string }{
@@ -40,6 +41,8 @@ func TestLevels(t *testing.T) {
 		{"inside: []", "inside: [10.0.0.1]", "revocation.inside[0]"},
 		{"max_age: 24h", "max_age: 0s", "revocation.max_age"},
 		{"  timeout: 15s", "  timeout: 1h", "revocation.timeout"},
+		{"typefaces: {}", `typefaces: {corporate: {bold_file: b}}`, "appearance.typefaces.corporate"},
+		{"typefaces: {}", `typefaces: {"a b": {file: b}}`, "appearance.typefaces.a b"},
 	} {
 		if strings.Count(text, r.from) != 1 {
 			t.Fatalf("the template holds %q %d times", r.from, strings.Count(text, r.from))

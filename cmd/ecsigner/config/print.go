@@ -19,7 +19,7 @@ func (c Config) Redacted() Config {
 	c.Hosts = []string{redacted}
 	c.Proofing = c.Proofing.redacted()
 	c.Messages = c.Messages.redacted()
-	c.Timestamp, c.Revocation = c.Timestamp.redacted(), c.Revocation.redacted()
+	c.Timestamp, c.Revocation, c.Appearance = c.Timestamp.redacted(), c.Revocation.redacted(), c.Appearance.redacted()
 	return c
 }
 

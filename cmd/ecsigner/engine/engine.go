@@ -223,8 +223,12 @@ func (e *Engine) openServices(ctx context.Context) error {
 	}
 	kept := int64(bytesPerClient)
 	choose(&kept, e.config.Limits.BytesPerClient)
+	faces, err := typefaces(e.config)
+	if err != nil {
+		return err
+	}
 	e.signer, err = signer.New(signer.Config{
-		Levels: e.augment, Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
+		Typefaces: faces, Levels: e.augment, Store: e.tracing.SignerStore(wakingSigner{e.db.Signer(), e.wake}), Spool: e.spool, Trust: e.tracing.Activator(e.trust), Memory: e.memory, Codes: limits, Now: time.Now, Rand: rand.Reader,
 		Quota: kept, Keep: e.config.Limits.DocumentLife,
 		MaxBytes: e.config.Limits.DocumentBytes, Life: e.config.Limits.OperationLife,
 		Parts: e.config.Messages.Parts, Notice: e.config.Messages.Signed, Alarm: e.alarm,

@@ -19,6 +19,7 @@ import (
 	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
@@ -155,6 +156,29 @@ func (e *Engine) ownList(issuer *x509.Certificate) ([]byte, bool) {
 		e.logger.Error("the revocation list could not be made", "error", err)
 	}
 	return crl, err == nil
+}
+
+// typefaces reads the fonts for visible signatures, and refuses one that cannot be used.
+func typefaces(cfg config.Config) (map[string]signer.Typeface, error) {
+	faces := map[string]signer.Typeface{}
+	for name, f := range cfg.Appearance.Typefaces {
+		key := "appearance.typefaces." + name
+		regular, err := os.ReadFile(cfg.Path(f.File))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s.file: %w", config.ErrConfig, key, err)
+		}
+		face := signer.Typeface{Regular: regular}
+		if f.BoldFile != "" {
+			if face.Bold, err = os.ReadFile(cfg.Path(f.BoldFile)); err != nil {
+				return nil, fmt.Errorf("%w: %s.bold_file: %w", config.ErrConfig, key, err)
+			}
+		}
+		if err := (&appearance.Appearance{Font: face.Regular, BoldFont: face.Bold}).Check(); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", config.ErrConfig, key, err)
+		}
+		faces[name] = face
+	}
+	return faces, nil
 }
 
 // certificates reads a file of certificates in PEM.

@@ -452,6 +452,132 @@ func (PageCorner) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
 }
 
+// PicturePlace is where in the box the picture stands. It is never distorted.
+type PicturePlace int32
+
+const (
+	// At the left, at most two fifths of the width, the text beside it.
+	PicturePlace_PICTURE_PLACE_UNSPECIFIED PicturePlace = 0
+	// The same at the right.
+	PicturePlace_PICTURE_PLACE_RIGHT PicturePlace = 1
+	// At the top, at most half of the height, the text below.
+	PicturePlace_PICTURE_PLACE_TOP PicturePlace = 2
+	// As large as the box, under the text.
+	PicturePlace_PICTURE_PLACE_BEHIND PicturePlace = 3
+	// As large as the box, without any text.
+	PicturePlace_PICTURE_PLACE_ALONE PicturePlace = 4
+)
+
+// Enum value maps for PicturePlace.
+var (
+	PicturePlace_name = map[int32]string{
+		0: "PICTURE_PLACE_UNSPECIFIED",
+		1: "PICTURE_PLACE_RIGHT",
+		2: "PICTURE_PLACE_TOP",
+		3: "PICTURE_PLACE_BEHIND",
+		4: "PICTURE_PLACE_ALONE",
+	}
+	PicturePlace_value = map[string]int32{
+		"PICTURE_PLACE_UNSPECIFIED": 0,
+		"PICTURE_PLACE_RIGHT":       1,
+		"PICTURE_PLACE_TOP":         2,
+		"PICTURE_PLACE_BEHIND":      3,
+		"PICTURE_PLACE_ALONE":       4,
+	}
+)
+
+func (x PicturePlace) Enum() *PicturePlace {
+	p := new(PicturePlace)
+	*p = x
+	return p
+}
+
+func (x PicturePlace) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PicturePlace) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[7].Descriptor()
+}
+
+func (PicturePlace) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[7]
+}
+
+func (x PicturePlace) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PicturePlace.Descriptor instead.
+func (PicturePlace) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+}
+
+// SignatureText is a part of the text in the box that can be left out.
+type SignatureText int32
+
+const (
+	// Not allowed.
+	SignatureText_SIGNATURE_TEXT_UNSPECIFIED SignatureText = 0
+	// The title, "Electronically signed".
+	SignatureText_SIGNATURE_TEXT_TITLE SignatureText = 1
+	// Who signed.
+	SignatureText_SIGNATURE_TEXT_NAME SignatureText = 2
+	// The reason.
+	SignatureText_SIGNATURE_TEXT_REASON SignatureText = 3
+	// The location.
+	SignatureText_SIGNATURE_TEXT_LOCATION SignatureText = 4
+	// The time.
+	SignatureText_SIGNATURE_TEXT_TIME SignatureText = 5
+)
+
+// Enum value maps for SignatureText.
+var (
+	SignatureText_name = map[int32]string{
+		0: "SIGNATURE_TEXT_UNSPECIFIED",
+		1: "SIGNATURE_TEXT_TITLE",
+		2: "SIGNATURE_TEXT_NAME",
+		3: "SIGNATURE_TEXT_REASON",
+		4: "SIGNATURE_TEXT_LOCATION",
+		5: "SIGNATURE_TEXT_TIME",
+	}
+	SignatureText_value = map[string]int32{
+		"SIGNATURE_TEXT_UNSPECIFIED": 0,
+		"SIGNATURE_TEXT_TITLE":       1,
+		"SIGNATURE_TEXT_NAME":        2,
+		"SIGNATURE_TEXT_REASON":      3,
+		"SIGNATURE_TEXT_LOCATION":    4,
+		"SIGNATURE_TEXT_TIME":        5,
+	}
+)
+
+func (x SignatureText) Enum() *SignatureText {
+	p := new(SignatureText)
+	*p = x
+	return p
+}
+
+func (x SignatureText) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignatureText) Descriptor() protoreflect.EnumDescriptor {
+	return file_ecsigner_v1_signing_proto_enumTypes[8].Descriptor()
+}
+
+func (SignatureText) Type() protoreflect.EnumType {
+	return &file_ecsigner_v1_signing_proto_enumTypes[8]
+}
+
+func (x SignatureText) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignatureText.Descriptor instead.
+func (SignatureText) EnumDescriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
+}
+
 // SignatureAlgorithm is how a key signs. All hash with SHA-256.
 type SignatureAlgorithm int32
 
@@ -493,11 +619,11 @@ func (x SignatureAlgorithm) String() string {
 }
 
 func (SignatureAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_ecsigner_v1_signing_proto_enumTypes[7].Descriptor()
+	return file_ecsigner_v1_signing_proto_enumTypes[9].Descriptor()
 }
 
 func (SignatureAlgorithm) Type() protoreflect.EnumType {
-	return &file_ecsigner_v1_signing_proto_enumTypes[7]
+	return &file_ecsigner_v1_signing_proto_enumTypes[9]
 }
 
 func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
@@ -506,7 +632,7 @@ func (x SignatureAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignatureAlgorithm.Descriptor instead.
 func (SignatureAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
 }
 
 // LevelProgress is how far a level above B-B is.
@@ -801,8 +927,165 @@ func (x *SignatureOptions) GetAppearance() *SignatureAppearance {
 	return nil
 }
 
+// PageRectangle is a rectangle in user space of a page (ISO 32000-2 clause 8.3.2.3), which neither turns with the page's
+// /Rotate nor begins at its crop box.
+type PageRectangle struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The smaller x.
+	Left float64 `protobuf:"fixed64,1,opt,name=left,proto3" json:"left,omitempty"`
+	// The smaller y.
+	Bottom float64 `protobuf:"fixed64,2,opt,name=bottom,proto3" json:"bottom,omitempty"`
+	// The greater x.
+	Right float64 `protobuf:"fixed64,3,opt,name=right,proto3" json:"right,omitempty"`
+	// The greater y.
+	Top           float64 `protobuf:"fixed64,4,opt,name=top,proto3" json:"top,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PageRectangle) Reset() {
+	*x = PageRectangle{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PageRectangle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PageRectangle) ProtoMessage() {}
+
+func (x *PageRectangle) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PageRectangle.ProtoReflect.Descriptor instead.
+func (*PageRectangle) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PageRectangle) GetLeft() float64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *PageRectangle) GetBottom() float64 {
+	if x != nil {
+		return x.Bottom
+	}
+	return 0
+}
+
+func (x *PageRectangle) GetRight() float64 {
+	if x != nil {
+		return x.Right
+	}
+	return 0
+}
+
+func (x *PageRectangle) GetTop() float64 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+// SignatureColours are the colours of a box: "#RRGGBB" in sRGB, "none", or empty for the default.
+type SignatureColours struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Behind all; empty: white.
+	Background string `protobuf:"bytes,1,opt,name=background,proto3" json:"background,omitempty"`
+	// Of the border; empty: light grey.
+	Border string `protobuf:"bytes,2,opt,name=border,proto3" json:"border,omitempty"`
+	// Of the bar at the left edge and the title; empty: dark blue.
+	Accent string `protobuf:"bytes,3,opt,name=accent,proto3" json:"accent,omitempty"`
+	// Of the text; empty: nearly black. Not "none".
+	Ink string `protobuf:"bytes,4,opt,name=ink,proto3" json:"ink,omitempty"`
+	// Of the labels; empty: grey. Not "none".
+	Muted         string `protobuf:"bytes,5,opt,name=muted,proto3" json:"muted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureColours) Reset() {
+	*x = SignatureColours{}
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureColours) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureColours) ProtoMessage() {}
+
+func (x *SignatureColours) ProtoReflect() protoreflect.Message {
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureColours.ProtoReflect.Descriptor instead.
+func (*SignatureColours) Descriptor() ([]byte, []int) {
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SignatureColours) GetBackground() string {
+	if x != nil {
+		return x.Background
+	}
+	return ""
+}
+
+func (x *SignatureColours) GetBorder() string {
+	if x != nil {
+		return x.Border
+	}
+	return ""
+}
+
+func (x *SignatureColours) GetAccent() string {
+	if x != nil {
+		return x.Accent
+	}
+	return ""
+}
+
+func (x *SignatureColours) GetInk() string {
+	if x != nil {
+		return x.Ink
+	}
+	return ""
+}
+
+func (x *SignatureColours) GetMuted() string {
+	if x != nil {
+		return x.Muted
+	}
+	return ""
+}
+
 // SignatureAppearance is what a signature looks like: a box with name, reason, location and time, as far as the signature says
-// them. Lengths are in points, 1/72 of an inch.
+// them. Lengths are in points, 1/72 of an inch. A box that is not wholly on the visible page, or too small for its text, is
+// refused, and so is a text that cannot be shown right.
 type SignatureAppearance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The page: 1 is the first; 0 is the last.
@@ -821,15 +1104,31 @@ type SignatureAppearance struct {
 	Lines []string `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
 	// A picture, PNG or JPEG; empty: none.
 	Picture []byte `protobuf:"bytes,8,opt,name=picture,proto3" json:"picture,omitempty"`
-	// The picture alone, as large as the box, without any text.
-	PictureOnly   bool `protobuf:"varint,9,opt,name=picture_only,json=pictureOnly,proto3" json:"picture_only,omitempty"`
+	// Where the picture stands.
+	PicturePlace PicturePlace `protobuf:"varint,9,opt,name=picture_place,json=picturePlace,proto3,enum=ecsigner.v1.PicturePlace" json:"picture_place,omitempty"`
+	// The box itself, instead of corner, width, height and margin.
+	Rectangle *PageRectangle `protobuf:"bytes,10,opt,name=rectangle,proto3" json:"rectangle,omitempty"`
+	// Degrees clockwise by which the content is turned away from upright.
+	RotationDegrees uint32 `protobuf:"varint,11,opt,name=rotation_degrees,json=rotationDegrees,proto3" json:"rotation_degrees,omitempty"`
+	// What is not shown.
+	Hidden []SignatureText `protobuf:"varint,12,rep,packed,name=hidden,proto3,enum=ecsigner.v1.SignatureText" json:"hidden,omitempty"`
+	// Time zone in which the time is shown, always with its offset: an IANA name such as Europe/Kyiv; empty: UTC.
+	TimeZone string `protobuf:"bytes,13,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// Name of a typeface in the engine's configuration; empty: Go Regular and Go Bold, with Latin, Greek and Cyrillic.
+	Typeface string `protobuf:"bytes,14,opt,name=typeface,proto3" json:"typeface,omitempty"`
+	// Size of the text; 0: the largest from 4 to 18 that fits.
+	FontSize float64 `protobuf:"fixed64,15,opt,name=font_size,json=fontSize,proto3" json:"font_size,omitempty"`
+	// Colours that are not the default.
+	Colours *SignatureColours `protobuf:"bytes,16,opt,name=colours,proto3" json:"colours,omitempty"`
+	// Width of the border; 0: 0.5. A border of colour "none" is none.
+	BorderWidth   float64 `protobuf:"fixed64,17,opt,name=border_width,json=borderWidth,proto3" json:"border_width,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SignatureAppearance) Reset() {
 	*x = SignatureAppearance{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1140,7 @@ func (x *SignatureAppearance) String() string {
 func (*SignatureAppearance) ProtoMessage() {}
 
 func (x *SignatureAppearance) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[3]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1153,7 @@ func (x *SignatureAppearance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatureAppearance.ProtoReflect.Descriptor instead.
 func (*SignatureAppearance) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{3}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SignatureAppearance) GetPage() uint32 {
@@ -913,11 +1212,67 @@ func (x *SignatureAppearance) GetPicture() []byte {
 	return nil
 }
 
-func (x *SignatureAppearance) GetPictureOnly() bool {
+func (x *SignatureAppearance) GetPicturePlace() PicturePlace {
 	if x != nil {
-		return x.PictureOnly
+		return x.PicturePlace
 	}
-	return false
+	return PicturePlace_PICTURE_PLACE_UNSPECIFIED
+}
+
+func (x *SignatureAppearance) GetRectangle() *PageRectangle {
+	if x != nil {
+		return x.Rectangle
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetRotationDegrees() uint32 {
+	if x != nil {
+		return x.RotationDegrees
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetHidden() []SignatureText {
+	if x != nil {
+		return x.Hidden
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *SignatureAppearance) GetTypeface() string {
+	if x != nil {
+		return x.Typeface
+	}
+	return ""
+}
+
+func (x *SignatureAppearance) GetFontSize() float64 {
+	if x != nil {
+		return x.FontSize
+	}
+	return 0
+}
+
+func (x *SignatureAppearance) GetColours() *SignatureColours {
+	if x != nil {
+		return x.Colours
+	}
+	return nil
+}
+
+func (x *SignatureAppearance) GetBorderWidth() float64 {
+	if x != nil {
+		return x.BorderWidth
+	}
+	return 0
 }
 
 // SigningItemRequest is one thing to sign.
@@ -946,7 +1301,7 @@ type SigningItemRequest struct {
 
 func (x *SigningItemRequest) Reset() {
 	*x = SigningItemRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1313,7 @@ func (x *SigningItemRequest) String() string {
 func (*SigningItemRequest) ProtoMessage() {}
 
 func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[4]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1326,7 @@ func (x *SigningItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItemRequest.ProtoReflect.Descriptor instead.
 func (*SigningItemRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{4}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SigningItemRequest) GetSource() isSigningItemRequest_Source {
@@ -1076,7 +1431,7 @@ type SigningItem struct {
 
 func (x *SigningItem) Reset() {
 	*x = SigningItem{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1443,7 @@ func (x *SigningItem) String() string {
 func (*SigningItem) ProtoMessage() {}
 
 func (x *SigningItem) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[5]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1456,7 @@ func (x *SigningItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningItem.ProtoReflect.Descriptor instead.
 func (*SigningItem) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{5}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SigningItem) GetFormat() SignatureFormat {
@@ -1215,7 +1570,7 @@ type SigningOperation struct {
 
 func (x *SigningOperation) Reset() {
 	*x = SigningOperation{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1582,7 @@ func (x *SigningOperation) String() string {
 func (*SigningOperation) ProtoMessage() {}
 
 func (x *SigningOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[6]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1595,7 @@ func (x *SigningOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningOperation.ProtoReflect.Descriptor instead.
 func (*SigningOperation) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{6}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SigningOperation) GetId() string {
@@ -1371,7 +1726,7 @@ type CreateSigningOperationRequest struct {
 
 func (x *CreateSigningOperationRequest) Reset() {
 	*x = CreateSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1738,7 @@ func (x *CreateSigningOperationRequest) String() string {
 func (*CreateSigningOperationRequest) ProtoMessage() {}
 
 func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[7]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1751,7 @@ func (x *CreateSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{7}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateSigningOperationRequest) GetRequestId() string {
@@ -1459,7 +1814,7 @@ type CreateSigningOperationResponse struct {
 
 func (x *CreateSigningOperationResponse) Reset() {
 	*x = CreateSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1826,7 @@ func (x *CreateSigningOperationResponse) String() string {
 func (*CreateSigningOperationResponse) ProtoMessage() {}
 
 func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[8]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1839,7 @@ func (x *CreateSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CreateSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1509,7 +1864,7 @@ type SendCodeRequest struct {
 
 func (x *SendCodeRequest) Reset() {
 	*x = SendCodeRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1876,7 @@ func (x *SendCodeRequest) String() string {
 func (*SendCodeRequest) ProtoMessage() {}
 
 func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[9]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1889,7 @@ func (x *SendCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeRequest.ProtoReflect.Descriptor instead.
 func (*SendCodeRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{9}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SendCodeRequest) GetRequestId() string {
@@ -1569,7 +1924,7 @@ type SendCodeResponse struct {
 
 func (x *SendCodeResponse) Reset() {
 	*x = SendCodeResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1936,7 @@ func (x *SendCodeResponse) String() string {
 func (*SendCodeResponse) ProtoMessage() {}
 
 func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[10]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1949,7 @@ func (x *SendCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendCodeResponse.ProtoReflect.Descriptor instead.
 func (*SendCodeResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{10}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SendCodeResponse) GetSentCode() *SentCode {
@@ -1621,7 +1976,7 @@ type AuthorizeSigningOperationRequest struct {
 
 func (x *AuthorizeSigningOperationRequest) Reset() {
 	*x = AuthorizeSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1988,7 @@ func (x *AuthorizeSigningOperationRequest) String() string {
 func (*AuthorizeSigningOperationRequest) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[11]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +2001,7 @@ func (x *AuthorizeSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{11}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AuthorizeSigningOperationRequest) GetRequestId() string {
@@ -1681,7 +2036,7 @@ type AuthorizeSigningOperationResponse struct {
 
 func (x *AuthorizeSigningOperationResponse) Reset() {
 	*x = AuthorizeSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +2048,7 @@ func (x *AuthorizeSigningOperationResponse) String() string {
 func (*AuthorizeSigningOperationResponse) ProtoMessage() {}
 
 func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[12]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +2061,7 @@ func (x *AuthorizeSigningOperationResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use AuthorizeSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{12}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AuthorizeSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1727,7 +2082,7 @@ type GetSigningOperationRequest struct {
 
 func (x *GetSigningOperationRequest) Reset() {
 	*x = GetSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +2094,7 @@ func (x *GetSigningOperationRequest) String() string {
 func (*GetSigningOperationRequest) ProtoMessage() {}
 
 func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[13]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +2107,7 @@ func (x *GetSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{13}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetSigningOperationRequest) GetOperationId() string {
@@ -1773,7 +2128,7 @@ type GetSigningOperationResponse struct {
 
 func (x *GetSigningOperationResponse) Reset() {
 	*x = GetSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +2140,7 @@ func (x *GetSigningOperationResponse) String() string {
 func (*GetSigningOperationResponse) ProtoMessage() {}
 
 func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[14]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +2153,7 @@ func (x *GetSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*GetSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{14}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1821,7 +2176,7 @@ type CancelSigningOperationRequest struct {
 
 func (x *CancelSigningOperationRequest) Reset() {
 	*x = CancelSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2188,7 @@ func (x *CancelSigningOperationRequest) String() string {
 func (*CancelSigningOperationRequest) ProtoMessage() {}
 
 func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[15]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2201,7 @@ func (x *CancelSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{15}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelSigningOperationRequest) GetRequestId() string {
@@ -1874,7 +2229,7 @@ type CancelSigningOperationResponse struct {
 
 func (x *CancelSigningOperationResponse) Reset() {
 	*x = CancelSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2241,7 @@ func (x *CancelSigningOperationResponse) String() string {
 func (*CancelSigningOperationResponse) ProtoMessage() {}
 
 func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[16]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2254,7 @@ func (x *CancelSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CancelSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{16}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelSigningOperationResponse) GetOperation() *SigningOperation {
@@ -1922,7 +2277,7 @@ type CompleteSigningOperationRequest struct {
 
 func (x *CompleteSigningOperationRequest) Reset() {
 	*x = CompleteSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2289,7 @@ func (x *CompleteSigningOperationRequest) String() string {
 func (*CompleteSigningOperationRequest) ProtoMessage() {}
 
 func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[17]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2302,7 @@ func (x *CompleteSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{17}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CompleteSigningOperationRequest) GetRequestId() string {
@@ -1975,7 +2330,7 @@ type CompleteSigningOperationResponse struct {
 
 func (x *CompleteSigningOperationResponse) Reset() {
 	*x = CompleteSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2342,7 @@ func (x *CompleteSigningOperationResponse) String() string {
 func (*CompleteSigningOperationResponse) ProtoMessage() {}
 
 func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[18]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2355,7 @@ func (x *CompleteSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*CompleteSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{18}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CompleteSigningOperationResponse) GetOperation() *SigningOperation {
@@ -2031,7 +2386,7 @@ type ListSigningOperationsRequest struct {
 
 func (x *ListSigningOperationsRequest) Reset() {
 	*x = ListSigningOperationsRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2398,7 @@ func (x *ListSigningOperationsRequest) String() string {
 func (*ListSigningOperationsRequest) ProtoMessage() {}
 
 func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[19]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2411,7 @@ func (x *ListSigningOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{19}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListSigningOperationsRequest) GetPageSize() uint32 {
@@ -2114,7 +2469,7 @@ type ListSigningOperationsResponse struct {
 
 func (x *ListSigningOperationsResponse) Reset() {
 	*x = ListSigningOperationsResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2481,7 @@ func (x *ListSigningOperationsResponse) String() string {
 func (*ListSigningOperationsResponse) ProtoMessage() {}
 
 func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[20]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2494,7 @@ func (x *ListSigningOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{20}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListSigningOperationsResponse) GetOperations() []*SigningOperation {
@@ -2169,7 +2524,7 @@ type WatchSigningOperationRequest struct {
 
 func (x *WatchSigningOperationRequest) Reset() {
 	*x = WatchSigningOperationRequest{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2536,7 @@ func (x *WatchSigningOperationRequest) String() string {
 func (*WatchSigningOperationRequest) ProtoMessage() {}
 
 func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[21]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2549,7 @@ func (x *WatchSigningOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationRequest.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationRequest) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{21}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchSigningOperationRequest) GetOperationId() string {
@@ -2222,7 +2577,7 @@ type WatchSigningOperationResponse struct {
 
 func (x *WatchSigningOperationResponse) Reset() {
 	*x = WatchSigningOperationResponse{}
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2589,7 @@ func (x *WatchSigningOperationResponse) String() string {
 func (*WatchSigningOperationResponse) ProtoMessage() {}
 
 func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ecsigner_v1_signing_proto_msgTypes[22]
+	mi := &file_ecsigner_v1_signing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2602,7 @@ func (x *WatchSigningOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSigningOperationResponse.ProtoReflect.Descriptor instead.
 func (*WatchSigningOperationResponse) Descriptor() ([]byte, []int) {
-	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{22}
+	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchSigningOperationResponse) GetOperation() *SigningOperation {
@@ -2288,7 +2643,20 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\n" +
 	"appearance\x18\n" +
 	" \x01(\v2 .ecsigner.v1.SignatureAppearanceR\n" +
-	"appearance\"\x81\x03\n" +
+	"appearance\"\xc7\x01\n" +
+	"\rPageRectangle\x12+\n" +
+	"\x04left\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\xd0\x12cA)\x00\x00\x00\x00\xd0\x12c\xc1R\x04left\x12/\n" +
+	"\x06bottom\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\xd0\x12cA)\x00\x00\x00\x00\xd0\x12c\xc1R\x06bottom\x12-\n" +
+	"\x05right\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\xd0\x12cA)\x00\x00\x00\x00\xd0\x12c\xc1R\x05right\x12)\n" +
+	"\x03top\x18\x04 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\xd0\x12cA)\x00\x00\x00\x00\xd0\x12c\xc1R\x03top\"\xaa\x02\n" +
+	"\x10SignatureColours\x12@\n" +
+	"\n" +
+	"background\x18\x01 \x01(\tB \xbaH\x1dr\x1b2\x19^(none|#[0-9A-Fa-f]{6})?$R\n" +
+	"background\x128\n" +
+	"\x06border\x18\x02 \x01(\tB \xbaH\x1dr\x1b2\x19^(none|#[0-9A-Fa-f]{6})?$R\x06border\x128\n" +
+	"\x06accent\x18\x03 \x01(\tB \xbaH\x1dr\x1b2\x19^(none|#[0-9A-Fa-f]{6})?$R\x06accent\x12-\n" +
+	"\x03ink\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^(#[0-9A-Fa-f]{6})?$R\x03ink\x121\n" +
+	"\x05muted\x18\x05 \x01(\tB\x1b\xbaH\x18r\x162\x14^(#[0-9A-Fa-f]{6})?$R\x05muted\"\x88\a\n" +
 	"\x13SignatureAppearance\x12\x1d\n" +
 	"\x04page\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x04page\x129\n" +
 	"\x06corner\x18\x02 \x01(\x0e2\x17.ecsigner.v1.PageCornerB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06corner\x12\x1e\n" +
@@ -2297,8 +2665,18 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x06margin\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\x06margin\x12/\n" +
 	"\blanguage\x18\x06 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02ukR\x02plR\x02enR\blanguage\x123\n" +
 	"\x05lines\x18\a \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\x10\"\x13r\x11\x18\x80\x022\f^[^\\p{Cc}]*$R\x05lines\x12#\n" +
-	"\apicture\x18\b \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x10R\apicture\x12!\n" +
-	"\fpicture_only\x18\t \x01(\bR\vpictureOnly\"\xfa\x02\n" +
+	"\apicture\x18\b \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x10R\apicture\x12H\n" +
+	"\rpicture_place\x18\t \x01(\x0e2\x19.ecsigner.v1.PicturePlaceB\b\xbaH\x05\x82\x01\x02\x10\x01R\fpicturePlace\x128\n" +
+	"\trectangle\x18\n" +
+	" \x01(\v2\x1a.ecsigner.v1.PageRectangleR\trectangle\x12:\n" +
+	"\x10rotation_degrees\x18\v \x01(\rB\x0f\xbaH\f*\n" +
+	"0\x000Z0\xb4\x010\x8e\x02R\x0frotationDegrees\x12G\n" +
+	"\x06hidden\x18\f \x03(\x0e2\x1a.ecsigner.v1.SignatureTextB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06hidden\x12;\n" +
+	"\ttime_zone\x18\r \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9+_/-]{0,64}$R\btimeZone\x127\n" +
+	"\btypeface\x18\x0e \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\btypeface\x124\n" +
+	"\tfont_size\x18\x0f \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xcc@)\x00\x00\x00\x00\x00\x00\x00\x00R\bfontSize\x127\n" +
+	"\acolours\x18\x10 \x01(\v2\x1d.ecsigner.v1.SignatureColoursR\acolours\x12:\n" +
+	"\fborder_width\x18\x11 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xcc@)\x00\x00\x00\x00\x00\x00\x00\x00R\vborderWidth\"\xfa\x02\n" +
 	"\x12SigningItemRequest\x12>\n" +
 	"\vdocument_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$H\x00R\n" +
 	"documentId\x12!\n" +
@@ -2448,7 +2826,20 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x17PAGE_CORNER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PAGE_CORNER_BOTTOM_LEFT\x10\x01\x12\x19\n" +
 	"\x15PAGE_CORNER_TOP_RIGHT\x10\x02\x12\x18\n" +
-	"\x14PAGE_CORNER_TOP_LEFT\x10\x03*\xb1\x01\n" +
+	"\x14PAGE_CORNER_TOP_LEFT\x10\x03*\x90\x01\n" +
+	"\fPicturePlace\x12\x1d\n" +
+	"\x19PICTURE_PLACE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PICTURE_PLACE_RIGHT\x10\x01\x12\x15\n" +
+	"\x11PICTURE_PLACE_TOP\x10\x02\x12\x18\n" +
+	"\x14PICTURE_PLACE_BEHIND\x10\x03\x12\x17\n" +
+	"\x13PICTURE_PLACE_ALONE\x10\x04*\xb3\x01\n" +
+	"\rSignatureText\x12\x1e\n" +
+	"\x1aSIGNATURE_TEXT_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14SIGNATURE_TEXT_TITLE\x10\x01\x12\x17\n" +
+	"\x13SIGNATURE_TEXT_NAME\x10\x02\x12\x19\n" +
+	"\x15SIGNATURE_TEXT_REASON\x10\x03\x12\x1b\n" +
+	"\x17SIGNATURE_TEXT_LOCATION\x10\x04\x12\x17\n" +
+	"\x13SIGNATURE_TEXT_TIME\x10\x05*\xb1\x01\n" +
 	"\x12SignatureAlgorithm\x12#\n" +
 	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
 	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
@@ -2476,8 +2867,8 @@ func file_ecsigner_v1_signing_proto_rawDescGZIP() []byte {
 	return file_ecsigner_v1_signing_proto_rawDescData
 }
 
-var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_ecsigner_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_ecsigner_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(SigningState)(0),                         // 0: ecsigner.v1.SigningState
 	(SigningOutcome)(0),                       // 1: ecsigner.v1.SigningOutcome
@@ -2486,88 +2877,96 @@ var file_ecsigner_v1_signing_proto_goTypes = []any{
 	(LevelState)(0),                           // 4: ecsigner.v1.LevelState
 	(CommitmentType)(0),                       // 5: ecsigner.v1.CommitmentType
 	(PageCorner)(0),                           // 6: ecsigner.v1.PageCorner
-	(SignatureAlgorithm)(0),                   // 7: ecsigner.v1.SignatureAlgorithm
-	(*LevelProgress)(nil),                     // 8: ecsigner.v1.LevelProgress
-	(*SignaturePolicy)(nil),                   // 9: ecsigner.v1.SignaturePolicy
-	(*SignatureOptions)(nil),                  // 10: ecsigner.v1.SignatureOptions
-	(*SignatureAppearance)(nil),               // 11: ecsigner.v1.SignatureAppearance
-	(*SigningItemRequest)(nil),                // 12: ecsigner.v1.SigningItemRequest
-	(*SigningItem)(nil),                       // 13: ecsigner.v1.SigningItem
-	(*SigningOperation)(nil),                  // 14: ecsigner.v1.SigningOperation
-	(*CreateSigningOperationRequest)(nil),     // 15: ecsigner.v1.CreateSigningOperationRequest
-	(*CreateSigningOperationResponse)(nil),    // 16: ecsigner.v1.CreateSigningOperationResponse
-	(*SendCodeRequest)(nil),                   // 17: ecsigner.v1.SendCodeRequest
-	(*SendCodeResponse)(nil),                  // 18: ecsigner.v1.SendCodeResponse
-	(*AuthorizeSigningOperationRequest)(nil),  // 19: ecsigner.v1.AuthorizeSigningOperationRequest
-	(*AuthorizeSigningOperationResponse)(nil), // 20: ecsigner.v1.AuthorizeSigningOperationResponse
-	(*GetSigningOperationRequest)(nil),        // 21: ecsigner.v1.GetSigningOperationRequest
-	(*GetSigningOperationResponse)(nil),       // 22: ecsigner.v1.GetSigningOperationResponse
-	(*CancelSigningOperationRequest)(nil),     // 23: ecsigner.v1.CancelSigningOperationRequest
-	(*CancelSigningOperationResponse)(nil),    // 24: ecsigner.v1.CancelSigningOperationResponse
-	(*CompleteSigningOperationRequest)(nil),   // 25: ecsigner.v1.CompleteSigningOperationRequest
-	(*CompleteSigningOperationResponse)(nil),  // 26: ecsigner.v1.CompleteSigningOperationResponse
-	(*ListSigningOperationsRequest)(nil),      // 27: ecsigner.v1.ListSigningOperationsRequest
-	(*ListSigningOperationsResponse)(nil),     // 28: ecsigner.v1.ListSigningOperationsResponse
-	(*WatchSigningOperationRequest)(nil),      // 29: ecsigner.v1.WatchSigningOperationRequest
-	(*WatchSigningOperationResponse)(nil),     // 30: ecsigner.v1.WatchSigningOperationResponse
-	(*timestamppb.Timestamp)(nil),             // 31: google.protobuf.Timestamp
-	(*SentCode)(nil),                          // 32: ecsigner.v1.SentCode
+	(PicturePlace)(0),                         // 7: ecsigner.v1.PicturePlace
+	(SignatureText)(0),                        // 8: ecsigner.v1.SignatureText
+	(SignatureAlgorithm)(0),                   // 9: ecsigner.v1.SignatureAlgorithm
+	(*LevelProgress)(nil),                     // 10: ecsigner.v1.LevelProgress
+	(*SignaturePolicy)(nil),                   // 11: ecsigner.v1.SignaturePolicy
+	(*SignatureOptions)(nil),                  // 12: ecsigner.v1.SignatureOptions
+	(*PageRectangle)(nil),                     // 13: ecsigner.v1.PageRectangle
+	(*SignatureColours)(nil),                  // 14: ecsigner.v1.SignatureColours
+	(*SignatureAppearance)(nil),               // 15: ecsigner.v1.SignatureAppearance
+	(*SigningItemRequest)(nil),                // 16: ecsigner.v1.SigningItemRequest
+	(*SigningItem)(nil),                       // 17: ecsigner.v1.SigningItem
+	(*SigningOperation)(nil),                  // 18: ecsigner.v1.SigningOperation
+	(*CreateSigningOperationRequest)(nil),     // 19: ecsigner.v1.CreateSigningOperationRequest
+	(*CreateSigningOperationResponse)(nil),    // 20: ecsigner.v1.CreateSigningOperationResponse
+	(*SendCodeRequest)(nil),                   // 21: ecsigner.v1.SendCodeRequest
+	(*SendCodeResponse)(nil),                  // 22: ecsigner.v1.SendCodeResponse
+	(*AuthorizeSigningOperationRequest)(nil),  // 23: ecsigner.v1.AuthorizeSigningOperationRequest
+	(*AuthorizeSigningOperationResponse)(nil), // 24: ecsigner.v1.AuthorizeSigningOperationResponse
+	(*GetSigningOperationRequest)(nil),        // 25: ecsigner.v1.GetSigningOperationRequest
+	(*GetSigningOperationResponse)(nil),       // 26: ecsigner.v1.GetSigningOperationResponse
+	(*CancelSigningOperationRequest)(nil),     // 27: ecsigner.v1.CancelSigningOperationRequest
+	(*CancelSigningOperationResponse)(nil),    // 28: ecsigner.v1.CancelSigningOperationResponse
+	(*CompleteSigningOperationRequest)(nil),   // 29: ecsigner.v1.CompleteSigningOperationRequest
+	(*CompleteSigningOperationResponse)(nil),  // 30: ecsigner.v1.CompleteSigningOperationResponse
+	(*ListSigningOperationsRequest)(nil),      // 31: ecsigner.v1.ListSigningOperationsRequest
+	(*ListSigningOperationsResponse)(nil),     // 32: ecsigner.v1.ListSigningOperationsResponse
+	(*WatchSigningOperationRequest)(nil),      // 33: ecsigner.v1.WatchSigningOperationRequest
+	(*WatchSigningOperationResponse)(nil),     // 34: ecsigner.v1.WatchSigningOperationResponse
+	(*timestamppb.Timestamp)(nil),             // 35: google.protobuf.Timestamp
+	(*SentCode)(nil),                          // 36: ecsigner.v1.SentCode
 }
 var file_ecsigner_v1_signing_proto_depIdxs = []int32{
 	3,  // 0: ecsigner.v1.LevelProgress.level:type_name -> ecsigner.v1.SignatureLevel
 	4,  // 1: ecsigner.v1.LevelProgress.state:type_name -> ecsigner.v1.LevelState
-	31, // 2: ecsigner.v1.LevelProgress.next_attempt_time:type_name -> google.protobuf.Timestamp
+	35, // 2: ecsigner.v1.LevelProgress.next_attempt_time:type_name -> google.protobuf.Timestamp
 	5,  // 3: ecsigner.v1.SignatureOptions.commitment_type:type_name -> ecsigner.v1.CommitmentType
-	9,  // 4: ecsigner.v1.SignatureOptions.policy:type_name -> ecsigner.v1.SignaturePolicy
-	11, // 5: ecsigner.v1.SignatureOptions.appearance:type_name -> ecsigner.v1.SignatureAppearance
+	11, // 4: ecsigner.v1.SignatureOptions.policy:type_name -> ecsigner.v1.SignaturePolicy
+	15, // 5: ecsigner.v1.SignatureOptions.appearance:type_name -> ecsigner.v1.SignatureAppearance
 	6,  // 6: ecsigner.v1.SignatureAppearance.corner:type_name -> ecsigner.v1.PageCorner
-	2,  // 7: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
-	3,  // 8: ecsigner.v1.SigningItemRequest.level:type_name -> ecsigner.v1.SignatureLevel
-	10, // 9: ecsigner.v1.SigningItemRequest.options:type_name -> ecsigner.v1.SignatureOptions
-	2,  // 10: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
-	3,  // 11: ecsigner.v1.SigningItem.level:type_name -> ecsigner.v1.SignatureLevel
-	8,  // 12: ecsigner.v1.SigningItem.levels:type_name -> ecsigner.v1.LevelProgress
-	0,  // 13: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
-	1,  // 14: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
-	13, // 15: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
-	31, // 16: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
-	31, // 17: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 18: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	32, // 19: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
-	12, // 20: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
-	7,  // 21: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
-	14, // 22: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	32, // 23: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
-	14, // 24: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	14, // 25: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	14, // 26: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	14, // 27: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	0,  // 28: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
-	31, // 29: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
-	31, // 30: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
-	14, // 31: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
-	14, // 32: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
-	15, // 33: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
-	17, // 34: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
-	19, // 35: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
-	21, // 36: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
-	23, // 37: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
-	25, // 38: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
-	27, // 39: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
-	29, // 40: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
-	16, // 41: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
-	18, // 42: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
-	20, // 43: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
-	22, // 44: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
-	24, // 45: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
-	26, // 46: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
-	28, // 47: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
-	30, // 48: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
-	41, // [41:49] is the sub-list for method output_type
-	33, // [33:41] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	7,  // 7: ecsigner.v1.SignatureAppearance.picture_place:type_name -> ecsigner.v1.PicturePlace
+	13, // 8: ecsigner.v1.SignatureAppearance.rectangle:type_name -> ecsigner.v1.PageRectangle
+	8,  // 9: ecsigner.v1.SignatureAppearance.hidden:type_name -> ecsigner.v1.SignatureText
+	14, // 10: ecsigner.v1.SignatureAppearance.colours:type_name -> ecsigner.v1.SignatureColours
+	2,  // 11: ecsigner.v1.SigningItemRequest.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 12: ecsigner.v1.SigningItemRequest.level:type_name -> ecsigner.v1.SignatureLevel
+	12, // 13: ecsigner.v1.SigningItemRequest.options:type_name -> ecsigner.v1.SignatureOptions
+	2,  // 14: ecsigner.v1.SigningItem.format:type_name -> ecsigner.v1.SignatureFormat
+	3,  // 15: ecsigner.v1.SigningItem.level:type_name -> ecsigner.v1.SignatureLevel
+	10, // 16: ecsigner.v1.SigningItem.levels:type_name -> ecsigner.v1.LevelProgress
+	0,  // 17: ecsigner.v1.SigningOperation.state:type_name -> ecsigner.v1.SigningState
+	1,  // 18: ecsigner.v1.SigningOperation.outcome:type_name -> ecsigner.v1.SigningOutcome
+	17, // 19: ecsigner.v1.SigningOperation.items:type_name -> ecsigner.v1.SigningItem
+	35, // 20: ecsigner.v1.SigningOperation.create_time:type_name -> google.protobuf.Timestamp
+	35, // 21: ecsigner.v1.SigningOperation.expire_time:type_name -> google.protobuf.Timestamp
+	9,  // 22: ecsigner.v1.SigningOperation.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	36, // 23: ecsigner.v1.SigningOperation.sent_code:type_name -> ecsigner.v1.SentCode
+	16, // 24: ecsigner.v1.CreateSigningOperationRequest.items:type_name -> ecsigner.v1.SigningItemRequest
+	9,  // 25: ecsigner.v1.CreateSigningOperationRequest.algorithm:type_name -> ecsigner.v1.SignatureAlgorithm
+	18, // 26: ecsigner.v1.CreateSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	36, // 27: ecsigner.v1.SendCodeResponse.sent_code:type_name -> ecsigner.v1.SentCode
+	18, // 28: ecsigner.v1.AuthorizeSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	18, // 29: ecsigner.v1.GetSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	18, // 30: ecsigner.v1.CancelSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	18, // 31: ecsigner.v1.CompleteSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	0,  // 32: ecsigner.v1.ListSigningOperationsRequest.state:type_name -> ecsigner.v1.SigningState
+	35, // 33: ecsigner.v1.ListSigningOperationsRequest.created_from_time:type_name -> google.protobuf.Timestamp
+	35, // 34: ecsigner.v1.ListSigningOperationsRequest.created_before_time:type_name -> google.protobuf.Timestamp
+	18, // 35: ecsigner.v1.ListSigningOperationsResponse.operations:type_name -> ecsigner.v1.SigningOperation
+	18, // 36: ecsigner.v1.WatchSigningOperationResponse.operation:type_name -> ecsigner.v1.SigningOperation
+	19, // 37: ecsigner.v1.SigningService.CreateSigningOperation:input_type -> ecsigner.v1.CreateSigningOperationRequest
+	21, // 38: ecsigner.v1.SigningService.SendCode:input_type -> ecsigner.v1.SendCodeRequest
+	23, // 39: ecsigner.v1.SigningService.AuthorizeSigningOperation:input_type -> ecsigner.v1.AuthorizeSigningOperationRequest
+	25, // 40: ecsigner.v1.SigningService.GetSigningOperation:input_type -> ecsigner.v1.GetSigningOperationRequest
+	27, // 41: ecsigner.v1.SigningService.CancelSigningOperation:input_type -> ecsigner.v1.CancelSigningOperationRequest
+	29, // 42: ecsigner.v1.SigningService.CompleteSigningOperation:input_type -> ecsigner.v1.CompleteSigningOperationRequest
+	31, // 43: ecsigner.v1.SigningService.ListSigningOperations:input_type -> ecsigner.v1.ListSigningOperationsRequest
+	33, // 44: ecsigner.v1.SigningService.WatchSigningOperation:input_type -> ecsigner.v1.WatchSigningOperationRequest
+	20, // 45: ecsigner.v1.SigningService.CreateSigningOperation:output_type -> ecsigner.v1.CreateSigningOperationResponse
+	22, // 46: ecsigner.v1.SigningService.SendCode:output_type -> ecsigner.v1.SendCodeResponse
+	24, // 47: ecsigner.v1.SigningService.AuthorizeSigningOperation:output_type -> ecsigner.v1.AuthorizeSigningOperationResponse
+	26, // 48: ecsigner.v1.SigningService.GetSigningOperation:output_type -> ecsigner.v1.GetSigningOperationResponse
+	28, // 49: ecsigner.v1.SigningService.CancelSigningOperation:output_type -> ecsigner.v1.CancelSigningOperationResponse
+	30, // 50: ecsigner.v1.SigningService.CompleteSigningOperation:output_type -> ecsigner.v1.CompleteSigningOperationResponse
+	32, // 51: ecsigner.v1.SigningService.ListSigningOperations:output_type -> ecsigner.v1.ListSigningOperationsResponse
+	34, // 52: ecsigner.v1.SigningService.WatchSigningOperation:output_type -> ecsigner.v1.WatchSigningOperationResponse
+	45, // [45:53] is the sub-list for method output_type
+	37, // [37:45] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_ecsigner_v1_signing_proto_init() }
@@ -2577,7 +2976,7 @@ func file_ecsigner_v1_signing_proto_init() {
 	}
 	file_ecsigner_v1_enrolment_proto_init()
 	file_ecsigner_v1_roles_proto_init()
-	file_ecsigner_v1_signing_proto_msgTypes[4].OneofWrappers = []any{
+	file_ecsigner_v1_signing_proto_msgTypes[6].OneofWrappers = []any{
 		(*SigningItemRequest_DocumentId)(nil),
 		(*SigningItemRequest_Sha256)(nil),
 	}
@@ -2586,8 +2985,8 @@ func file_ecsigner_v1_signing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ecsigner_v1_signing_proto_rawDesc), len(file_ecsigner_v1_signing_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   23,
+			NumEnums:      10,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
