@@ -32,6 +32,7 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
+	"github.com/ecsigner/ecsigner/store/storetest"
 )
 
 // state is everything a store holds, by value.
@@ -530,7 +531,7 @@ func (w *world) restart(epoch uint64) {
 	}
 	w.s, err = signer.New(signer.Config{
 		Levels: w.levels,
-		Store:  w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
+		Store:  storetest.Signer(w.t, w.store), Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
 		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
