@@ -100,14 +100,8 @@ func (d *Document) streamAt(offset int64) (Ref, Value, *io.SectionReader, error)
 		if err := p.keyword("stream"); err != nil {
 			return err
 		}
-		if p.pos+1 < len(p.buf) && p.buf[p.pos] == '\r' && p.buf[p.pos+1] == '\n' {
-			p.pos++
-		}
-		if p.pos >= len(p.buf) || p.buf[p.pos] != '\n' {
-			return p.fail(p.pos, "no line end after \"stream\"")
-		}
-		start = offset + int64(p.pos) + 1
-		return nil
+		start, err = p.data()
+		return err
 	})
 	if err != nil {
 		return ref, dict, nil, err
@@ -127,6 +121,17 @@ func (d *Document) streamAt(offset int64) (Ref, Value, *io.SectionReader, error)
 		return ref, dict, nil, fmt.Errorf("/Length of the stream at byte %d: %w", offset, err)
 	}
 	return ref, dict, io.NewSectionReader(d.r, start, length.Int), nil
+}
+
+// data reads the line end behind the keyword stream and returns where in the file the data begins.
+func (p *parser) data() (int64, error) {
+	if p.pos+1 < len(p.buf) && p.buf[p.pos] == '\r' && p.buf[p.pos+1] == '\n' {
+		p.pos++
+	}
+	if p.pos >= len(p.buf) || p.buf[p.pos] != '\n' {
+		return 0, p.fail(p.pos, "no line end after \"stream\"")
+	}
+	return p.base + int64(p.pos) + 1, nil
 }
 
 // decode undoes the filter of a cross-reference or object stream: none or one FlateDecode.
@@ -249,18 +254,27 @@ type objectStream struct {
 	offsets []int64
 }
 
+// offset finds an object in the decoded data, by number and index alike.
+func (s *objectStream) offset(number, index int) (int, error) {
+	if index >= len(s.numbers) || s.numbers[index] != int64(number) {
+		return 0, fmt.Errorf("%w: object %d is not number %d of it", ErrDamaged, number, index)
+	}
+	return int(s.offsets[index]), nil
+}
+
 func (d *Document) loadFromStream(number, container, index int) (Value, error) {
 	s, err := d.objectStream(container)
 	if err != nil {
 		return Value{}, fmt.Errorf("object stream %d: %w", container, err)
 	}
-	if index >= len(s.numbers) || s.numbers[index] != int64(number) {
-		return Value{}, fmt.Errorf("%w: object %d is not number %d of object stream %d", ErrDamaged, number, index, container)
+	at, err := s.offset(number, index)
+	if err != nil {
+		return Value{}, fmt.Errorf("object stream %d: %w", container, err)
 	}
 	p := d.parser(s.data, -1)
-	p.pos, p.final = int(s.offsets[index]), true
+	p.pos, p.final = at, true
 	v, err := p.value()
-	if tired := d.parsed(p, int(s.offsets[index])); tired != nil {
+	if tired := d.parsed(p, at); tired != nil {
 		return Value{}, tired
 	}
 	if err != nil {
@@ -273,6 +287,14 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 	if s := d.streams[number]; s != nil {
 		return s, nil
 	}
+	s, err := d.readObjectStream(number)
+	if err == nil {
+		d.streams[number] = s
+	}
+	return s, err
+}
+
+func (d *Document) readObjectStream(number int) (*objectStream, error) {
 	e := d.objects.get(number)
 	if e.kind != inFile {
 		return nil, fmt.Errorf("%w: not an object of its own", ErrDamaged)
@@ -314,7 +336,6 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 		}
 		s.numbers, s.offsets = append(s.numbers, n), append(s.offsets, first.Int+at)
 	}
-	d.streams[number] = s
 	return s, nil
 }
 

@@ -23,8 +23,12 @@ type updated struct {
 	offset int64 // of "n g obj" in the finished file
 }
 
-// NewUpdate begins an update of d.
+// NewUpdate begins an update of d. It reads the whole structure of the file first: errors wrap ErrDamaged for an object, needed
+// or not, of bad syntax or without its end, and ErrTooLarge.
 func (d *Document) NewUpdate() (*Update, error) {
+	if err := d.checkWhole(); err != nil {
+		return nil, err
+	}
 	u := &Update{doc: d, next: max(d.highest+1, int(min(d.newest.trailer.Get("Size").Int, maxNumber+1)))}
 	last, err := d.Bytes(d.size-1, 1)
 	if err != nil {

@@ -110,19 +110,25 @@ type parser struct {
 	final  bool
 }
 
-func isSpace(c byte) bool {
-	return c == 0 || c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == ' '
-}
+// The classes of characters (ISO 32000-1 section 7.2.2).
+const (
+	regular = iota
+	space
+	delimiter
+)
 
-func isDelim(c byte) bool {
-	switch c {
-	case '(', ')', '<', '>', '[', ']', '{', '}', '/', '%':
-		return true
+var classes = func() (table [256]uint8) {
+	for _, c := range []byte("\x00\t\n\f\r ") {
+		table[c] = space
 	}
-	return false
-}
+	for _, c := range []byte("()<>[]{}/%") {
+		table[c] = delimiter
+	}
+	return table
+}()
 
-func isRegular(c byte) bool { return !isSpace(c) && !isDelim(c) }
+func isSpace(c byte) bool   { return classes[c] == space }
+func isRegular(c byte) bool { return classes[c] == regular }
 
 // fail reports bad syntax at byte at of the buffer, or that the buffer ended before the syntax could be judged.
 func (p *parser) fail(at int, what string) error {
@@ -163,7 +169,8 @@ func (p *parser) word() []byte {
 // next skips white space and reads a run of regular characters that surely ends in the buffer.
 func (p *parser) next() (from int, word []byte, err error) {
 	p.space()
-	from, word = p.pos, p.word()
+	from = p.pos // in a statement of its own: operands are read in any order beside a call
+	word = p.word()
 	if p.pos >= len(p.buf) && !p.final {
 		err = errMore
 	}
@@ -265,21 +272,23 @@ func (p *parser) scalar() (Value, error) {
 	return Value{Kind: Real}, nil
 }
 
-// reference looks two words ahead, whether the integer v begins a reference.
+// reference looks two words ahead, whether the integer v begins a reference. Most do not, so that saying no is to cost little.
 func (p *parser) reference(v Value) (Value, error) {
-	ahead := *p
-	generation, err := ahead.integer()
-	if err == nil && generation <= 65535 {
-		err = ahead.keyword("R")
-		if err == nil {
-			p.pos = ahead.pos
-			return Value{Kind: Reference, Ref: Ref{int(v.Int), int(generation)}}, nil
+	from := p.pos
+	_, word, err := p.next()
+	generation, ok := 0, len(word) > 0
+	for _, c := range word {
+		ok = ok && c >= '0' && c <= '9' && generation <= 65535
+		generation = 10*generation + int(c-'0')
+	}
+	if err == nil && ok && generation <= 65535 {
+		_, word, err = p.next()
+		if err == nil && len(word) == 1 && word[0] == 'R' {
+			return Value{Kind: Reference, Ref: Ref{int(v.Int), generation}}, nil
 		}
 	}
-	if errors.Is(err, errMore) {
-		return v, err
-	}
-	return v, nil
+	p.pos = from
+	return v, err
 }
 
 func (p *parser) array() (Value, error) {

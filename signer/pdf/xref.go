@@ -331,7 +331,6 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 // by searching, and may find other objects than the ones meant.
 func (d *Document) checkObjects() error {
 	size := d.newest.trailer.Get("Size").Int
-	numbers := make([]int32, 0, d.used) // 4 bytes an object, no more
 	for i, page := range d.objects {
 		if page == nil {
 			continue
@@ -344,16 +343,30 @@ func (d *Document) checkObjects() error {
 				return fmt.Errorf("%w: object %d is not below the trailer's /Size %d", ErrDamaged, n, size)
 			case e.kind == inStream && d.objects.get(int(e.at)).kind != inFile:
 				return fmt.Errorf("%w: object %d is in object stream %d, which is not there", ErrDamaged, n, e.at)
-			case e.kind == inFile:
-				numbers = append(numbers, int32(n))
 			}
 		}
 	}
-	// In the order of the file, each part of it is read at most once.
+	return d.checkStarts(d.sorted(inFile)) // so that each part of the file is read at most once
+}
+
+// sorted returns the numbers of the objects of a kind in the order of the file, or of the object streams.
+func (d *Document) sorted(kind entryKind) []int32 {
+	numbers := make([]int32, 0, d.used) // 4 bytes an object, no more
+	for i, page := range d.objects {
+		if page == nil {
+			continue
+		}
+		for j, e := range page {
+			if e.kind == kind {
+				numbers = append(numbers, int32(i*pageSize+j))
+			}
+		}
+	}
 	slices.SortFunc(numbers, func(a, b int32) int {
-		return cmp.Compare(d.objects.get(int(a)).at, d.objects.get(int(b)).at)
+		x, y := d.objects.get(int(a)), d.objects.get(int(b))
+		return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.gen, y.gen))
 	})
-	return d.checkStarts(numbers)
+	return numbers
 }
 
 // checkStarts reads the beginnings of the objects, which are sorted by place: those that lie close together at once,

@@ -1,0 +1,32 @@
+package pdf
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzSkip: to skip an object is to read it, but for keys that appear twice and for how many parts there are.
+func FuzzSkip(f *testing.F) {
+	for _, s := range []string{
+		"<</A(()\\(\\)\\\\)/B<4 1 4>/C[1 0 R 2 null true -1.5 +.5]/D<<>>/#41/E>>", "<< /Length 4 >>\nstream", "[% comment\n1]", "(\\", "<4G>", "<< /Length 1 0 R /Length 2>>",
+		"1 0 R", "1 0", "[[[", ">>", "/", "-", "<<//Length>>", "<</Length 1/>>",
+	} {
+		f.Add([]byte(s), true)
+		f.Add([]byte(s), false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, final bool) {
+		a := &parser{buf: data, depth: 20, values: 1 << 30, final: final}
+		b := &parser{buf: data, depth: 20, values: 1 << 30, final: final}
+		v, err1 := a.value()
+		kind, length, err2 := b.skip()
+		switch {
+		case err1 != nil && strings.Contains(err1.Error(), "appears twice"):
+		case (err1 == nil) != (err2 == nil):
+			t.Fatalf("read: %v; skipped: %v", err1, err2)
+		case err1 == nil && (a.pos != b.pos || v.Kind != kind):
+			t.Fatalf("read %d bytes of kind %d, skipped %d of kind %d", a.pos, v.Kind, b.pos, kind)
+		case err1 == nil && string(length.Raw) != string(v.Get("Length").Raw):
+			t.Fatalf("/Length %q and %q", v.Get("Length").Raw, length.Raw)
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package pdf_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
+)
+
+// with is a file with one more object, which nothing refers to and nobody needs.
+func with(body string) pdftest.File {
+	return pdftest.File{Objs: pdftest.Page("", "", pdftest.Obj{Number: 9, Body: body})}
+}
+
+// Nothing is appended to a file of which an object is damaged, needed or not. The error names the object and the place.
+func TestUpdateOfDamagedObjects(t *testing.T) {
+	for body, want := range map[string]string{
+		"<< /A (no end":         "string without end",
+		"<< /A <41 >":           "\">>\" expected",
+		"<< /A [1 2 >>":         "unexpected '>'",
+		"<< /A <4G> >>":         "bad character in a hexadecimal string",
+		"<< /A 1 2 >>":          "dictionary key or \">>\" expected",
+		"<< /A >>":              "unexpected '>'",
+		"<< /A 1.2.3e >>":       "no object",
+		"{ 1 }":                 "unexpected '{'",
+		"1 2":                   "no \"endobj\"",
+		"":                      "no object",
+		strings.Repeat("[", 70): "nested too deep",
+		"<< /Length 3 >>\nstream\nabcd\nendstream":     "no \"endstream\"",
+		"<< /Length 9 >>\nstream\nabcd\nendstream":     "no \"endstream\"",
+		"<< /Length 99999 >>\nstream\nabcd\nendstream": "/Length of its stream",
+		"<< >>\nstream\nabcd\nendstream":               "/Length of its stream",
+		"<< /Length 8 0 R >>\nstream\nabcd\nendstream": "/Length of its stream",
+		"<< /Length 4 >>\nstream abcd\nendstream":      "no line end after \"stream\"",
+		"<< /Length 4 >>\nstream\nabcd\nendstream 1":   "no \"endobj\"",
+		"[1]\nstream\nabcd\nendstream":                 "no \"endobj\"",
+	} {
+		refused(t, body, with(body).Classic(), want)
+		if !strings.Contains(body, "stream") && body != "" && body != "1 2" { // in a stream, what lies behind is another object
+			refused(t, body+" in a stream", with(body).Streams(9), want)
+		}
+	}
+}
+
+func refused(t *testing.T, what string, data []byte, want string) {
+	t.Helper()
+	d, err := open(data)
+	if err != nil {
+		t.Errorf("%q: not even opened: %v", what, err)
+		return
+	}
+	if _, err = d.NewUpdate(); !(errors.Is(err, pdf.ErrDamaged) || errors.Is(err, pdf.ErrTooLarge)) || !strings.Contains(err.Error(), want) ||
+		!strings.Contains(err.Error(), "object 9") {
+		t.Errorf("%q: %v; %q expected", what, err, want)
+	}
+}
+
+// What is odd and yet right is taken.
+func TestUpdateOfOddObjects(t *testing.T) {
+	for _, body := range []string{
+		"<</A(()\\(\\)\\\\)/B<4 1 4>/C[1 0 R 2 null true -1.5 +.5]/D<<>>/#41/E>>", "null", "5", "(a\\\r\nb)", "<< /A 1 /A 2 >>", "/", "[% comment ]\n]",
+		"<< /Length 4 >>stream\r\nabcdendstream", "<< /Length 7 0 R >>\nstream\nabcd\r\nendstream", "<< /Filter /X /Length 0 >>\nstream\n\nendstream",
+		"<< /X << /Length 99 >> /Length 4 >>\nstream\nabcd\nendstream", "(" + strings.Repeat("x", 100_000) + ")",
+	} {
+		f := with(body)
+		f.Objs = append(f.Objs, pdftest.Obj{Number: 7, Body: "4"})
+		d, err := open(f.Classic())
+		if err == nil {
+			_, err = d.NewUpdate()
+		}
+		if err != nil {
+			t.Errorf("%.60q: %v", body, err)
+		}
+	}
+}
+
+// dense is a file of n small objects, one behind the other.
+func dense(n int) []byte {
+	objects := pdftest.Page("", "")
+	for i := range n {
+		objects = append(objects, pdftest.Obj{Number: 10 + i, Body: fmt.Sprintf("<< /Type /Annot /Rect [%d 20 30.5 40] /Contents (Some text \\(%d\\)) /P 3 0 R /F 4 >>", i, i)})
+	}
+	return pdftest.File{Objs: objects}.Classic()
+}
+
+func BenchmarkOpen(b *testing.B)   { benchmarkDense(b, false) }
+func BenchmarkUpdate(b *testing.B) { benchmarkDense(b, true) }
+
+func benchmarkDense(b *testing.B, update bool) {
+	b.Helper()
+	data := dense(100_000)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		d, err := pdf.Open(struct{ io.ReaderAt }{bytes.NewReader(data)}, int64(len(data)), pdf.Limits{})
+		if err == nil && update {
+			_, err = d.NewUpdate()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
