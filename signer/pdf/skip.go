@@ -60,6 +60,9 @@ func (p *parser) skipScalar() (Kind, error) {
 	switch {
 	case digits == len(w) && n <= maxNumber:
 		v, err := p.reference(Value{Kind: Integer, Int: n})
+		if v.Kind == Reference && p.refers != nil {
+			p.refers(v.Ref.Number)
+		}
 		return v.Kind, err
 	case digits > 0 && dots == 0:
 		return Integer, nil

@@ -16,6 +16,8 @@ type Update struct {
 	buf     []byte
 	written []updated
 	next    int
+
+	dangling map[int]bool // numbers that are not to be used
 }
 
 type updated struct {
@@ -26,10 +28,11 @@ type updated struct {
 // NewUpdate begins an update of d. It reads the whole structure of the file first: errors wrap ErrDamaged for an object, needed
 // or not, of bad syntax or without its end, and ErrTooLarge.
 func (d *Document) NewUpdate() (*Update, error) {
-	if err := d.checkWhole(); err != nil {
+	u := &Update{doc: d, next: max(d.highest+1, int(min(d.newest.trailer.Get("Size").Int, maxNumber+1)))}
+	var err error
+	if u.dangling, err = d.checkWhole(u.next); err != nil {
 		return nil, err
 	}
-	u := &Update{doc: d, next: max(d.highest+1, int(min(d.newest.trailer.Get("Size").Int, maxNumber+1)))}
 	last, err := d.Bytes(d.size-1, 1)
 	if err != nil {
 		return nil, err
@@ -42,6 +45,9 @@ func (d *Document) NewUpdate() (*Update, error) {
 
 // New reserves the number of a new object.
 func (u *Update) New() Ref {
+	for u.dangling[u.next] {
+		u.next++
+	}
 	u.next++
 	return Ref{Number: u.next - 1}
 }

@@ -108,6 +108,7 @@ type parser struct {
 	depth  int // levels of nesting left
 	values int // values left
 	final  bool
+	refers func(number int) // told of references that are skipped, of some more than once; may be nil
 }
 
 // The classes of characters (ISO 32000-1 section 7.2.2).

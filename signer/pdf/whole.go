@@ -7,28 +7,53 @@ import (
 
 // checkWhole reads each object in use to its end, which for a stream is where its /Length says, whether it is needed or not.
 // What is appended to a file with an object that has no end would become a part of it, and an object of which readers
-// make what they can may be another one afterwards.
-func (d *Document) checkWhole() error {
-	w := window{d: d}
-	for _, n := range d.sorted(inFile) {
-		if err := w.object(Ref{int(n), int(d.objects.get(int(n)).gen)}, d.objects.get(int(n)).at); err != nil {
-			return err
+// make what they can may be another one afterwards. It returns the numbers from next on that are referred to although no object has
+// them: one that got such a number would appear where there was nothing.
+func (d *Document) checkWhole(next int) (dangling map[int]bool, err error) {
+	const most = 1 << 16
+	dangling = map[int]bool{}
+	refers := func(number int) {
+		if number >= next && len(dangling) <= most {
+			dangling[number] = true
 		}
 	}
-	return d.checkStreams()
+	p := d.parser(d.newest.trailer.Raw, -1)
+	p.final, p.refers = true, refers
+	if _, _, err := p.skip(); err != nil {
+		return nil, err
+	}
+	w := window{d: d, refers: refers}
+	for _, n := range d.sorted(inFile) {
+		if err := w.object(Ref{int(n), int(d.objects.get(int(n)).gen)}, d.objects.get(int(n)).at); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.checkStreams(refers); err != nil {
+		return nil, err
+	}
+	if len(dangling) > most {
+		return nil, fmt.Errorf("%w: more than %d references to objects that are not there", ErrTooLarge, most)
+	}
+	return dangling, nil
 }
 
 // window is the part of the file that was read last.
 type window struct {
-	d    *Document
-	buf  []byte
-	base int64
+	d      *Document
+	refers func(int)
+	buf    []byte
+	base   int64
 }
 
 // parse has f read at offset, with as much of the file as it needs. f may run several times.
 func (w *window) parse(offset int64, f func(*parser) error) error {
+	parse := func(buf []byte) error {
+		p := w.d.parser(buf, offset)
+		p.refers = w.refers
+		return f(p)
+	}
 	if i := offset - w.base; i >= 0 && i < int64(len(w.buf)) {
-		if err := f(w.d.parser(w.buf[i:], offset)); !errors.Is(err, errMore) {
+		if err := parse(w.buf[i:]); !errors.Is(err, errMore) {
 			return err
 		}
 	}
@@ -38,7 +63,7 @@ func (w *window) parse(offset int64, f func(*parser) error) error {
 			return err
 		}
 		w.buf, w.base = buf, offset
-		if err = f(w.d.parser(buf, offset)); !errors.Is(err, errMore) {
+		if err = parse(buf); !errors.Is(err, errMore) {
 			return err
 		}
 		if n >= w.d.lim.ObjectSize {
@@ -95,7 +120,7 @@ func inObject(ref Ref, err error) error {
 }
 
 // checkStreams reads each object in use that stands in an object stream. A stream is decoded for it and forgotten.
-func (d *Document) checkStreams() error {
+func (d *Document) checkStreams(refers func(int)) error {
 	kept := d.budget
 	defer func() { d.budget = kept }()
 	d.budget = d.lim.StreamSize
@@ -113,7 +138,7 @@ func (d *Document) checkStreams() error {
 		at, err := s.offset(int(n), int(e.gen))
 		if err == nil {
 			p := d.parser(s.data, -1)
-			p.pos, p.final = at, true
+			p.pos, p.final, p.refers = at, true, refers
 			_, _, err = p.skip()
 		}
 		if err != nil {

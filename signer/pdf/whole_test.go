@@ -79,6 +79,37 @@ func TestUpdateOfOddObjects(t *testing.T) {
 	}
 }
 
+// What the file refers to, and does not have, never comes to be by what is appended: not in an object, in an object stream, or
+// in the trailer, and not where the numbers are scattered or all in a row.
+func TestUpdateFillsNoGap(t *testing.T) {
+	f := with("<< /A [11 0 R << /B 13 0 R >> 14 0 R 14 5 R] /C (10 0 R) /D 8388607 0 R >>")
+	f.Trailer = "/Info 15 0 R"
+	for name, data := range map[string][]byte{"classic": f.Classic(), "streams": f.Streams(9)} {
+		d, err := open(data)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		u, err := d.NewUpdate()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for range 6 {
+			switch n := u.New().Number; n {
+			case 11, 13, 14, 15:
+				t.Errorf("%s: %d is given although the file refers to it", name, n)
+			}
+		}
+		u.Put(u.New(), []byte("null"))
+		update, err := u.Finish()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := open(append(data, update...)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // dense is a file of n small objects, one behind the other.
 func dense(n int) []byte {
 	objects := pdftest.Page("", "")
