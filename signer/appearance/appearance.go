@@ -18,7 +18,7 @@ import (
 	_ "time/tzdata" // where the machine has none
 
 	"github.com/ecsigner/ecsigner/signer/appearance/font"
-	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 // Reasons not to draw. Each is wrapped with the particulars.
@@ -82,8 +82,8 @@ type Colour string
 // Appearance is how a visible signature looks and where it stands. The zero value is a box of 216 × 72 points with all
 // that the signature says, in English, in the bottom right corner of the last page.
 type Appearance struct {
-	Page   int     // 1 is the first, 0 the last
-	Rect   pdf.Box // in user space of the page, or zero: then Corner, Width, Height and Margin apply, and only then
+	Page   int       // 1 is the first, 0 the last
+	Rect   pages.Box // in user space of the page, or zero: then Corner, Width, Height and Margin apply, and only then
 	Corner Corner
 	Width  float64 // of the box as the reader sees it, in points (1/72 inch, UserUnit considered); default 216
 	Height float64 // default 72
@@ -144,7 +144,7 @@ func (a *Appearance) checkOptions() error {
 	switch {
 	case a.Page < 0:
 		return bad("page %d", a.Page)
-	case a.Rect != (pdf.Box{}) && (a.Corner != 0 || a.Width != 0 || a.Height != 0 || a.Margin != 0):
+	case a.Rect != (pages.Box{}) && (a.Corner != 0 || a.Width != 0 || a.Height != 0 || a.Margin != 0):
 		return bad("both a rectangle and a corner, size or margin")
 	case a.Corner > TopLeft || a.PicturePlace > PictureOnly:
 		return bad("unknown corner or place of the picture")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // prepared is an appearance whose texts, fonts and picture were judged.
@@ -22,21 +23,21 @@ type prepared struct {
 
 // Draw puts the form XObject of the appearance and all that it uses into the update, and returns the form. Errors wrap
 // ErrOptions, ErrText, ErrFont, ErrPicture and ErrTooSmall.
-func (a *Appearance) Draw(u *pdf.Update, at Place, f Facts) (pdf.Ref, error) {
+func (a *Appearance) Draw(u *pdf.Update, at Place, f Facts) (object.Ref, error) {
 	p, err := a.prepare(f)
 	if err != nil {
-		return pdf.Ref{}, err
+		return object.Ref{}, err
 	}
 	if len(p.blocks) == 0 && p.picture == nil {
-		return pdf.Ref{}, fmt.Errorf("%w: nothing to show", ErrOptions)
+		return object.Ref{}, fmt.Errorf("%w: nothing to show", ErrOptions)
 	}
 	w, h := at.size()
 	c := canvas{u: u, width: w, height: h, fonts: map[*font.Font]*font.Subset{}}
 	if err := p.paint(&c); err != nil {
-		return pdf.Ref{}, err
+		return object.Ref{}, err
 	}
 	form := u.New()
-	u.Put(form, pdf.FlateObject(fmt.Sprintf("/Type /XObject /Subtype /Form /BBox [0 0 %s] /Matrix [%s] /Resources << %s>>",
+	u.Put(form, object.FlateObject(fmt.Sprintf("/Type /XObject /Subtype /Form /BBox [0 0 %s] /Matrix [%s] /Resources << %s>>",
 		numbers(w, h), numbers(at.matrix()...), c.resources()), c.b.Bytes()))
 	return form, nil
 }
@@ -212,8 +213,8 @@ type canvas struct {
 	b             bytes.Buffer
 	width, height float64
 	fonts         map[*font.Font]*font.Subset
-	refs          []pdf.Ref // of the fonts, in the order of their first use: /F0, /F1
-	image         pdf.Ref
+	refs          []object.Ref // of the fonts, in the order of their first use: /F0, /F1
+	image         object.Ref
 	grey          bool // the image is
 }
 
@@ -221,9 +222,9 @@ type canvas struct {
 // mean the same whatever the output intent of the document (ISO 32000-2 clause 8.6.5.6). CMYK, which only a picture
 // can have, stays as it is.
 func (c *canvas) resources() string {
-	profile := func(n int) pdf.Ref {
+	profile := func(n int) object.Ref {
 		ref := c.u.New()
-		c.u.Put(ref, pdf.FlateObject(fmt.Sprintf("/N %d", n), iccProfile(n == 1)))
+		c.u.Put(ref, object.FlateObject(fmt.Sprintf("/N %d", n), iccProfile(n == 1)))
 		return ref
 	}
 	s := fmt.Sprintf("/ColorSpace << /DefaultRGB [/ICCBased %v] ", profile(3))
@@ -238,7 +239,7 @@ func (c *canvas) resources() string {
 		}
 		s += ">> "
 	}
-	if c.image != (pdf.Ref{}) {
+	if c.image != (object.Ref{}) {
 		s += fmt.Sprintf("/XObject << /Im %v >> ", c.image)
 	}
 	return s

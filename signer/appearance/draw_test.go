@@ -20,6 +20,8 @@ import (
 
 	"github.com/ecsigner/ecsigner/signer/appearance/font"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -129,7 +131,7 @@ func wantWords(t interface {
 func TestEveryCharacterSurvives(t *testing.T) {
 	for name, data := range map[string][]byte{"regular": goregular.TTF, "mono": gomono.TTF} {
 		all := repertoire(parse(t, data))
-		a := Appearance{Font: data, Hide: Title, Rect: pdf.Box{0, 0, 1000, 800}, FontSize: 6}
+		a := Appearance{Font: data, Hide: Title, Rect: pages.Box{0, 0, 1000, 800}, FontSize: 6}
 		var words []string
 		for i := 0; i < len(all); i += 8 {
 			w := strings.Join(strings.Fields(string(all[i:min(i+8, len(all))])), "")
@@ -168,7 +170,7 @@ func TestAnyTextSurvives(t *testing.T) {
 		for range rapid.IntRange(1, 6).Draw(rt, "lines") {
 			lines = append(lines, strings.Join(rapid.SliceOfN(word, 1, 8).Draw(rt, "words"), " "))
 		}
-		a := Appearance{Lines: lines[1:], Hide: Title, Rect: pdf.Box{0, 0, 1000, 800}}
+		a := Appearance{Lines: lines[1:], Hide: Title, Rect: pages.Box{0, 0, 1000, 800}}
 		file := drawn(t, a, Facts{Name: lines[0]})
 		want := strings.Fields(strings.Join(lines, " "))
 		wantWords(rt, tool(t, file, "pdftotext", "-raw", "-enc", "UTF-8", "IN", "-"), want)
@@ -189,7 +191,7 @@ func TestPictureInCMYK(t *testing.T) {
 		"black":        {solidJPEG(markSOF2, 0, "\x01\x02\x03\x04", 255, 255, 255, 0), color.RGBA{R: 30, G: 30, B: 30}},
 		"YCCK, yellow": {solidJPEG(markSOF0, 2, "\x01\x02\x03\x04", 29, 255, 107, 255), color.RGBA{R: 255, G: 240, B: 0}},
 	} {
-		file := drawn(t, Appearance{Picture: c.picture, PicturePlace: PictureOnly, Rect: pdf.Box{0, 0, 1000, 800}}, Facts{})
+		file := drawn(t, Appearance{Picture: c.picture, PicturePlace: PictureOnly, Rect: pages.Box{0, 0, 1000, 800}}, Facts{})
 		for program, data := range map[string][]byte{
 			"pdftoppm": tool(t, file, "pdftoppm", "-r", "9", "-png", "-singlefile", "IN", "OUT"),
 			"mutool":   tool(t, file, "mutool", "draw", "-q", "-r", "9", "-o", "OUT.png", "IN"),
@@ -235,7 +237,7 @@ func TestAnyBox(t *testing.T) {
 	drawnOnce := 0
 	for i := range 60 {
 		w, h := 1+random.Float64()*random.Float64()*900, 1+random.Float64()*random.Float64()*700
-		a := Appearance{Rect: pdf.Box{10, 20, 10 + w, 20 + h}, Picture: b.Bytes(), PicturePlace: PicturePlace(i % 5), Rotate: 90 * (i % 4), Hide: Item(i)}
+		a := Appearance{Rect: pages.Box{10, 20, 10 + w, 20 + h}, Picture: b.Bytes(), PicturePlace: PicturePlace(i % 5), Rotate: 90 * (i % 4), Hide: Item(i)}
 		p, err := a.prepare(Facts{Name: "Щербань Ґандзя", Reason: "Підпис"})
 		if err != nil {
 			t.Fatal(err)
@@ -281,12 +283,12 @@ func TestExistingFieldThatDoesNotTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := doc.Page(1)
+	page, err := pages.Find(doc, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for number, want := range map[int]string{4: "1 0 0 1 0 0", 5: "0 1 -1 0 100 0"} {
-		widget, err := doc.Load(pdf.Ref{Number: number})
+		widget, err := doc.Load(object.Ref{Number: number})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"image/png"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Limits of a picture: more is never needed for a signature, and all of it goes into the signed file.
@@ -89,9 +90,9 @@ func readPNG(data []byte, behind Colour) (*picture, error) {
 	if grey {
 		p.space, p.data = "/ColorSpace /DeviceGray", everyThird(rgb)
 	}
-	p.data = pdf.Deflate(p.data)
+	p.data = object.Deflate(p.data)
 	if !opaque {
-		p.alpha = pdf.Deflate(alpha)
+		p.alpha = object.Deflate(alpha)
 	}
 	return p, nil
 }
@@ -153,15 +154,15 @@ func (p *picture) ratio() float64 {
 }
 
 // put writes the image and its mask (ISO 32000-2 clauses 8.9.5 and 11.6.5.2).
-func (p *picture) put(u *pdf.Update) pdf.Ref {
+func (p *picture) put(u *pdf.Update) object.Ref {
 	head := fmt.Sprintf("/Type /XObject /Subtype /Image /Width %d /Height %d /BitsPerComponent 8 ", p.width, p.height)
 	image, mask := u.New(), ""
 	if p.alpha != nil {
 		ref := u.New()
-		u.Put(ref, pdf.StreamObject(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
+		u.Put(ref, object.StreamObject(head+"/ColorSpace /DeviceGray /Filter /FlateDecode", p.alpha))
 		mask = fmt.Sprintf(" /SMask %v", ref)
 	}
-	u.Put(image, pdf.StreamObject(head+p.space+" /Filter "+p.filter+mask, p.data))
+	u.Put(image, object.StreamObject(head+p.space+" /Filter "+p.filter+mask, p.data))
 	return image
 }
 

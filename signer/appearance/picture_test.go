@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 func pngOf(t testing.TB, m image.Image) []byte {
@@ -59,7 +59,7 @@ func chunk(kind string, data []byte) []byte {
 func pngFile(w, h uint32, bits, kind, interlace byte, rows []byte, more ...[]byte) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
 	head = append(head, bits, kind, 0, 0, interlace)
-	return slices.Concat([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), slices.Concat(more...), chunk("IDAT", pdf.Deflate(rows)), chunk("IEND", nil))
+	return slices.Concat([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), slices.Concat(more...), chunk("IDAT", object.Deflate(rows)), chunk("IEND", nil))
 }
 
 // Every picture here is the same two pixels: red, and blue or half-transparent blue.
@@ -141,7 +141,7 @@ func TestPicturesThatCannotBeUsed(t *testing.T) {
 		"JPEG: invalid JPEG format: missing":               {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0, 0xff, 0xd9},
 	} {
 		if want == "PNG: png: invalid format: zlib: invalid checksum" {
-			rows := pdf.Deflate([]byte{0, 10, 200})
+			rows := object.Deflate([]byte{0, 10, 200})
 			rows[len(rows)-1] ^= 1
 			data = slices.Concat(pngFile(2, 1, 8, 0, 0, nil)[:33], chunk("IDAT", rows), chunk("IEND", nil))
 		}

@@ -4,13 +4,15 @@ import (
 	"fmt"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 // Place is where a visible signature stands.
 type Place struct {
-	Page *pdf.Page
-	Rect pdf.Box // in user space of the page
-	turn int     // degrees counter-clockwise from user space to the text
+	Page *pages.Page
+	Rect pages.Box // in user space of the page
+	turn int       // degrees counter-clockwise from user space to the text
 }
 
 // Place finds the page and the rectangle for a new field. A rectangle that is not wholly on the visible part of the
@@ -20,12 +22,12 @@ func (a *Appearance) Place(doc *pdf.Document) (Place, error) {
 	if err := a.checkOptions(); err != nil {
 		return Place{}, err
 	}
-	page, err := doc.Page(a.Page)
+	page, err := pages.Find(doc, a.Page)
 	if err != nil {
 		return Place{}, err
 	}
 	p := Place{Page: page, Rect: a.Rect, turn: (page.Rotate - a.Rotate + 360) % 360}
-	if a.Rect == (pdf.Box{}) {
+	if a.Rect == (pages.Box{}) {
 		p.Rect = a.corner(page)
 	}
 	const dust = 0.01 // below what is seen; corners computed by a caller are not exact
@@ -41,9 +43,9 @@ func (a *Appearance) Place(doc *pdf.Document) (Place, error) {
 
 // Existing is the place of a field that the document has. The page may be nil; then it is taken as not turned.
 // Errors: ErrPlace when the field has no area or is hidden, those of pdf.Document.Box.
-func (a *Appearance) Existing(doc *pdf.Document, widget pdf.Value, page *pdf.Page) (Place, error) {
+func (a *Appearance) Existing(doc *pdf.Document, widget object.Value, page *pages.Page) (Place, error) {
 	const hidden, noRotate, noView = 1 << 1, 1 << 4, 1 << 5 // annotation flags (ISO 32000-2 table 167)
-	rect, err := doc.Box(widget.Get("Rect"))
+	rect, err := pages.ReadBox(doc, widget.Get("Rect"))
 	if err != nil {
 		return Place{}, fmt.Errorf("/Rect of the signature field: %w", err)
 	}
@@ -52,7 +54,7 @@ func (a *Appearance) Existing(doc *pdf.Document, widget pdf.Value, page *pdf.Pag
 		return Place{}, err
 	}
 	if page == nil {
-		page = &pdf.Page{UserUnit: 1}
+		page = &pages.Page{UserUnit: 1}
 	}
 	p := Place{Page: page, Rect: rect, turn: (page.Rotate - a.Rotate + 360) % 360}
 	if flags.Int&noRotate != 0 {
@@ -68,7 +70,7 @@ func (a *Appearance) Existing(doc *pdf.Document, widget pdf.Value, page *pdf.Pag
 }
 
 // corner returns the rectangle in a corner as the reader sees the page, in user space.
-func (a *Appearance) corner(page *pdf.Page) pdf.Box {
+func (a *Appearance) corner(page *pages.Page) pages.Box {
 	or := func(v, d float64) float64 {
 		if v == 0 {
 			v = d
@@ -90,13 +92,13 @@ func (a *Appearance) corner(page *pdf.Page) pdf.Box {
 	}
 	switch page.Rotate {
 	case 90: // right is up in user space, up is left
-		return pdf.Box{v[2] - bottom - h, v[1] + left, v[2] - bottom, v[1] + left + w}
+		return pages.Box{v[2] - bottom - h, v[1] + left, v[2] - bottom, v[1] + left + w}
 	case 180:
-		return pdf.Box{v[2] - left - w, v[3] - bottom - h, v[2] - left, v[3] - bottom}
+		return pages.Box{v[2] - left - w, v[3] - bottom - h, v[2] - left, v[3] - bottom}
 	case 270: // right is down in user space, up is right
-		return pdf.Box{v[0] + bottom, v[3] - left - w, v[0] + bottom + h, v[3] - left}
+		return pages.Box{v[0] + bottom, v[3] - left - w, v[0] + bottom + h, v[3] - left}
 	}
-	return pdf.Box{v[0] + left, v[1] + bottom, v[0] + left + w, v[1] + bottom + h}
+	return pages.Box{v[0] + left, v[1] + bottom, v[0] + left + w, v[1] + bottom + h}
 }
 
 // size returns width and height of the form in its own upright coordinates, in points.
@@ -123,17 +125,17 @@ func (p Place) matrix() []float64 {
 }
 
 // Entries returns what makes a signature field a visible widget: /Rect, /F Print and Locked, /P and /AP with the form.
-func (p Place) Entries(form pdf.Ref) []byte {
+func (p Place) Entries(form object.Ref) []byte {
 	return fmt.Appendf(nil, "/Rect [%s] /F 132 /P %v /AP << /N %v >>", numbers(p.Rect[:]...), p.Page.Object.Ref, form)
 }
 
 // Attach enters a new widget into the page's /Annots and writes as little as possible: an array that is an object of
 // its own, else the page with only that key changed. signed says that the document has a signature already. Errors
 // wrap ErrAnnotations and those of pdf.Document.
-func (p Place) Attach(u *pdf.Update, doc *pdf.Document, widget pdf.Ref, signed bool) error {
+func (p Place) Attach(u *pdf.Update, doc *pdf.Document, widget object.Ref, signed bool) error {
 	page := p.Page.Object
 	list := pdf.Object{Value: page.Value.Get("Annots")}
-	if list.Value.Kind == pdf.Reference {
+	if list.Value.Kind == object.Reference {
 		var err error
 		if list, err = doc.Load(list.Value.Ref); err != nil {
 			return err
@@ -141,18 +143,18 @@ func (p Place) Attach(u *pdf.Update, doc *pdf.Document, widget pdf.Ref, signed b
 	}
 	ref := []byte(widget.String())
 	switch {
-	case list.Value.Kind == pdf.Null: // a reference to nothing counts as absent
+	case list.Value.Kind == object.Null: // a reference to nothing counts as absent
 		u.Put(page.Ref, page.Value.With("Annots", fmt.Appendf(nil, "[%s]", ref)).Raw)
 		return nil
-	case list.Value.Kind != pdf.Array || list.Stream:
+	case list.Value.Kind != object.Array || list.Stream:
 		return fmt.Errorf("%w: /Annots of page object %v is not an array", pdf.ErrDamaged, page.Ref)
 	}
 	for _, e := range list.Value.Elems {
-		if e.Kind != pdf.Reference && signed {
+		if e.Kind != object.Reference && signed {
 			return ErrAnnotations
 		}
 	}
-	if list.Ref != (pdf.Ref{}) {
+	if list.Ref != (object.Ref{}) {
 		u.Put(list.Ref, list.Value.Append(ref))
 	} else {
 		u.Put(page.Ref, page.Value.With("Annots", list.Value.Append(ref)).Raw)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/image/font/gofont/goregular"
 	"pgregory.net/rapid"
 
-	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 func TestTextsThatCannotBeShown(t *testing.T) {
@@ -186,8 +186,8 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 		"zone \"Europe/Atlantis\"":      {Zone: "Europe/Atlantis"},
 		"zone \"Local\"":                {Zone: "Local"},
 		"zone \"../../etc/passwd\"":     {Zone: "../../etc/passwd"},
-		"both a rectangle and a corner": {Rect: pdf.Box{0, 0, 9, 9}, Corner: TopLeft},
-		"corner, size or margin":        {Rect: pdf.Box{0, 0, 9, 9}, Margin: 1},
+		"both a rectangle and a corner": {Rect: pages.Box{0, 0, 9, 9}, Corner: TopLeft},
+		"corner, size or margin":        {Rect: pages.Box{0, 0, 9, 9}, Margin: 1},
 		"colour \"red\"":                {Border: "red"},
 		"colour \"#12345\"":             {Background: "#12345"},
 		"without a colour":              {Ink: "none"},

@@ -16,7 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
-	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 // gallery writes the pictures of docs/appearance.md anew:
@@ -71,7 +71,7 @@ func (e example) file(t *testing.T) []byte {
 	o.SigningTime = time.Date(2026, 5, 17, 9, 41, 7, 0, time.UTC)
 	o.Name, o.Reason, o.Location = e.facts.Name, e.facts.Reason, e.facts.Location
 	look := e.look
-	look.Rect = pdf.Box{edge, edge, edge + e.width, edge + e.height}
+	look.Rect = pages.Box{edge, edge, edge + e.width, edge + e.height}
 	o.Appearance = &look
 	return padestest.SignPDF(t, in, padestest.EC(), o)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Prepare lays out a new revision of the PDF in r with one more signature, in a new field or in an empty one that the
@@ -99,7 +100,7 @@ func (p *Prepared) layOut(doc *pdf.Document, form *pdf.Form, field sigfield.Targ
 		return err
 	}
 	sig := u.New()
-	var certification, added pdf.Ref
+	var certification, added object.Ref
 	if o.Certification != sigfield.Approval {
 		certification = sig
 	}
@@ -141,7 +142,7 @@ func signatureDict(o Options, reserve int, reference []byte) (body []byte, range
 	fmt.Fprintf(b, "\n/M (D:%sZ)", o.SigningTime.UTC().Format("20060102150405"))
 	for _, t := range []struct{ key, text string }{{"Name", o.Name}, {"Reason", o.Reason}, {"Location", o.Location}, {"ContactInfo", o.Contact}} {
 		if t.text != "" {
-			fmt.Fprintf(b, " /%s %s", t.key, pdf.TextString(t.text))
+			fmt.Fprintf(b, " /%s %s", t.key, object.TextString(t.text))
 		}
 	}
 	if len(reference) > 0 {

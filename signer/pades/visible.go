@@ -7,6 +7,8 @@ import (
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 // look draws what the options say.
@@ -15,7 +17,7 @@ type look Options
 // Widget returns the entries that make a new signature field a widget. Without an appearance it has an empty rectangle
 // and stands on no page, so that no page is touched (ISO 32000-1 section 12.7.4.5; /F: Print and Locked). With one it
 // is drawn, entered into its page and refers to both.
-func (o look) Widget(u *pdf.Update, doc *pdf.Document, form *pdf.Form, field pdf.Ref) ([]byte, error) {
+func (o look) Widget(u *pdf.Update, doc *pdf.Document, form *pdf.Form, field object.Ref) ([]byte, error) {
 	if o.Appearance == nil {
 		return []byte("/Rect [0 0 0 0] /F 132"), nil
 	}
@@ -55,12 +57,12 @@ func (o look) Appear(u *pdf.Update, doc *pdf.Document, widget pdf.Object) ([]byt
 }
 
 // draw shows what the signature dictionary says, and the name in the certificate where it says none.
-func (o look) draw(u *pdf.Update, at appearance.Place) (pdf.Ref, error) {
+func (o look) draw(u *pdf.Update, at appearance.Place) (object.Ref, error) {
 	facts := appearance.Facts{Name: o.Name, Reason: o.Reason, Location: o.Location, Time: o.SigningTime}
 	if facts.Name == "" && len(o.Chain) > 0 {
 		certificate, err := x509.ParseCertificate(o.Chain[0])
 		if err != nil {
-			return pdf.Ref{}, fmt.Errorf("%w: the signer's certificate: %w", ErrOptions, err)
+			return object.Ref{}, fmt.Errorf("%w: the signer's certificate: %w", ErrOptions, err)
 		}
 		facts.Name = certificate.Subject.CommonName
 	}
@@ -68,17 +70,17 @@ func (o look) draw(u *pdf.Update, at appearance.Place) (pdf.Ref, error) {
 }
 
 // pageOf finds the page of a widget by its /P, else by the /Annots that lists it; nil when no page does.
-func pageOf(doc *pdf.Document, widget pdf.Object) (*pdf.Page, error) {
-	if p := widget.Value.Get("P"); p.Kind == pdf.Reference {
-		page, err := doc.PageWith(func(ref pdf.Ref, _ pdf.Value) (bool, error) { return ref == p.Ref, nil })
+func pageOf(doc *pdf.Document, widget pdf.Object) (*pages.Page, error) {
+	if p := widget.Value.Get("P"); p.Kind == object.Reference {
+		page, err := pages.First(doc, func(ref object.Ref, _ object.Value) (bool, error) { return ref == p.Ref, nil })
 		if page != nil || err != nil {
 			return page, err
 		}
 	}
-	return doc.PageWith(func(_ pdf.Ref, page pdf.Value) (bool, error) {
+	return pages.First(doc, func(_ object.Ref, page object.Value) (bool, error) {
 		annots, err := doc.Resolve(page.Get("Annots"))
 		for _, e := range annots.Elems {
-			if e.Kind == pdf.Reference && e.Ref == widget.Ref {
+			if e.Kind == object.Reference && e.Ref == widget.Ref {
 				return true, err
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -180,10 +181,10 @@ func TestVisibleSignatureThatHasNoPlace(t *testing.T) {
 	in := onPage("/MediaBox [0 0 400 300] /CropBox [60 40 340 215]")
 	for want, look := range map[string]appearance.Appearance{
 		"number 2 of 1": {Page: 2},
-		"[50 50 150 90] is not within the visible [60 40 340 215]": {Rect: pdf.Box{50, 50, 150, 90}},
-		"[240 190 340 230] is not":                                 {Rect: pdf.Box{240, 190, 340, 230}},
+		"[50 50 150 90] is not within the visible [60 40 340 215]": {Rect: pages.Box{50, 50, 150, 90}},
+		"[240 190 340 230] is not":                                 {Rect: pages.Box{240, 190, 340, 230}},
 		"[-60 76 304 148] is not":                                  {Width: 364},
-		"no area":                                                  {Rect: pdf.Box{100, 100, 100, 150}},
+		"no area":                                                  {Rect: pages.Box{100, 100, 100, 150}},
 		"needs a height of":                                        {Width: 100, Height: 12},
 		"rotation by 5":                                            {Rotate: 5},
 	} {
@@ -192,7 +193,7 @@ func TestVisibleSignatureThatHasNoPlace(t *testing.T) {
 		if p != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q expected, got %v", want, err)
 		}
-		known := []error{pdf.ErrNoPage, appearance.ErrPlace, appearance.ErrTooSmall, appearance.ErrOptions}
+		known := []error{pages.ErrNoPage, appearance.ErrPlace, appearance.ErrTooSmall, appearance.ErrOptions}
 		if !slices.ContainsFunc(known, func(e error) bool { return errors.Is(err, e) }) {
 			t.Errorf("%v is of no known kind", err)
 		}

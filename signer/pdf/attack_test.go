@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -174,7 +175,7 @@ func TestTrustNamelessSignatures(t *testing.T) {
 		var got []string
 		for _, f := range form.Fields {
 			value := f.Value.Text
-			if f.Value.Kind == pdf.Dict {
+			if f.Value.Kind == object.Dict {
 				value = "sig"
 			}
 			got = append(got, f.Name+"="+value)

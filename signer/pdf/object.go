@@ -4,11 +4,13 @@ import (
 	"compress/zlib"
 	"fmt"
 	"io"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Load returns an indirect object. An object that does not exist is Null (ISO 32000-1 section 7.3.10). A reference to another
 // generation of one that does exist is damaged: some readers ignore the generation, others search the file for it.
-func (d *Document) Load(ref Ref) (Object, error) {
+func (d *Document) Load(ref object.Ref) (Object, error) {
 	o := Object{Ref: ref}
 	e := d.objects.get(ref.Number)
 	switch e.kind {
@@ -16,18 +18,18 @@ func (d *Document) Load(ref Ref) (Object, error) {
 		if int(e.gen) != ref.Generation {
 			return o, otherGeneration(ref, int(e.gen))
 		}
-		err := d.at(e.at, func(p *parser) error {
-			got, err := p.header()
+		err := d.at(e.at, func(p *object.Parser) error {
+			got, err := p.Header()
 			if err != nil {
 				return err
 			}
 			if got != ref {
-				return p.fail(p.pos, "object "+ref.String()+" expected before")
+				return p.Fail(p.Pos, "object "+ref.String()+" expected before")
 			}
-			if o.Value, err = p.value(); err != nil {
+			if o.Value, err = p.Value(); err != nil {
 				return err
 			}
-			o.Stream, err = p.end(o.Value.Kind == Dict)
+			o.Stream, err = p.End(o.Value.Kind == object.Dict)
 			return err
 		})
 		return o, err
@@ -42,110 +44,85 @@ func (d *Document) Load(ref Ref) (Object, error) {
 	return o, nil
 }
 
-func otherGeneration(ref Ref, there int) error {
+func otherGeneration(ref object.Ref, there int) error {
 	return fmt.Errorf("%w: %v is referred to, and object %d has generation %d", ErrDamaged, ref, ref.Number, there)
-}
-
-// end reads what closes an indirect object: endobj, or for a dictionary the beginning of stream data.
-func (p *parser) end(mayStream bool) (stream bool, err error) {
-	from, w, err := p.next()
-	switch {
-	case err != nil:
-		return false, err
-	case string(w) == "endobj":
-		return false, nil
-	case mayStream && string(w) == "stream":
-		return true, nil
-	}
-	return false, p.fail(from, "no \"endobj\"")
 }
 
 // Resolve follows a reference to its value; any other value is returned as it is. A reference to a reference is not
 // allowed in PDF and reads as damaged.
-func (d *Document) Resolve(v Value) (Value, error) {
-	if v.Kind != Reference {
+func (d *Document) Resolve(v object.Value) (object.Value, error) {
+	if v.Kind != object.Reference {
 		return v, nil
 	}
 	o, err := d.Load(v.Ref)
 	if err != nil {
-		return Value{}, err
+		return object.Value{}, err
 	}
-	if o.Value.Kind == Reference {
-		return Value{}, fmt.Errorf("%w: object %v is itself a reference", ErrDamaged, v.Ref)
+	if o.Value.Kind == object.Reference {
+		return object.Value{}, fmt.Errorf("%w: object %v is itself a reference", ErrDamaged, v.Ref)
 	}
 	return o.Value, nil
 }
 
 // resolvePlain resolves a value that is needed to read a stream. It may not itself stand in an object stream: that one
 // could be the stream being read. While cross-reference sections are read, every reference is null.
-func (d *Document) resolvePlain(v Value) (Value, error) {
-	if v.Kind == Reference && d.objects.get(v.Ref.Number).kind == inStream {
-		return Value{}, fmt.Errorf("%w: %v describes a stream from inside an object stream", ErrDamaged, v.Ref)
+func (d *Document) resolvePlain(v object.Value) (object.Value, error) {
+	if v.Kind == object.Reference && d.objects.get(v.Ref.Number).kind == inStream {
+		return object.Value{}, fmt.Errorf("%w: %v describes a stream from inside an object stream", ErrDamaged, v.Ref)
 	}
 	return d.Resolve(v)
 }
 
 // streamAt reads the header and dictionary of the stream object at offset and finds its encoded data.
-func (d *Document) streamAt(offset int64) (Ref, Value, *io.SectionReader, error) {
-	var ref Ref
-	var dict Value
+func (d *Document) streamAt(offset int64) (object.Ref, object.Value, *io.SectionReader, error) {
+	var ref object.Ref
+	var dict object.Value
 	var start int64
-	err := d.at(offset, func(p *parser) (err error) {
-		if ref, err = p.header(); err != nil {
+	err := d.at(offset, func(p *object.Parser) (err error) {
+		if ref, err = p.Header(); err != nil {
 			return err
 		}
-		if dict, err = p.value(); err != nil {
+		if dict, err = p.Value(); err != nil {
 			return err
 		}
-		if err := p.keyword("stream"); err != nil {
+		if err := p.Keyword("stream"); err != nil {
 			return err
 		}
-		start, err = p.data()
+		start, err = p.Data()
 		return err
 	})
 	if err != nil {
 		return ref, dict, nil, err
 	}
-	if dict.Kind != Dict {
+	if dict.Kind != object.Dict {
 		return ref, dict, nil, fmt.Errorf("%w: stream at byte %d has no dictionary", ErrDamaged, offset)
 	}
 	length, err := d.resolvePlain(dict.Get("Length"))
 	if err != nil {
 		return ref, dict, nil, err
 	}
-	if length.Kind != Integer || length.Int < 0 || length.Int > d.size-start {
+	if length.Kind != object.Integer || length.Int < 0 || length.Int > d.size-start {
 		return ref, dict, nil, fmt.Errorf("%w: /Length of the stream at byte %d", ErrDamaged, offset)
 	}
-	err = d.at(start+length.Int, func(p *parser) error { return p.keyword("endstream") })
+	err = d.at(start+length.Int, func(p *object.Parser) error { return p.Keyword("endstream") })
 	if err != nil {
 		return ref, dict, nil, fmt.Errorf("/Length of the stream at byte %d: %w", offset, err)
 	}
 	return ref, dict, io.NewSectionReader(d.r, start, length.Int), nil
 }
 
-// data reads the line end behind the keyword stream and returns where in the file the data begins.
-func (p *parser) data() (int64, error) {
-	if p.pos+1 < len(p.buf) && p.buf[p.pos] == '\r' && p.buf[p.pos+1] == '\n' {
-		p.pos++
-	}
-	if p.pos >= len(p.buf) || p.buf[p.pos] != '\n' {
-		return 0, p.fail(p.pos, "no line end after \"stream\"")
-	}
-	return p.base + int64(p.pos) + 1, nil
-}
-
 // decode undoes the filter of a cross-reference or object stream: none or one FlateDecode.
-func (d *Document) decode(dict Value, data *io.SectionReader) ([]byte, error) {
-	one := func(key string) (Value, error) {
+func (d *Document) decode(dict object.Value, data *io.SectionReader) ([]byte, error) {
+	one := func(key string) (object.Value, error) {
 		v, err := d.resolvePlain(dict.Get(key))
-		if err != nil || v.Kind != Array {
+		if err != nil || v.Kind != object.Array {
 			return v, err
 		}
 		if len(v.Elems) > 1 {
-			return Value{}, fmt.Errorf("%w: stream with several filters", ErrUnsupported)
+			return object.Value{}, fmt.Errorf("%w: stream with several filters", ErrUnsupported)
 		}
 		if len(v.Elems) == 0 {
-			return Value{}, nil
+			return object.Value{}, nil
 		}
 		return d.resolvePlain(v.Elems[0])
 	}
@@ -159,8 +136,8 @@ func (d *Document) decode(dict Value, data *io.SectionReader) ([]byte, error) {
 	}
 	var src io.Reader = data
 	switch {
-	case filter.Kind == Null:
-	case filter.Kind == Name && filter.Text == "FlateDecode":
+	case filter.Kind == object.Null:
+	case filter.Kind == object.Name && filter.Text == "FlateDecode":
 		z, err := zlib.NewReader(data)
 		if err != nil {
 			return nil, fmt.Errorf("%w: compressed stream: %w", ErrDamaged, err)
@@ -176,75 +153,7 @@ func (d *Document) decode(dict Value, data *io.SectionReader) ([]byte, error) {
 	if d.budget -= int64(len(out)); d.budget < 0 {
 		return nil, fmt.Errorf("%w: decoded streams take more than %d bytes", ErrTooLarge, d.lim.StreamSize)
 	}
-	return unpredict(out, params)
-}
-
-// unpredict undoes the PNG predictors (ISO 32000-1 section 7.4.4.4), in place.
-func unpredict(data []byte, params Value) ([]byte, error) {
-	get := func(key string, def int64) int64 {
-		if v := params.Get(key); v.Kind != Null {
-			if v.Kind != Integer {
-				return -1
-			}
-			return v.Int
-		}
-		return def
-	}
-	predictor := get("Predictor", 1)
-	if predictor == 1 {
-		return data, nil
-	}
-	columns, colors, bits := get("Columns", 1), get("Colors", 1), get("BitsPerComponent", 8)
-	if predictor < 10 || predictor > 15 {
-		return nil, fmt.Errorf("%w: predictor %d of a structural stream", ErrUnsupported, predictor)
-	}
-	if columns < 1 || columns > int64(len(data)) || colors != 1 || bits != 8 {
-		return nil, fmt.Errorf("%w: predictor with %d columns, %d colors, %d bits", ErrDamaged, columns, colors, bits)
-	}
-	row := int(columns)
-	if len(data)%(row+1) != 0 {
-		return nil, fmt.Errorf("%w: predictor rows do not fill the stream", ErrDamaged)
-	}
-	out := data[:0]
-	prior := make([]byte, row)
-	for len(data) > 0 {
-		tag, line := data[0], data[1:row+1]
-		data = data[row+1:]
-		if tag > 4 {
-			return nil, fmt.Errorf("%w: PNG predictor %d", ErrDamaged, tag)
-		}
-		left, upperLeft := byte(0), byte(0)
-		for i := range line {
-			up := prior[i]
-			switch tag {
-			case 1:
-				line[i] += left
-			case 2:
-				line[i] += up
-			case 3:
-				line[i] += byte((int(left) + int(up)) / 2)
-			case 4:
-				line[i] += paeth(left, up, upperLeft)
-			}
-			left, upperLeft = line[i], up
-		}
-		copy(prior, line)
-		out = append(out, line...) // one byte a row behind the read position, so never ahead of it
-	}
-	return out, nil
-}
-
-func paeth(a, b, c byte) byte {
-	p := int(a) + int(b) - int(c)
-	abs := func(v int) int { return max(v, -v) }
-	pa, pb, pc := abs(p-int(a)), abs(p-int(b)), abs(p-int(c))
-	switch {
-	case pa <= pb && pa <= pc:
-		return a
-	case pb <= pc:
-		return b
-	}
-	return c
+	return object.Unpredict(out, params)
 }
 
 // objectStream is a decoded object stream (ISO 32000-1 section 7.5.7).
@@ -262,23 +171,23 @@ func (s *objectStream) offset(number, index int) (int, error) {
 	return int(s.offsets[index]), nil
 }
 
-func (d *Document) loadFromStream(number, container, index int) (Value, error) {
+func (d *Document) loadFromStream(number, container, index int) (object.Value, error) {
 	s, err := d.objectStream(container)
 	if err != nil {
-		return Value{}, fmt.Errorf("object stream %d: %w", container, err)
+		return object.Value{}, fmt.Errorf("object stream %d: %w", container, err)
 	}
 	at, err := s.offset(number, index)
 	if err != nil {
-		return Value{}, fmt.Errorf("object stream %d: %w", container, err)
+		return object.Value{}, fmt.Errorf("object stream %d: %w", container, err)
 	}
 	p := d.parser(s.data, -1)
-	p.pos, p.final = at, true
-	v, err := p.value()
+	p.Pos, p.Final = at, true
+	v, err := p.Value()
 	if tired := d.parsed(p, at); tired != nil {
-		return Value{}, tired
+		return object.Value{}, tired
 	}
 	if err != nil {
-		return Value{}, fmt.Errorf("object %d in object stream %d: %w", number, container, err)
+		return object.Value{}, fmt.Errorf("object %d in object stream %d: %w", number, container, err)
 	}
 	return v, nil
 }
@@ -304,7 +213,7 @@ func (d *Document) readObjectStream(number int) (*objectStream, error) {
 		return nil, err
 	}
 	count, first := dict.Get("N"), dict.Get("First")
-	if ref.Number != number || dict.Get("Type").Text != "ObjStm" || count.Kind != Integer || first.Kind != Integer ||
+	if ref.Number != number || dict.Get("Type").Text != "ObjStm" || count.Kind != object.Integer || first.Kind != object.Integer ||
 		count.Int < 0 || count.Int > int64(d.lim.Objects) || first.Int < 0 {
 		return nil, fmt.Errorf("%w: not an object stream", ErrDamaged)
 	}
@@ -316,10 +225,10 @@ func (d *Document) readObjectStream(number int) (*objectStream, error) {
 		return nil, fmt.Errorf("%w: /N or /First lies outside the stream", ErrDamaged)
 	}
 	p := d.parser(s.data[:first.Int], -1)
-	p.final = true
+	p.Final = true
 	seen := map[int64]bool{}
 	for range count.Int {
-		n, err := p.integer()
+		n, err := p.Integer()
 		if err != nil {
 			return nil, err
 		}
@@ -327,7 +236,7 @@ func (d *Document) readObjectStream(number int) (*objectStream, error) {
 			return nil, fmt.Errorf("%w: object %d stands twice in it", ErrDamaged, n)
 		}
 		seen[n] = true
-		at, err := p.integer()
+		at, err := p.Integer()
 		if err != nil {
 			return nil, err
 		}

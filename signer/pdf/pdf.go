@@ -1,6 +1,6 @@
 // Package pdf reads the structure of a PDF file (ISO 32000-1, ISO 32000-2) and appends to it: it finds objects through
 // the cross-reference sections and writes an incremental update in which every byte of the original stays in place.
-// It knows no pages, fonts or signatures. It reads strictly: a file whose parts contradict each other is refused with
+// It knows no pages, fonts or signatures; the objects themselves are those of package object. It reads strictly: a file whose parts contradict each other is refused with
 // the place named and never repaired, because two readers may repair it into two different documents.
 //
 // Memory does not grow with the file, only with the number of its objects (16 bytes each), and has the declared Limits.
@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Reasons to refuse a file. Each is wrapped with the particulars; the text says what the owner of the file can do.
@@ -18,15 +20,15 @@ var (
 	// ErrNotPDF: the file is something else.
 	ErrNotPDF = errors.New("not a PDF file: no %PDF- header at its beginning; send a PDF")
 	// ErrDamaged: the structure contradicts the specification or itself; the wrapping text names the place.
-	ErrDamaged = errors.New("damaged PDF: open it in a PDF editor, check its content and save it anew")
+	ErrDamaged = object.ErrDamaged
+	// ErrTooLarge: more than the Limits allow.
+	ErrTooLarge = object.ErrTooLarge
+	// ErrUnsupported: correct, but encoded in a way that this package does not read.
+	ErrUnsupported = object.ErrUnsupported
 	// ErrEncrypted: the file has an /Encrypt dictionary, with or without a password to open it.
 	ErrEncrypted = errors.New("encrypted PDF: remove its encryption and send it again")
 	// ErrHybrid: a hybrid-reference file (ISO 32000-1 section 7.5.8.4) holds two sets of objects, one for old readers.
 	ErrHybrid = errors.New("hybrid-reference PDF shows different content to different readers: save it anew as PDF 1.5 or later")
-	// ErrTooLarge: more than the Limits allow.
-	ErrTooLarge = errors.New("PDF exceeds a limit of this service: split it or make it simpler")
-	// ErrUnsupported: correct, but encoded in a way that this package does not read.
-	ErrUnsupported = errors.New("PDF uses a feature that is not supported: save it anew with a common PDF program")
 	// ErrXFA: the form's content is an XFA template that a signature over the PDF does not fix.
 	ErrXFA = errors.New("XFA form: print it to PDF or remove the XFA part, then send it again")
 )
@@ -34,9 +36,6 @@ var (
 // MaxSize is the greatest size of a finished file in bytes: ten decimal digits, what a classic cross-reference entry
 // and the ByteRange of a signature hold.
 const MaxSize = 9_999_999_999
-
-// maxNumber is the greatest object number that is read (ISO 32000-1 annex C).
-const maxNumber = 8_388_607
 
 // Limits bound the work and the memory that a file can cause. A zero field means its default.
 type Limits struct {
@@ -88,8 +87,8 @@ type Document struct {
 
 // Object is an indirect object.
 type Object struct {
-	Ref    Ref
-	Value  Value // of a stream its dictionary
+	Ref    object.Ref
+	Value  object.Value // of a stream its dictionary
 	Stream bool
 }
 
@@ -118,20 +117,20 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 		return nil, err
 	}
 	root := d.newest.trailer.Get("Root")
-	if root.Kind != Reference {
+	if root.Kind != object.Reference {
 		return nil, fmt.Errorf("%w: trailer without /Root", ErrDamaged)
 	}
 	if d.catalog, err = d.Load(root.Ref); err != nil {
 		return nil, err
 	}
-	if d.catalog.Value.Kind != Dict || d.catalog.Stream || d.catalog.Value.Get("Type").Text != "Catalog" {
+	if d.catalog.Value.Kind != object.Dict || d.catalog.Stream || d.catalog.Value.Get("Type").Text != "Catalog" {
 		return nil, fmt.Errorf("%w: /Root %v is not a catalog", ErrDamaged, root.Ref)
 	}
 	pages, err := d.Resolve(d.catalog.Value.Get("Pages"))
 	if err != nil {
 		return nil, err
 	}
-	if pages.Kind != Dict {
+	if pages.Kind != object.Dict {
 		return nil, fmt.Errorf("%w: catalog without page tree", ErrDamaged)
 	}
 	return d, nil
@@ -139,6 +138,9 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Document, error) {
 
 // Size returns the size of the file in bytes.
 func (d *Document) Size() int64 { return d.size }
+
+// Limits returns the limits that hold for the document, defaults filled in.
+func (d *Document) Limits() Limits { return d.lim }
 
 // Catalog returns the document catalog.
 func (d *Document) Catalog() Object { return d.catalog }
@@ -201,15 +203,15 @@ func (d *Document) startXref() (int64, error) {
 		return 0, fmt.Errorf("%w: no startxref in the last %d bytes", ErrDamaged, window)
 	}
 	p := d.parser(tail, from)
-	p.pos, p.final = at+len("startxref"), true
-	offset, err := p.integer()
+	p.Pos, p.Final = at+len("startxref"), true
+	offset, err := p.Integer()
 	if err != nil {
 		return 0, err
 	}
-	for p.pos < len(tail) && isSpace(tail[p.pos]) {
-		p.pos++
+	for p.Pos < len(tail) && object.IsSpace(tail[p.Pos]) {
+		p.Pos++
 	}
-	if !bytes.HasPrefix(tail[p.pos:], []byte("%%EOF")) {
+	if !bytes.HasPrefix(tail[p.Pos:], []byte("%%EOF")) {
 		return 0, fmt.Errorf("%w: no %%%%EOF after startxref, the file may be cut off", ErrDamaged)
 	}
 	if offset <= 0 || offset >= d.size {
@@ -226,21 +228,21 @@ func (d *Document) checkLinearized(start int64) error {
 		return err
 	}
 	p := d.parser(head, 0)
-	first := Value{}
-	if _, err = p.header(); err == nil {
-		first, err = p.value()
+	first := object.Value{}
+	if _, err = p.Header(); err == nil {
+		first, err = p.Value()
 	}
 	switch {
-	case errors.Is(err, errMore) && bytes.Contains(head, []byte("/Linearized")):
+	case errors.Is(err, object.ErrMore) && bytes.Contains(head, []byte("/Linearized")):
 		return fmt.Errorf("%w: the dictionary of a linearized file is longer than %d bytes", ErrDamaged, len(head))
-	case err != nil || first.Get("Linearized").Kind == Null || first.Get("L").Int != d.size:
+	case err != nil || first.Get("Linearized").Kind == object.Null || first.Get("L").Int != d.size:
 		return nil //nolint:nilerr // what is no linearized file is judged by its sections
 	}
 	behind := bytes.Index(head, []byte("endobj")) + len("endobj")
 	section := func(at int64) (begin int64, err error) {
-		err = d.at(at, func(p *parser) error {
-			p.space()
-			begin = at + int64(p.pos)
+		err = d.at(at, func(p *object.Parser) error {
+			p.Space()
+			begin = at + int64(p.Pos)
 			return nil
 		})
 		return begin, err
@@ -256,15 +258,15 @@ func (d *Document) checkLinearized(start int64) error {
 	return err
 }
 
-func (d *Document) parser(buf []byte, base int64) *parser {
-	return &parser{buf: buf, base: base, depth: d.lim.Depth, values: d.lim.Values, final: base >= 0 && base+int64(len(buf)) >= d.size}
+func (d *Document) parser(buf []byte, base int64) *object.Parser {
+	return &object.Parser{Buf: buf, Base: base, Depth: d.lim.Depth, Values: d.lim.Values, Final: base >= 0 && base+int64(len(buf)) >= d.size}
 }
 
 // parsed counts what it cost to parse a large object, from a place in the buffer on: many small ones may refer to one, and each
 // time it is read anew.
-func (d *Document) parsed(p *parser, from int) error {
+func (d *Document) parsed(p *object.Parser, from int) error {
 	const small, value = 4096, 64 // bytes; a value costs as much as so many
-	n := p.pos - from + value*(d.lim.Values-p.values)
+	n := p.Pos - from + value*(d.lim.Values-p.Values)
 	if n <= small {
 		return nil
 	}
@@ -275,7 +277,7 @@ func (d *Document) parsed(p *parser, from int) error {
 }
 
 // at parses with f from offset on, with as much of the file as f needs. f may run several times.
-func (d *Document) at(offset int64, f func(*parser) error) error {
+func (d *Document) at(offset int64, f func(*object.Parser) error) error {
 	for n := int64(1024); ; n *= 4 {
 		buf, err := d.read(offset, min(n, d.lim.ObjectSize))
 		if err != nil {
@@ -286,30 +288,11 @@ func (d *Document) at(offset int64, f func(*parser) error) error {
 		if tired := d.parsed(p, 0); tired != nil {
 			return tired
 		}
-		if !errors.Is(err, errMore) {
+		if !errors.Is(err, object.ErrMore) {
 			return err
 		}
 		if n >= d.lim.ObjectSize {
 			return fmt.Errorf("%w: object at byte %d is longer than %d bytes", ErrTooLarge, offset, d.lim.ObjectSize)
 		}
 	}
-}
-
-// header reads "n g obj".
-func (p *parser) header() (Ref, error) {
-	n, err := p.integer()
-	if err != nil {
-		return Ref{}, err
-	}
-	g, err := p.integer()
-	if err != nil {
-		return Ref{}, err
-	}
-	if err := p.keyword("obj"); err != nil {
-		return Ref{}, err
-	}
-	if n <= 0 || n > maxNumber || g > 65535 {
-		return Ref{}, p.fail(p.pos, "object number out of range before")
-	}
-	return Ref{int(n), int(g)}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -334,12 +335,12 @@ func TestBufferEnds(t *testing.T) {
 		if len(list) != 5 || list[0].Text != "Name x" || list[1].Text != `a(b)\` || list[2].Text != "ABC" || v.Get("Z").Int != 9 {
 			t.Fatalf("shift %d: %q", shift, v.Get("T").Raw)
 		}
-		var kinds []pdf.Kind
+		var kinds []object.Kind
 		for _, e := range list[3].Elems {
 			kinds = append(kinds, e.Kind)
 		}
-		wanted := []pdf.Kind{pdf.Integer, pdf.Integer, pdf.Integer, pdf.Real, pdf.Real, pdf.Bool, pdf.Bool, pdf.Null, pdf.Reference, pdf.Integer, pdf.Reference}
-		if !slices.Equal(kinds, wanted) || list[3].Elems[1].Int != -2 || list[3].Elems[10].Ref != (pdf.Ref{Number: 3}) {
+		wanted := []object.Kind{object.Integer, object.Integer, object.Integer, object.Real, object.Real, object.Bool, object.Bool, object.Null, object.Reference, object.Integer, object.Reference}
+		if !slices.Equal(kinds, wanted) || list[3].Elems[1].Int != -2 || list[3].Elems[10].Ref != (object.Ref{Number: 3}) {
 			t.Fatalf("shift %d: kinds %v", shift, kinds)
 		}
 		for _, e := range list {
@@ -371,7 +372,7 @@ func TestStrings(t *testing.T) {
 			continue
 		}
 		v := d.Catalog().Value.Get("X")
-		if got := v.Unicode(); v.Kind != pdf.String || got != want {
+		if got := v.Unicode(); v.Kind != object.String || got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
@@ -380,7 +381,7 @@ func TestStrings(t *testing.T) {
 func TestTextStringRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")
-		d, err := open(pdftest.File{Objs: pdftest.Page("/X "+string(pdf.TextString(text)), "")}.Classic())
+		d, err := open(pdftest.File{Objs: pdftest.Page("/X "+string(object.TextString(text)), "")}.Classic())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -402,7 +403,7 @@ func TestWith(t *testing.T) {
 			body += "/" + k + rapid.SampledFrom([]string{" ", "\n", " % remark >>\r"}).Draw(t, "space") + v + " "
 			want[k] = strings.TrimPrefix(v, "% c\n")
 		}
-		parse := func(raw string) pdf.Value {
+		parse := func(raw string) object.Value {
 			d, err := open(pdftest.File{Objs: pdftest.Page("/X "+raw, "")}.Classic())
 			if err != nil {
 				t.Fatalf("%q: %v", raw, err)

@@ -1,11 +1,15 @@
 package pdf
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
+)
 
 // Stream returns the decoded data of a stream object that has no filter or FlateDecode alone. most bounds the result, in
 // bytes; it does not count against Limits.StreamSize. Errors wrap ErrDamaged (also for an object that is no stream),
 // ErrUnsupported and ErrTooLarge.
-func (d *Document) Stream(ref Ref, most int64) ([]byte, error) {
+func (d *Document) Stream(ref object.Ref, most int64) ([]byte, error) {
 	e := d.objects.get(ref.Number)
 	if e.kind != inFile || int(e.gen) != ref.Generation {
 		return nil, fmt.Errorf("%w: %v is not a stream", ErrDamaged, ref)

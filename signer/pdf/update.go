@@ -6,7 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Update is an incremental update under construction (ISO 32000-1 section 7.5.6): the bytes that follow the original.
@@ -21,14 +22,14 @@ type Update struct {
 }
 
 type updated struct {
-	ref    Ref
+	ref    object.Ref
 	offset int64 // of "n g obj" in the finished file
 }
 
 // NewUpdate begins an update of d. It reads the whole structure of the file first: errors wrap ErrDamaged for an object, needed
 // or not, of bad syntax or without its end, and ErrTooLarge.
 func (d *Document) NewUpdate() (*Update, error) {
-	u := &Update{doc: d, next: max(d.highest+1, int(min(d.newest.trailer.Get("Size").Int, maxNumber+1)))}
+	u := &Update{doc: d, next: max(d.highest+1, int(min(d.newest.trailer.Get("Size").Int, object.MaxNumber+1)))}
 	var err error
 	if u.dangling, err = d.checkWhole(u.next); err != nil {
 		return nil, err
@@ -44,17 +45,17 @@ func (d *Document) NewUpdate() (*Update, error) {
 }
 
 // New reserves the number of a new object.
-func (u *Update) New() Ref {
+func (u *Update) New() object.Ref {
 	for u.dangling[u.next] {
 		u.next++
 	}
 	u.next++
-	return Ref{Number: u.next - 1}
+	return object.Ref{Number: u.next - 1}
 }
 
 // Put writes an object, new or instead of the one with the same number and generation, and returns the offset of the
 // first byte of body in the finished file. An object that is put twice is what it was put as last.
-func (u *Update) Put(ref Ref, body []byte) int64 {
+func (u *Update) Put(ref object.Ref, body []byte) int64 {
 	u.written = slices.DeleteFunc(u.written, func(w updated) bool { return w.ref.Number == ref.Number })
 	u.written = append(u.written, updated{ref, u.end()})
 	u.buf = fmt.Appendf(u.buf, "%d %d obj\n", ref.Number, ref.Generation)
@@ -83,7 +84,7 @@ func (u *Update) Finish() ([]byte, error) {
 	if u.end() > MaxSize {
 		return nil, fmt.Errorf("%w: the signed file would be longer than %d bytes", ErrTooLarge, MaxSize)
 	}
-	if u.next > maxNumber+1 {
+	if u.next > object.MaxNumber+1 {
 		return nil, fmt.Errorf("%w: no object number is left", ErrTooLarge)
 	}
 	return u.buf, nil
@@ -116,7 +117,7 @@ func (u *Update) xrefTable(id []byte) {
 }
 
 // xrefStream writes an uncompressed cross-reference stream: fields of 1, 5 and 2 bytes, and the stream's own entry.
-func (u *Update) xrefStream(ref Ref, id []byte) {
+func (u *Update) xrefStream(ref object.Ref, id []byte) {
 	var index, rows []byte
 	for _, run := range u.runs() {
 		index = fmt.Appendf(index, " %d %d", run[0].ref.Number, len(run))
@@ -146,7 +147,7 @@ func (u *Update) trailer(id []byte) {
 			raw = id
 		}
 		u.buf = append(u.buf, ' ')
-		u.buf = appendName(u.buf, e.Key)
+		u.buf = object.AppendName(u.buf, e.Key)
 		u.buf = append(u.buf, ' ')
 		u.buf = append(u.buf, raw...)
 	}
@@ -157,24 +158,9 @@ func (u *Update) trailer(id []byte) {
 // what this update holds, so that it differs from it without a clock or chance.
 func (u *Update) fileID() []byte {
 	id := u.doc.newest.trailer.Get("ID")
-	if id.Kind != Array || len(id.Elems) != 2 || id.Elems[0].Kind != String || id.Elems[1].Kind != String {
+	if id.Kind != object.Array || len(id.Elems) != 2 || id.Elems[0].Kind != object.String || id.Elems[1].Kind != object.String {
 		return id.Raw
 	}
 	sum := sha256.Sum256(bytes.Join([][]byte{[]byte(id.Elems[1].Text), u.buf}, nil))
 	return fmt.Appendf(nil, "[%s <%X>]", id.Elems[0].Raw, sum[:16])
-}
-
-// appendName writes a name with everything but plain characters as #xx (ISO 32000-1 section 7.3.5).
-func appendName(buf []byte, name string) []byte {
-	buf = append(buf, '/')
-	for i := range len(name) {
-		if c := name[i]; c > ' ' && c < 0x7f && c != '#' && isRegular(c) {
-			buf = append(buf, c)
-		} else {
-			buf = append(buf, '#')
-			buf = append(buf, strconv.FormatUint(uint64(c)>>4, 16)...)
-			buf = append(buf, strconv.FormatUint(uint64(c)&15, 16)...)
-		}
-	}
-	return buf
 }

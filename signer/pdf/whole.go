@@ -3,6 +3,8 @@ package pdf
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // checkWhole reads each object in use to its end, which for a stream is where its /Length says, whether it is needed or not.
@@ -18,13 +20,13 @@ func (d *Document) checkWhole(next int) (dangling map[int]bool, err error) {
 		}
 	}
 	p := d.parser(d.newest.trailer.Raw, -1)
-	p.final, p.refers = true, refers
-	if _, _, err := p.skip(); err != nil {
+	p.Final, p.Refers = true, refers
+	if _, _, err := p.Skip(); err != nil {
 		return nil, err
 	}
 	w := window{d: d, refers: refers}
 	for _, n := range d.sorted(inFile) {
-		if err := w.object(Ref{int(n), int(d.objects.get(int(n)).gen)}, d.objects.get(int(n)).at); err != nil {
+		if err := w.object(object.Ref{Number: int(n), Generation: int(d.objects.get(int(n)).gen)}, d.objects.get(int(n)).at); err != nil {
 			return nil, err
 		}
 	}
@@ -46,14 +48,14 @@ type window struct {
 }
 
 // parse has f read at offset, with as much of the file as it needs. f may run several times.
-func (w *window) parse(offset int64, f func(*parser) error) error {
+func (w *window) parse(offset int64, f func(*object.Parser) error) error {
 	parse := func(buf []byte) error {
 		p := w.d.parser(buf, offset)
-		p.refers = w.refers
+		p.Refers = w.refers
 		return f(p)
 	}
 	if i := offset - w.base; i >= 0 && i < int64(len(w.buf)) {
-		if err := parse(w.buf[i:]); !errors.Is(err, errMore) {
+		if err := parse(w.buf[i:]); !errors.Is(err, object.ErrMore) {
 			return err
 		}
 	}
@@ -63,7 +65,7 @@ func (w *window) parse(offset int64, f func(*parser) error) error {
 			return err
 		}
 		w.buf, w.base = buf, offset
-		if err = parse(buf); !errors.Is(err, errMore) {
+		if err = parse(buf); !errors.Is(err, object.ErrMore) {
 			return err
 		}
 		if n >= w.d.lim.ObjectSize {
@@ -72,23 +74,23 @@ func (w *window) parse(offset int64, f func(*parser) error) error {
 	}
 }
 
-func (w *window) object(ref Ref, offset int64) error {
-	var length Value
+func (w *window) object(ref object.Ref, offset int64) error {
+	var length object.Value
 	start := int64(-1) // of a stream's data
-	err := w.parse(offset, func(p *parser) error {
-		if _, err := p.header(); err != nil {
+	err := w.parse(offset, func(p *object.Parser) error {
+		if _, err := p.Header(); err != nil {
 			return err
 		}
-		kind, l, err := p.skip()
+		kind, l, err := p.Skip()
 		if err != nil {
 			return err
 		}
-		stream, err := p.end(kind == Dict)
+		stream, err := p.End(kind == object.Dict)
 		if err != nil || !stream {
 			return err
 		}
 		length = l
-		start, err = p.data()
+		start, err = p.Data()
 		return err
 	})
 	if err != nil || start < 0 {
@@ -97,14 +99,14 @@ func (w *window) object(ref Ref, offset int64) error {
 	if length, err = w.d.resolvePlain(length); err != nil {
 		return inObject(ref, err)
 	}
-	if length.Kind != Integer || length.Int < 0 || length.Int > w.d.size-start {
+	if length.Kind != object.Integer || length.Int < 0 || length.Int > w.d.size-start {
 		return inObject(ref, fmt.Errorf("%w: /Length of its stream", ErrDamaged))
 	}
-	err = w.parse(start+length.Int, func(p *parser) error {
-		if err := p.keyword("endstream"); err != nil {
+	err = w.parse(start+length.Int, func(p *object.Parser) error {
+		if err := p.Keyword("endstream"); err != nil {
 			return err
 		}
-		return p.keyword("endobj")
+		return p.Keyword("endobj")
 	})
 	if err != nil {
 		err = fmt.Errorf("behind its /Length: %w", err)
@@ -112,7 +114,7 @@ func (w *window) object(ref Ref, offset int64) error {
 	return inObject(ref, err)
 }
 
-func inObject(ref Ref, err error) error {
+func inObject(ref object.Ref, err error) error {
 	if err != nil {
 		err = fmt.Errorf("object %v: %w", ref, err)
 	}
@@ -138,8 +140,8 @@ func (d *Document) checkStreams(refers func(int)) error {
 		at, err := s.offset(int(n), int(e.gen))
 		if err == nil {
 			p := d.parser(s.data, -1)
-			p.pos, p.final, p.refers = at, true, refers
-			_, _, err = p.skip()
+			p.Pos, p.Final, p.Refers = at, true, refers
+			_, _, err = p.Skip()
 		}
 		if err != nil {
 			return fmt.Errorf("object %d in object stream %d: %w", n, container, err)

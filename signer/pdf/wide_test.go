@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // wide is a PDF of a gigabyte that exists only where objects begin: each lies stride bytes behind the one before.
@@ -69,7 +70,7 @@ func TestManyObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	if o, err := d.Load(pdf.Ref{Number: 200_002}); err != nil || o.Value.Kind != pdf.Dict {
+	if o, err := d.Load(object.Ref{Number: 200_002}); err != nil || o.Value.Kind != object.Dict {
 		t.Errorf("last object: %v, %v", o.Value.Kind, err)
 	}
 	runtime.GC()

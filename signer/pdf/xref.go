@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 type entryKind uint8
@@ -58,7 +60,7 @@ func (t *table) add(n int, e entry) (fresh, twice bool) {
 type section struct {
 	offset  int64
 	stream  bool // a cross-reference stream, not a table
-	trailer Value
+	trailer object.Value
 }
 
 // readSections follows the chain of /Prev from the newest section to the oldest.
@@ -74,7 +76,7 @@ func (d *Document) readSections(start int64) error {
 			return fmt.Errorf("%w: more than %d cross-reference sections", ErrTooLarge, d.lim.Sections)
 		}
 		s, err := d.readSection(offset, func(n int64, e entry) error {
-			if n < 0 || n > maxNumber {
+			if n < 0 || n > object.MaxNumber {
 				return fmt.Errorf("%w: object number %d", ErrDamaged, n)
 			}
 			if seen++; seen > 8*d.lim.Objects {
@@ -101,10 +103,10 @@ func (d *Document) readSections(start int64) error {
 		}
 		d.sections = append(d.sections, offset)
 		prev := s.trailer.Get("Prev")
-		if prev.Kind == Null {
+		if prev.Kind == object.Null {
 			return nil
 		}
-		if prev.Kind != Integer || prev.Int <= 0 || prev.Int >= d.size {
+		if prev.Kind != object.Integer || prev.Int <= 0 || prev.Int >= d.size {
 			return fmt.Errorf("%w: /Prev of the cross-reference section at byte %d points outside the file", ErrDamaged, offset)
 		}
 		offset = prev.Int
@@ -114,12 +116,12 @@ func (d *Document) readSections(start int64) error {
 func (d *Document) readSection(offset int64, add func(int64, entry) error) (section, error) {
 	s := section{offset: offset}
 	table := false
-	err := d.at(offset, func(p *parser) error {
-		p.space()
-		if p.pos+len("xref") > len(p.buf) {
-			return p.fail(p.pos, "no cross-reference section")
+	err := d.at(offset, func(p *object.Parser) error {
+		p.Space()
+		if p.Pos+len("xref") > len(p.Buf) {
+			return p.Fail(p.Pos, "no cross-reference section")
 		}
-		table = bytes.HasPrefix(p.buf[p.pos:], []byte("xref"))
+		table = bytes.HasPrefix(p.Buf[p.Pos:], []byte("xref"))
 		return nil
 	})
 	if err != nil {
@@ -137,11 +139,11 @@ func (d *Document) readSection(offset int64, add func(int64, entry) error) (sect
 	switch {
 	case err != nil:
 		return s, err
-	case s.trailer.Get("Encrypt").Kind != Null:
+	case s.trailer.Get("Encrypt").Kind != object.Null:
 		return s, ErrEncrypted
-	case s.trailer.Get("XRefStm").Kind != Null:
+	case s.trailer.Get("XRefStm").Kind != object.Null:
 		return s, ErrHybrid
-	case s.trailer.Get("Size").Kind != Integer:
+	case s.trailer.Get("Size").Kind != object.Integer:
 		return s, fmt.Errorf("%w: trailer of the cross-reference section at byte %d has no /Size", ErrDamaged, offset)
 	}
 	return s, nil
@@ -149,48 +151,48 @@ func (d *Document) readSection(offset int64, add func(int64, entry) error) (sect
 
 // readTable reads "xref", its subsections with entries of exactly 20 bytes, and the trailer dictionary
 // (ISO 32000-1 sections 7.5.4 and 7.5.5).
-func (d *Document) readTable(offset int64, add func(int64, entry) error) (Value, error) {
+func (d *Document) readTable(offset int64, add func(int64, entry) error) (object.Value, error) {
 	at := offset
-	if err := d.at(at, func(p *parser) error {
-		err := p.keyword("xref")
-		at = offset + int64(p.pos)
+	if err := d.at(at, func(p *object.Parser) error {
+		err := p.Keyword("xref")
+		at = offset + int64(p.Pos)
 		return err
 	}); err != nil {
-		return Value{}, err
+		return object.Value{}, err
 	}
 	for {
 		var first, count int64
-		var trailer Value
+		var trailer object.Value
 		var next int64
-		err := d.at(at, func(p *parser) (err error) {
-			p.space()
-			if p.pos < len(p.buf) && p.buf[p.pos] == 't' {
-				if err := p.keyword("trailer"); err != nil {
+		err := d.at(at, func(p *object.Parser) (err error) {
+			p.Space()
+			if p.Pos < len(p.Buf) && p.Buf[p.Pos] == 't' {
+				if err := p.Keyword("trailer"); err != nil {
 					return err
 				}
-				if trailer, err = p.value(); err == nil && trailer.Kind != Dict {
-					err = p.fail(p.pos, "no dictionary as trailer before")
+				if trailer, err = p.Value(); err == nil && trailer.Kind != object.Dict {
+					err = p.Fail(p.Pos, "no dictionary as trailer before")
 				}
 				return err
 			}
-			if first, err = p.integer(); err != nil {
+			if first, err = p.Integer(); err != nil {
 				return err
 			}
-			if count, err = p.integer(); err != nil {
+			if count, err = p.Integer(); err != nil {
 				return err
 			}
-			p.space()
-			next = at + int64(p.pos)
+			p.Space()
+			next = at + int64(p.Pos)
 			return nil
 		})
-		if err != nil || trailer.Kind == Dict {
+		if err != nil || trailer.Kind == object.Dict {
 			return trailer, err
 		}
-		if count > (d.size-next)/entrySize || first > maxNumber {
-			return Value{}, fmt.Errorf("%w: cross-reference subsection at byte %d is longer than the file", ErrDamaged, at)
+		if count > (d.size-next)/entrySize || first > object.MaxNumber {
+			return object.Value{}, fmt.Errorf("%w: cross-reference subsection at byte %d is longer than the file", ErrDamaged, at)
 		}
 		if err := d.readEntries(next, first, count, add); err != nil {
-			return Value{}, err
+			return object.Value{}, err
 		}
 		at = next + count*entrySize
 	}
@@ -238,39 +240,39 @@ func parseEntry(b []byte) (entry, bool) {
 }
 
 // readXrefStream reads a cross-reference stream (ISO 32000-1 section 7.5.8) and returns its dictionary.
-func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (Value, error) {
+func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (object.Value, error) {
 	_, dict, data, err := d.streamAt(offset)
 	if err != nil {
-		return Value{}, err
+		return object.Value{}, err
 	}
-	bad := func(what string) (Value, error) {
-		return Value{}, fmt.Errorf("%w: cross-reference stream: %s", ErrDamaged, what)
+	bad := func(what string) (object.Value, error) {
+		return object.Value{}, fmt.Errorf("%w: cross-reference stream: %s", ErrDamaged, what)
 	}
 	if dict.Get("Type").Text != "XRef" {
 		return bad("no /Type /XRef")
 	}
-	if dict.Get("Encrypt").Kind != Null { // said before its content is judged
-		return Value{}, ErrEncrypted
+	if dict.Get("Encrypt").Kind != object.Null { // said before its content is judged
+		return object.Value{}, ErrEncrypted
 	}
 	w, ok := widths(dict.Get("W"))
 	if !ok {
 		return bad("/W is not three small numbers")
 	}
 	index := dict.Get("Index")
-	if index.Kind == Null {
-		index = Value{Kind: Array, Elems: []Value{{Kind: Integer}, dict.Get("Size")}}
+	if index.Kind == object.Null {
+		index = object.Value{Kind: object.Array, Elems: []object.Value{{Kind: object.Integer}, dict.Get("Size")}}
 	}
-	if index.Kind != Array || len(index.Elems)%2 != 0 {
+	if index.Kind != object.Array || len(index.Elems)%2 != 0 {
 		return bad("/Index is not an array of pairs")
 	}
 	body, err := d.decode(dict, data)
 	if err != nil {
-		return Value{}, err
+		return object.Value{}, err
 	}
 	row := w[0] + w[1] + w[2]
 	for i := 0; i < len(index.Elems); i += 2 {
 		first, count := index.Elems[i], index.Elems[i+1]
-		if first.Kind != Integer || count.Kind != Integer || first.Int < 0 || first.Int > maxNumber || count.Int < 0 ||
+		if first.Kind != object.Integer || count.Kind != object.Integer || first.Int < 0 || first.Int > object.MaxNumber || count.Int < 0 ||
 			count.Int > int64(len(body)/row) {
 			return bad("/Index and data do not fit together")
 		}
@@ -280,7 +282,7 @@ func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (V
 				return bad("entry of object " + strconv.FormatInt(n, 10))
 			}
 			if err := add(n, e); err != nil {
-				return Value{}, err
+				return object.Value{}, err
 			}
 			body = body[row:]
 		}
@@ -288,12 +290,12 @@ func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (V
 	return dict, nil
 }
 
-func widths(v Value) (w [3]int, ok bool) {
-	if v.Kind != Array || len(v.Elems) != 3 {
+func widths(v object.Value) (w [3]int, ok bool) {
+	if v.Kind != object.Array || len(v.Elems) != 3 {
 		return w, false
 	}
 	for i, e := range v.Elems {
-		if e.Kind != Integer || e.Int < 0 || e.Int > 8 {
+		if e.Kind != object.Integer || e.Int < 0 || e.Int > 8 {
 			return w, false
 		}
 		w[i] = int(e.Int)
@@ -319,7 +321,7 @@ func parseRow(b []byte, w [3]int) (entry, bool) {
 		return entry{kind: free}, true // a free entry's generation is never used here
 	case kind == 1 && second < MaxSize && third <= 65535:
 		return entry{at: int64(second), gen: uint32(third), kind: inFile}, true
-	case kind == 2 && second > 0 && second <= maxNumber && third <= maxNumber:
+	case kind == 2 && second > 0 && second <= object.MaxNumber && third <= object.MaxNumber:
 		return entry{at: int64(second), gen: uint32(third), kind: inStream}, true
 	}
 	// An unknown kind would read as null (ISO 32000-1 table 18), but readers take it for damage and repair the file.
@@ -378,7 +380,7 @@ func (d *Document) checkStarts(numbers []int32) error {
 	base, end := int64(0), int64(0) // what buf holds
 	for i, n := range numbers {
 		e := d.objects.get(int(n))
-		ref := Ref{int(n), int(e.gen)}
+		ref := object.Ref{Number: int(n), Generation: int(e.gen)}
 		if e.at >= d.size {
 			return fmt.Errorf("%w: object %v would begin at byte %d, after the end of the file", ErrDamaged, ref, e.at)
 		}
@@ -398,8 +400,8 @@ func (d *Document) checkStarts(numbers []int32) error {
 			}
 		}
 		p := d.parser(buf[e.at-base:min(e.at-base+header, int64(len(buf)))], e.at)
-		p.final = true
-		if got, err := p.header(); err != nil || got != ref {
+		p.Final = true
+		if got, err := p.Header(); err != nil || got != ref {
 			return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, ref, e.at)
 		}
 	}

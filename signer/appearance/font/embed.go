@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Width returns the length of a text in points.
@@ -44,7 +45,7 @@ func (s *Subset) Encode(text string) string {
 
 // Put writes the objects of a composite font (ISO 32000-2 clause 9.7): Type0 with Identity-H, its CIDFontType2 with the
 // widths, the descriptor with the embedded file and the CIDSet that PDF/A-1 asks for, and the mapping to Unicode.
-func (s *Subset) Put(u *pdf.Update) pdf.Ref {
+func (s *Subset) Put(u *pdf.Update) object.Ref {
 	sum := sha256.Sum256(s.data)
 	name := make([]byte, 6) // the tag of a subset: six capital letters (clause 9.9.2)
 	for i := range name {
@@ -61,9 +62,9 @@ func (s *Subset) Put(u *pdf.Update) pdf.Ref {
 		"/Ascent %d /Descent %d /CapHeight %d /StemV %d /FontFile2 %v /CIDSet %v >>",
 		name, s.flags(), s.milli(s.from.bbox[0]), s.milli(s.from.bbox[1]), s.milli(s.from.bbox[2]), s.milli(s.from.bbox[3]),
 		s.from.italic, s.milli(s.from.ascent), s.milli(s.from.descent), s.milli(s.from.capHeight), 80, file, set))
-	u.Put(file, pdf.FlateObject(fmt.Sprintf("/Length1 %d", len(s.data)), s.data))
-	u.Put(unicode, pdf.FlateObject("", s.toUnicode()))
-	u.Put(set, pdf.StreamObject("", s.cidSet()))
+	u.Put(file, object.FlateObject(fmt.Sprintf("/Length1 %d", len(s.data)), s.data))
+	u.Put(unicode, object.FlateObject("", s.toUnicode()))
+	u.Put(set, object.StreamObject("", s.cidSet()))
 	return font
 }
 

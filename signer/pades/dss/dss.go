@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
 
@@ -33,7 +34,7 @@ type Store struct {
 	arrays [kinds]pdf.Object // likewise, in dict
 	vri    pdf.Object
 	held   revinfo.Evidence
-	refs   [kinds]map[[sha256.Size]byte]pdf.Ref
+	refs   [kinds]map[[sha256.Size]byte]object.Ref
 }
 
 // Read reads the store with all its streams, of at most limit bytes together. Errors wrap pdf.ErrDamaged and
@@ -42,17 +43,17 @@ type Store struct {
 func Read(doc *pdf.Document, limit int64) (*Store, error) {
 	d := &Store{}
 	for kind := range d.refs {
-		d.refs[kind] = map[[sha256.Size]byte]pdf.Ref{}
+		d.refs[kind] = map[[sha256.Size]byte]object.Ref{}
 	}
 	var err error
-	if d.dict, err = doc.Part(doc.Catalog().Value.Get("DSS"), pdf.Dict, "/DSS"); err != nil {
+	if d.dict, err = doc.Part(doc.Catalog().Value.Get("DSS"), object.Dict, "/DSS"); err != nil {
 		return nil, err
 	}
-	if d.vri, err = doc.Part(d.dict.Value.Get("VRI"), pdf.Dict, "/VRI"); err != nil {
+	if d.vri, err = doc.Part(d.dict.Value.Get("VRI"), object.Dict, "/VRI"); err != nil {
 		return nil, err
 	}
 	for kind, key := range storeKeys {
-		if d.arrays[kind], err = doc.Part(d.dict.Value.Get(key), pdf.Array, "/"+key); err != nil {
+		if d.arrays[kind], err = doc.Part(d.dict.Value.Get(key), object.Array, "/"+key); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +62,7 @@ func Read(doc *pdf.Document, limit int64) (*Store, error) {
 	}
 	for kind, key := range storeKeys {
 		for _, e := range d.arrays[kind].Value.Elems {
-			if e.Kind != pdf.Reference {
+			if e.Kind != object.Reference {
 				continue
 			}
 			data, err := doc.Stream(e.Ref, limit)
@@ -79,10 +80,10 @@ func Read(doc *pdf.Document, limit int64) (*Store, error) {
 }
 
 // apart wants the parts of the store to be different objects.
-func (d *Store) apart(catalog pdf.Ref) error {
-	seen := map[pdf.Ref]bool{catalog: true}
+func (d *Store) apart(catalog object.Ref) error {
+	seen := map[object.Ref]bool{catalog: true}
 	for _, part := range []pdf.Object{d.dict, d.vri, d.arrays[0], d.arrays[1], d.arrays[2]} {
-		if part.Ref == (pdf.Ref{}) {
+		if part.Ref == (object.Ref{}) {
 			continue
 		}
 		if seen[part.Ref] {
@@ -97,9 +98,9 @@ func (d *Store) apart(catalog pdf.Ref) error {
 func (d *Store) Held() revinfo.Evidence { return d.held }
 
 // Lists reports whether the store says what of it belongs to the signature of a Key.
-func (d *Store) Lists(key string) bool { return d.vri.Value.Get(key).Kind != pdf.Null }
+func (d *Store) Lists(key string) bool { return d.vri.Value.Get(key).Kind != object.Null }
 
-func (d *Store) hold(kind int, data []byte, ref pdf.Ref) {
+func (d *Store) hold(kind int, data []byte, ref object.Ref) {
 	sum := sha256.Sum256(data)
 	if _, there := d.refs[kind][sum]; there {
 		return
@@ -132,8 +133,8 @@ func Key(contents []byte) string {
 // so the bytes do not depend on the version of a compressor.
 func (d *Store) Update(doc *pdf.Document, u *pdf.Update, proofs []Proof) (changed bool) {
 	dict := d.dict.Value
-	if dict.Kind == pdf.Null {
-		dict = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< /Type /DSS >>")}
+	if dict.Kind == object.Null {
+		dict = object.Value{Kind: object.Dict, Raw: []byte("<< /Type /DSS >>")}
 	}
 	before := dict.Raw
 	for kind, key := range storeKeys {
@@ -142,12 +143,12 @@ func (d *Store) Update(doc *pdf.Document, u *pdf.Update, proofs []Proof) (change
 			continue
 		}
 		changed = true
-		array := pdf.Value{Kind: pdf.Array, Raw: []byte("[]")}
-		if d.arrays[kind].Value.Kind == pdf.Array {
+		array := object.Value{Kind: object.Array, Raw: []byte("[]")}
+		if d.arrays[kind].Value.Kind == object.Array {
 			array = d.arrays[kind].Value
 		}
 		raw := array.Append(added)
-		if ref := d.arrays[kind].Ref; ref != (pdf.Ref{}) {
+		if ref := d.arrays[kind].Ref; ref != (object.Ref{}) {
 			u.Put(ref, raw)
 		} else {
 			dict = dict.With(key, raw)
@@ -155,7 +156,7 @@ func (d *Store) Update(doc *pdf.Document, u *pdf.Update, proofs []Proof) (change
 	}
 	if vri, more := d.withEntries(proofs); more {
 		changed = true
-		if d.vri.Ref != (pdf.Ref{}) {
+		if d.vri.Ref != (object.Ref{}) {
 			u.Put(d.vri.Ref, vri)
 		} else {
 			dict = dict.With("VRI", vri)
@@ -164,9 +165,9 @@ func (d *Store) Update(doc *pdf.Document, u *pdf.Update, proofs []Proof) (change
 	catalog := doc.Catalog()
 	switch {
 	case bytes.Equal(dict.Raw, before):
-	case d.dict.Ref != (pdf.Ref{}):
+	case d.dict.Ref != (object.Ref{}):
 		u.Put(d.dict.Ref, dict.Raw)
-	case d.dict.Value.Kind == pdf.Dict:
+	case d.dict.Value.Kind == object.Dict:
 		u.Put(catalog.Ref, catalog.Value.With("DSS", dict.Raw).Raw)
 	default:
 		ref := u.New()
@@ -200,11 +201,11 @@ func (d *Store) addStreams(u *pdf.Update, kind int, proofs []Proof) (added []byt
 // withEntries returns the VRI dictionary with an entry for each proof that has none, and whether there was one.
 func (d *Store) withEntries(proofs []Proof) (raw []byte, more bool) {
 	vri := d.vri.Value
-	if vri.Kind == pdf.Null {
-		vri = pdf.Value{Kind: pdf.Dict, Raw: []byte("<< >>")}
+	if vri.Kind == object.Null {
+		vri = object.Value{Kind: object.Dict, Raw: []byte("<< >>")}
 	}
 	for _, p := range proofs {
-		if p.Evidence.Empty() || vri.Get(p.Key).Kind != pdf.Null {
+		if p.Evidence.Empty() || vri.Get(p.Key).Kind != object.Null {
 			continue
 		}
 		more = true

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
@@ -68,7 +69,7 @@ func checkMerged(t *testing.T, before, after *Store, proofs []Proof) {
 	t.Helper()
 	for kind, key := range storeKeys {
 		old, now := before.arrays[kind].Value.Elems, after.arrays[kind].Value.Elems
-		if len(now) < len(old) || !slices.EqualFunc(old, now[:len(old)], func(a, b pdf.Value) bool { return bytes.Equal(a.Raw, b.Raw) }) {
+		if len(now) < len(old) || !slices.EqualFunc(old, now[:len(old)], func(a, b object.Value) bool { return bytes.Equal(a.Raw, b.Raw) }) {
 			t.Fatalf("/%s: %s became %s", key, before.arrays[kind].Value.Raw, after.arrays[kind].Value.Raw)
 		}
 		held := *items(&after.held, kind)
@@ -81,12 +82,12 @@ func checkMerged(t *testing.T, before, after *Store, proofs []Proof) {
 		}
 	}
 	for _, e := range before.vri.Value.Entries {
-		if e.Value.Kind != pdf.Null && !bytes.Equal(after.vri.Value.Get(e.Key).Raw, e.Value.Raw) {
+		if e.Value.Kind != object.Null && !bytes.Equal(after.vri.Value.Get(e.Key).Raw, e.Value.Raw) {
 			t.Fatalf("VRI entry %q changed", e.Key)
 		}
 	}
 	for _, p := range proofs {
-		if after.vri.Value.Get(p.Key).Kind == pdf.Null {
+		if after.vri.Value.Get(p.Key).Kind == object.Null {
 			t.Fatalf("VRI entry %q is missing", p.Key)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
 	"github.com/ecsigner/ecsigner/signer/tsp"
@@ -91,7 +92,7 @@ func TestTrustStoreOnce(t *testing.T) {
 	tsa.Misbehave(tsptest.Faults{NoCertificates: true})
 	sum := sha256.Sum256(nil)
 	token := padestest.Must(tsa.Stamp(t.Context(), crypto.SHA256, sum[:]))
-	in := pdftest.File{Objs: pdftest.Page("/DSS 9 0 R", "", pdftest.Obj{Number: 8, Body: string(pdf.FlateObject("", make([]byte, 4<<20)))},
+	in := pdftest.File{Objs: pdftest.Page("/DSS 9 0 R", "", pdftest.Obj{Number: 8, Body: string(object.FlateObject("", make([]byte, 4<<20)))},
 		pdftest.Obj{Number: 9, Body: "<< /Certs [8 0 R] >>"})}.Classic()
 	doc := padestest.Must(pdf.Open(bytes.NewReader(in), int64(len(in)), pdf.Limits{}))
 	u := padestest.Must(doc.NewUpdate())

@@ -18,6 +18,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
@@ -357,7 +358,7 @@ func TestEvidenceOfAnother(t *testing.T) {
 	// Without VRI entries, as some write the store: good while the authorities answer, and after that when it was archived.
 	p.fail = nil
 	plain := bytes.Replace(first, []byte("/VRI <<"), []byte("/Old <<"), 1) // which no signature covers
-	if got := readStore(t, plain); got.vri.Kind != pdf.Null || len(got.items["CRLs"]) == 0 {
+	if got := readStore(t, plain); got.vri.Kind != object.Null || len(got.items["CRLs"]) == 0 {
 		t.Fatal("VRI entries are there")
 	}
 	archived := timeStamp(t, plain, s)

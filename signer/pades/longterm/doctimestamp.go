@@ -11,6 +11,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
@@ -97,7 +98,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	body, rangeAt, holeAt := timeStampDict(t.room)
 	start := u.Put(stamp, body)
 	u.Put(field, fmt.Appendf(nil, "<< /FT /Sig /T %s /V %v /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /F 132 >>",
-		pdf.TextString(t.name), stamp))
+		object.TextString(t.name), stamp))
 	sigfield.Add(u, doc, form, field)
 	tail, err := u.Finish()
 	if err != nil {

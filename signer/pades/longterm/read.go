@@ -20,6 +20,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
@@ -42,7 +43,7 @@ type found struct {
 	contents []byte // the value of /Contents, with what fills it up
 	cms      *cms.SignedData
 	report   levels.Report
-	dict     pdf.Value
+	dict     object.Value
 	hash     crypto.Hash // over the byte range; 0: unknown
 }
 
@@ -63,7 +64,7 @@ func readFile(ctx context.Context, r io.ReaderAt, size int64, lim pdf.Limits, wh
 	stored := f.storedCertificates
 	places := map[int64]*found{} // by that of /Contents
 	for _, field := range form.Fields {
-		if field.Type != "Sig" || field.Value.Kind == pdf.Null {
+		if field.Type != "Sig" || field.Value.Kind == object.Null {
 			continue
 		}
 		s := &found{SignatureInfo: SignatureInfo{Field: field.Name}, dict: field.Value}
@@ -201,20 +202,20 @@ func (s *found) read(doc *pdf.Document) error {
 
 // readByteRange accepts only two ranges from the first byte on, with nothing between them but the /Contents value of
 // this very dictionary: otherwise bytes outside the signature could be shown as signed.
-func (s *SignatureInfo) readByteRange(doc *pdf.Document, dict pdf.Value) (contents pdf.Value, err error) {
+func (s *SignatureInfo) readByteRange(doc *pdf.Document, dict object.Value) (contents object.Value, err error) {
 	br, err := doc.Resolve(dict.Get("ByteRange"))
 	if err != nil {
 		return contents, err
 	}
 	contents = dict.Get("Contents")
-	if br.Kind != pdf.Array || len(br.Elems) != 4 || contents.Kind != pdf.String || contents.Pos < 0 {
+	if br.Kind != object.Array || len(br.Elems) != 4 || contents.Kind != object.String || contents.Pos < 0 {
 		return contents, fmt.Errorf("%w: /ByteRange or /Contents", pades.ErrSignatureDict)
 	}
 	if contents.Raw[0] != '<' {
 		return contents, fmt.Errorf("%w: /Contents is not a hexadecimal string", pades.ErrSignatureDict)
 	}
 	for i, e := range br.Elems {
-		if e.Kind != pdf.Integer || e.Int < 0 || e.Int > pdf.MaxSize {
+		if e.Kind != object.Integer || e.Int < 0 || e.Int > pdf.MaxSize {
 			return contents, fmt.Errorf("%w: /ByteRange", pades.ErrSignatureDict)
 		}
 		s.ByteRange[i] = e.Int
@@ -322,7 +323,7 @@ func (s *found) baseline() error {
 		return fmt.Errorf("%w: /SubFilter %s", cades.ErrProfile, s.SubFilter)
 	case s.Modified == "":
 		return fmt.Errorf("%w: the dictionary lacks /M", cades.ErrProfile)
-	case s.dict.Get("Cert").Kind != pdf.Null:
+	case s.dict.Get("Cert").Kind != object.Null:
 		return fmt.Errorf("%w: the dictionary has /Cert", cades.ErrProfile)
 	case !slices.ContainsFunc(s.cms.DigestAlgorithms, func(id []byte) bool { return hashNamed(id) == s.hash }): // RFC 5652 section 5.1
 		return fmt.Errorf("%w: digestAlgorithms lack the signer's", cades.ErrProfile)

@@ -14,16 +14,17 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades/longterm"
 	"github.com/ecsigner/ecsigner/signer/pades/padestest"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 	"github.com/ecsigner/ecsigner/signer/revinfo/revtest"
 )
 
 // store reads the document security store of a file: the items of each array in hexadecimal, and the VRI dictionary.
 type store struct {
-	dict  pdf.Value
+	dict  object.Value
 	items map[string][]string
 	refs  map[string][]string
-	vri   pdf.Value
+	vri   object.Value
 }
 
 func readStore(t *testing.T, data []byte) store {
@@ -67,16 +68,16 @@ func TestStoreIsMerged(t *testing.T) {
 	root, issuing := w.pki.CA(0).Raw, w.pki.Issuing().Raw
 	streams := []pdftest.Obj{stream(20, issuing, true), stream(21, root, false), stream(22, []byte("no certificate"), true)}
 	entry := "/" + oldKey + " << /Cert [20 0 R] /TU (D:20200101000000Z) /Odd 1 >>"
-	object := func(n int, body string) pdftest.Obj { return pdftest.Obj{Number: n, Body: body} }
+	obj := func(n int, body string) pdftest.Obj { return pdftest.Obj{Number: n, Body: body} }
 	for name, tc := range map[string]struct {
 		data []byte
 		refs string // of the first certificates
 	}{
 		"direct": {pdftest.File{Objs: pdftest.Page("/DSS << /Certs [20 0 R 21 0 R 22 0 R] /Odd (x) /VRI << "+entry+" >> >> /Lang (uk)", "", streams...)}.Classic(), "20 0 R,21 0 R,22 0 R"},
 		"objects of their own": {pdftest.File{Objs: pdftest.Page("/DSS 10 0 R", "", append(
-			streams, object(10, "<< /Type /DSS /Certs 11 0 R /VRI 12 0 R /Odd (x) >>"), object(11, "[20 0 R % remark ]\n21 0 R]"), object(12, "<< "+entry+" >>"))...)}.Classic(), "20 0 R,21 0 R"},
+			streams, obj(10, "<< /Type /DSS /Certs 11 0 R /VRI 12 0 R /Odd (x) >>"), obj(11, "[20 0 R % remark ]\n21 0 R]"), obj(12, "<< "+entry+" >>"))...)}.Classic(), "20 0 R,21 0 R"},
 		"in an object stream": {pdftest.File{Objs: pdftest.Page("/DSS 10 0 R", "", append(
-			streams, object(10, "<</Odd(x)/Certs[20 0 R 21 0 R]/VRI<<"+entry+">>>>"))...)}.Streams(1, 2, 10), "20 0 R,21 0 R"},
+			streams, obj(10, "<</Odd(x)/Certs[20 0 R 21 0 R]/VRI<<"+entry+">>>>"))...)}.Streams(1, 2, 10), "20 0 R,21 0 R"},
 		"with what is no stream":     {pdftest.File{Objs: pdftest.Page("/DSS << /Certs [99 0 R 3 0 R null (x) 20 0 R 20 0 R] /CRLs [] /OCSPs 98 0 R /Odd (x) /VRI << "+entry+" >> >>", "", streams...)}.Classic(), "99 0 R,3 0 R,null,(x),20 0 R,20 0 R"},
 		"older entries of this file": {pdftest.File{Objs: pdftest.Page("/DSS << /Odd (x) /VRI << "+entry+" >> /CRLs [22 0 R] >>", "", streams...)}.Streams(1), ""},
 	} {
@@ -88,7 +89,7 @@ func TestStoreIsMerged(t *testing.T) {
 				t.Errorf("%s, asked %q", got, p.asked)
 			}
 			before, after := readStore(t, in), readStore(t, out)
-			if string(after.dict.Get("Odd").Raw) != "(x)" || !bytes.Equal(after.vri.Get(oldKey).Raw, before.vri.Get(oldKey).Raw) || before.vri.Get(oldKey).Kind != pdf.Dict {
+			if string(after.dict.Get("Odd").Raw) != "(x)" || !bytes.Equal(after.vri.Get(oldKey).Raw, before.vri.Get(oldKey).Raw) || before.vri.Get(oldKey).Kind != object.Dict {
 				t.Errorf("entries are lost: %s", after.dict.Raw)
 			}
 			if got := strings.Join(after.refs["Certs"], ","); !strings.HasPrefix(got, tc.refs) {

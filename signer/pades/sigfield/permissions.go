@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Reasons not to sign. Each text says what to do.
@@ -61,9 +62,9 @@ func Permitted(doc *pdf.Document, form *pdf.Form, field string, want Certificati
 	if err := r.bySignature(certification); err != nil {
 		return err
 	}
-	first := certification.Kind == pdf.Null
+	first := certification.Kind == object.Null
 	for _, f := range form.Fields {
-		if f.Type != "Sig" || f.Value.Kind != pdf.Dict {
+		if f.Type != "Sig" || f.Value.Kind != object.Dict {
 			continue
 		}
 		first = false
@@ -91,7 +92,7 @@ type restrictions struct {
 }
 
 // bySignature judges the /Reference array of a signature dictionary.
-func (r restrictions) bySignature(signature pdf.Value) error {
+func (r restrictions) bySignature(signature object.Value) error {
 	list, err := r.doc.Resolve(signature.Get("Reference"))
 	if err != nil {
 		return err
@@ -121,19 +122,19 @@ func (r restrictions) bySignature(signature pdf.Value) error {
 
 // byParameters judges transform parameters and lock dictionaries, whose keys mean the same: /P of 1 forbids every
 // change, /Action locks fields by name (ISO 32000-2 tables 236, 257 and 259).
-func (r restrictions) byParameters(params pdf.Value) error {
+func (r restrictions) byParameters(params object.Value) error {
 	p, err := r.doc.Resolve(params.Get("P"))
 	if err != nil {
 		return err
 	}
 	switch {
-	case p.Kind != pdf.Null && (p.Kind != pdf.Integer || p.Int < 1 || p.Int > 3): // some read 1.0 as 1, others as nothing
+	case p.Kind != object.Null && (p.Kind != object.Integer || p.Int < 1 || p.Int > 3): // some read 1.0 as 1, others as nothing
 		return fmt.Errorf("%w: /P of what a signature permits", pdf.ErrDamaged)
 	case p.Int == 1:
 		return ErrCertified
 	}
 	action, err := r.doc.Resolve(params.Get("Action"))
-	if err != nil || action.Kind == pdf.Null {
+	if err != nil || action.Kind == object.Null {
 		return err
 	}
 	names, err := r.names(params.Get("Fields"))
@@ -148,7 +149,7 @@ func (r restrictions) byParameters(params pdf.Value) error {
 	return fmt.Errorf("%w (%q)", ErrLocked, r.field)
 }
 
-func (r restrictions) names(list pdf.Value) ([]string, error) {
+func (r restrictions) names(list object.Value) ([]string, error) {
 	list, err := r.doc.Resolve(list)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (r restrictions) names(list pdf.Value) ([]string, error) {
 		if e, err = r.doc.Resolve(e); err != nil {
 			return nil, err
 		}
-		if e.Kind != pdf.String {
+		if e.Kind != object.String {
 			return nil, fmt.Errorf("%w: /Fields of a field lock holds something else than names", pdf.ErrDamaged)
 		}
 		out = append(out, e.Unicode())
@@ -174,7 +175,7 @@ func (t Target) Reference(doc *pdf.Document, want Certification) ([]byte, error)
 	if want != Approval {
 		refs = fmt.Appendf(refs, "<< /Type /SigRef /TransformMethod /DocMDP /TransformParams << /Type /TransformParams /P %d /V /1.2 >> >>", want)
 	}
-	if t.lock.Kind != pdf.Null {
+	if t.lock.Kind != object.Null {
 		params, err := lockParameters(doc, t.lock)
 		if err != nil {
 			return nil, err
@@ -191,7 +192,7 @@ func (t Target) Reference(doc *pdf.Document, want Certification) ([]byte, error)
 }
 
 // lockParameters makes transform parameters of a signature field lock dictionary (ISO 32000-2 tables 236 and 259).
-func lockParameters(doc *pdf.Document, lock pdf.Value) ([]byte, error) {
+func lockParameters(doc *pdf.Document, lock object.Value) ([]byte, error) {
 	action, err := doc.Resolve(lock.Get("Action"))
 	if err != nil {
 		return nil, err
@@ -207,7 +208,7 @@ func lockParameters(doc *pdf.Document, lock pdf.Value) ([]byte, error) {
 		}
 		out = append(out, " /Fields ["...)
 		for _, n := range names {
-			out = fmt.Appendf(out, " %s", pdf.TextString(n))
+			out = fmt.Appendf(out, " %s", object.TextString(n))
 		}
 		out = append(out, " ]"...)
 	}
@@ -215,8 +216,8 @@ func lockParameters(doc *pdf.Document, lock pdf.Value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Kind != pdf.Null {
-		if p.Kind != pdf.Integer || p.Int < 1 || p.Int > 3 {
+	if p.Kind != object.Null {
+		if p.Kind != object.Integer || p.Int < 1 || p.Int > 3 {
 			return nil, fmt.Errorf("%w: /P of the field's /Lock", pdf.ErrDamaged)
 		}
 		out = fmt.Appendf(out, " /P %d", p.Int)

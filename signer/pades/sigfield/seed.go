@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
 )
 
 // Offer is what the signature is, as far as a field can demand it.
@@ -43,11 +44,11 @@ func (s seedValue) refuse(format string, args ...any) error {
 }
 
 // check judges the dictionary; Null demands nothing.
-func (s seedValue) check(seed pdf.Value) error {
-	if seed.Kind == pdf.Null {
+func (s seedValue) check(seed object.Value) error {
+	if seed.Kind == object.Null {
 		return nil
 	}
-	if seed.Kind != pdf.Dict {
+	if seed.Kind != object.Dict {
 		return fmt.Errorf("%w: /SV of the signature field is not a dictionary", pdf.ErrDamaged)
 	}
 	flags, err := s.doc.Resolve(seed.Get("Ff"))
@@ -57,7 +58,7 @@ func (s seedValue) check(seed pdf.Value) error {
 	for _, rule := range []struct {
 		flag  int64 // 0: always a demand
 		key   string
-		judge func(pdf.Value) error
+		judge func(object.Value) error
 	}{
 		{seedFilter, "Filter", s.filter},
 		{seedSubFilter, "SubFilter", s.subFilter},
@@ -86,31 +87,31 @@ func (s seedValue) check(seed pdf.Value) error {
 	return nil
 }
 
-func (s seedValue) filter(v pdf.Value) error {
-	if v.Kind == pdf.Null || v.Text == "Adobe.PPKLite" {
+func (s seedValue) filter(v object.Value) error {
+	if v.Kind == object.Null || v.Text == "Adobe.PPKLite" {
 		return nil
 	}
 	return s.refuse("signature handler %q", v.Text)
 }
 
-func (s seedValue) subFilter(v pdf.Value) error {
+func (s seedValue) subFilter(v object.Value) error {
 	offered, err := s.texts(v)
-	if err != nil || v.Kind == pdf.Null || slices.Contains(offered, "ETSI.CAdES.detached") {
+	if err != nil || v.Kind == object.Null || slices.Contains(offered, "ETSI.CAdES.detached") {
 		return err
 	}
 	return s.refuse("one of the formats %q, and not ETSI.CAdES.detached", offered)
 }
 
 // version compares with the newest version of the dictionary, that of PDF 2.0.
-func (s seedValue) version(v pdf.Value) error {
-	if n, ok := v.Float(); v.Kind == pdf.Null || (ok && n <= 3) {
+func (s seedValue) version(v object.Value) error {
+	if n, ok := v.Float(); v.Kind == object.Null || (ok && n <= 3) {
 		return nil
 	}
 	return s.refuse("version %s of the dictionary", v.Raw)
 }
 
 // reasons: a demand without reasons, or with "." alone, forbids to give one.
-func (s seedValue) reasons(v pdf.Value) error {
+func (s seedValue) reasons(v object.Value) error {
 	offered, err := s.texts(v)
 	if err != nil {
 		return err
@@ -127,59 +128,59 @@ func (s seedValue) reasons(v pdf.Value) error {
 	return nil
 }
 
-func (s seedValue) legalAttestation(v pdf.Value) error {
+func (s seedValue) legalAttestation(v object.Value) error {
 	if len(v.Elems) == 0 {
 		return nil
 	}
 	return s.refuse("a legal attestation")
 }
 
-func (s seedValue) addRevInfo(v pdf.Value) error {
-	if v.Kind == pdf.Null || string(v.Raw) == "false" {
+func (s seedValue) addRevInfo(v object.Value) error {
+	if v.Kind == object.Null || string(v.Raw) == "false" {
 		return nil
 	}
 	return s.refuse("revocation information as a signed attribute, which PAdES does not have")
 }
 
-func (s seedValue) digestMethod(v pdf.Value) error {
+func (s seedValue) digestMethod(v object.Value) error {
 	offered, err := s.texts(v)
 	name := strings.ReplaceAll(s.o.Hash.String(), "-", "") // SHA256
-	if err != nil || v.Kind == pdf.Null || slices.Contains(offered, name) {
+	if err != nil || v.Kind == object.Null || slices.Contains(offered, name) {
 		return err
 	}
 	return s.refuse("one of the digest methods %q, and not %s", offered, name)
 }
 
-func (s seedValue) lockDocument(v pdf.Value) error {
+func (s seedValue) lockDocument(v object.Value) error {
 	if v.Text != "true" {
 		return nil
 	}
 	return s.refuse("that the document is locked")
 }
 
-func (s seedValue) appearanceFilter(v pdf.Value) error {
-	if v.Kind == pdf.Null {
+func (s seedValue) appearanceFilter(v object.Value) error {
+	if v.Kind == object.Null {
 		return nil
 	}
 	return s.refuse("the appearance %q", v.Unicode())
 }
 
 // mdp: P = 0 demands an approval signature, 1 to 3 a certification.
-func (s seedValue) mdp(v pdf.Value) error {
-	if v.Kind == pdf.Null {
+func (s seedValue) mdp(v object.Value) error {
+	if v.Kind == object.Null {
 		return nil
 	}
 	p, err := s.doc.Resolve(v.Get("P"))
 	if err != nil {
 		return err
 	}
-	if p.Kind != pdf.Null && (p.Kind != pdf.Integer || p.Int != int64(s.o.Certification)) {
+	if p.Kind != object.Null && (p.Kind != object.Integer || p.Int != int64(s.o.Certification)) {
 		return s.refuse("a certification with P = %s (0: none)", p.Raw)
 	}
 	return nil
 }
 
-func (s seedValue) timeStamp(v pdf.Value) error {
+func (s seedValue) timeStamp(v object.Value) error {
 	required, err := s.doc.Resolve(v.Get("Ff"))
 	if err != nil || required.Int&1 == 0 {
 		return err
@@ -189,7 +190,7 @@ func (s seedValue) timeStamp(v pdf.Value) error {
 
 // certificate judges the constraints on the certificate (ISO 32000-2 table 238): Subject and Issuer list certificates
 // of which the signer's, or one of its chain, must be one.
-func (s seedValue) certificate(v pdf.Value) error {
+func (s seedValue) certificate(v object.Value) error {
 	const subject, issuer, others = 1 << 0, 1 << 1, 1<<2 | 1<<3 | 1<<5 // OID, SubjectDN, KeyUsage
 	flags, err := s.doc.Resolve(v.Get("Ff"))
 	if err != nil {
@@ -207,11 +208,11 @@ func (s seedValue) certificate(v pdf.Value) error {
 		if err != nil {
 			return err
 		}
-		listed, err := s.each(list, func(e pdf.Value) string { return e.Text })
+		listed, err := s.each(list, func(e object.Value) string { return e.Text })
 		if err != nil {
 			return err
 		}
-		if list.Kind != pdf.Null && !slices.ContainsFunc(rule.chain, func(c []byte) bool {
+		if list.Kind != object.Null && !slices.ContainsFunc(rule.chain, func(c []byte) bool {
 			return slices.Contains(listed, string(c))
 		}) {
 			return s.refuse("another certificate (%s)", rule.key)
@@ -224,10 +225,12 @@ func (s seedValue) certificate(v pdf.Value) error {
 }
 
 // texts returns the elements of an array of names or text strings.
-func (s seedValue) texts(list pdf.Value) ([]string, error) { return s.each(list, pdf.Value.Unicode) }
+func (s seedValue) texts(list object.Value) ([]string, error) {
+	return s.each(list, object.Value.Unicode)
+}
 
 // each returns what f makes of the elements of an array.
-func (s seedValue) each(list pdf.Value, f func(pdf.Value) string) ([]string, error) {
+func (s seedValue) each(list object.Value, f func(object.Value) string) ([]string, error) {
 	var out []string
 	for _, e := range list.Elems {
 		e, err := s.doc.Resolve(e)

@@ -1,9 +1,8 @@
-package pdf
+package object
 
 import (
-	"bytes"
-	"compress/zlib"
 	"fmt"
+	"strconv"
 )
 
 // StreamObject returns the body of a stream object for Update.Put: a dictionary with these entries and /Length, and data
@@ -18,16 +17,17 @@ func FlateObject(entries string, data []byte) []byte {
 	return StreamObject(entries+" /Filter /FlateDecode", Deflate(data))
 }
 
-// Deflate compresses data for the filter FlateDecode.
-func Deflate(data []byte) []byte {
-	var z bytes.Buffer
-	w := zlib.NewWriter(&z)
-	_, err := w.Write(data)
-	if err == nil {
-		err = w.Close()
+// AppendName writes a name with everything but plain characters as #xx (ISO 32000-1 section 7.3.5).
+func AppendName(buf []byte, name string) []byte {
+	buf = append(buf, '/')
+	for i := range len(name) {
+		if c := name[i]; c > ' ' && c < 0x7f && c != '#' && isRegular(c) {
+			buf = append(buf, c)
+		} else {
+			buf = append(buf, '#')
+			buf = append(buf, strconv.FormatUint(uint64(c)>>4, 16)...)
+			buf = append(buf, strconv.FormatUint(uint64(c)&15, 16)...)
+		}
 	}
-	if err != nil {
-		panic(err) // a buffer never returns an error
-	}
-	return z.Bytes()
+	return buf
 }

@@ -1,4 +1,4 @@
-package pdf_test
+package pages_test
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
 )
 
@@ -35,12 +37,12 @@ func TestPageInheritsFromTheNearestNode(t *testing.T) {
 		"<< /Type /Page /Parent 4 0 R /Rotate 720 /MediaBox 8 0 R >>",
 		"<< /Type /Pages /Parent 2 0 R /Kids [] /Count 1 >>",
 		"[1.5 +.25 -4 9 0 R]", "7.")
-	for number, want := range map[int]pdf.Page{
-		1: {Object: pdf.Object{Ref: pdf.Ref{Number: 3}}, Visible: pdf.Box{0, 0, 200, 100}, Rotate: 90, UserUnit: 2.5},
-		2: {Object: pdf.Object{Ref: pdf.Ref{Number: 5}}, Visible: pdf.Box{10, 0, 190, 90}, Rotate: 270, UserUnit: 1},
-		3: {Object: pdf.Object{Ref: pdf.Ref{Number: 6}}, Visible: pdf.Box{}, Rotate: 0, UserUnit: 1},
+	for number, want := range map[int]pages.Page{
+		1: {Object: pdf.Object{Ref: object.Ref{Number: 3}}, Visible: pages.Box{0, 0, 200, 100}, Rotate: 90, UserUnit: 2.5},
+		2: {Object: pdf.Object{Ref: object.Ref{Number: 5}}, Visible: pages.Box{10, 0, 190, 90}, Rotate: 270, UserUnit: 1},
+		3: {Object: pdf.Object{Ref: object.Ref{Number: 6}}, Visible: pages.Box{}, Rotate: 0, UserUnit: 1},
 	} {
-		p, err := d.Page(number)
+		p, err := pages.Find(d, number)
 		if number == 3 { // the crop box lies beside the media box
 			if !errors.Is(err, pdf.ErrDamaged) {
 				t.Errorf("page 3: %v", err)
@@ -51,20 +53,20 @@ func TestPageInheritsFromTheNearestNode(t *testing.T) {
 			t.Errorf("page %d: %+v, %v", number, p, err)
 		}
 	}
-	if _, err := d.Page(4); !errors.Is(err, pdf.ErrNoPage) || err.Error() != pdf.ErrNoPage.Error()+": number 4 of 3" {
+	if _, err := pages.Find(d, 4); !errors.Is(err, pages.ErrNoPage) || err.Error() != pages.ErrNoPage.Error()+": number 4 of 3" {
 		t.Errorf("page 4: %v", err)
 	}
-	if _, err := d.Page(-1); !errors.Is(err, pdf.ErrNoPage) {
+	if _, err := pages.Find(d, -1); !errors.Is(err, pages.ErrNoPage) {
 		t.Errorf("page -1: %v", err)
 	}
-	if p, err := d.PageWith(func(ref pdf.Ref, _ pdf.Value) (bool, error) { return ref.Number == 5, nil }); err != nil || p.Rotate != 270 {
+	if p, err := pages.First(d, func(ref object.Ref, _ object.Value) (bool, error) { return ref.Number == 5, nil }); err != nil || p.Rotate != 270 {
 		t.Errorf("page of object 5: %+v, %v", p, err)
 	}
-	if p, err := d.PageWith(func(pdf.Ref, pdf.Value) (bool, error) { return false, nil }); err != nil || p != nil {
+	if p, err := pages.First(d, func(object.Ref, object.Value) (bool, error) { return false, nil }); err != nil || p != nil {
 		t.Errorf("no page: %+v, %v", p, err)
 	}
 	stop := errors.New("stop")
-	if _, err := d.PageWith(func(pdf.Ref, pdf.Value) (bool, error) { return false, stop }); !errors.Is(err, stop) {
+	if _, err := pages.First(d, func(object.Ref, object.Value) (bool, error) { return false, stop }); !errors.Is(err, stop) {
 		t.Errorf("the condition fails: %v", err)
 	}
 }
@@ -78,7 +80,7 @@ func TestPageTreeThatIsANet(t *testing.T) {
 	d := tree(t, append(bodies, "<< /Type /Pages /Kids [] /Count 0 >>")...)
 	start := time.Now()
 	for _, number := range []int{0, 1} {
-		if _, err := d.Page(number); !errors.Is(err, pdf.ErrDamaged) {
+		if _, err := pages.Find(d, number); !errors.Is(err, pdf.ErrDamaged) {
 			t.Errorf("page %d: %v", number, err)
 		}
 	}
@@ -96,7 +98,7 @@ func TestLastPageOfMany(t *testing.T) {
 	bodies[0] = "<< /Type /Pages /Kids [" + kids + "] /Count 5000 >>"
 	d := tree(t, bodies...)
 	for number, want := range map[int]int{0: 5002, 5000: 5002, 4999: 5001, 1: 3} {
-		if p, err := d.Page(number); err != nil || p.Object.Ref.Number != want {
+		if p, err := pages.Find(d, number); err != nil || p.Object.Ref.Number != want {
 			t.Errorf("page %d: %+v, %v", number, p, err)
 		}
 	}
@@ -120,7 +122,7 @@ func FuzzPage(f *testing.F) {
 			return
 		}
 		for _, n := range []int{0, number} {
-			p, err := d.Page(n)
+			p, err := pages.Find(d, n)
 			if (p == nil) == (err == nil) {
 				t.Fatalf("page %d: neither or both of result and error", n)
 			}
@@ -145,8 +147,8 @@ func TestObjectThatIsPutTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u.Put(pdf.Ref{Number: 3}, []byte("[2]"))
-		u.Put(pdf.Ref{Number: 3}, []byte("[3]"))
+		u.Put(object.Ref{Number: 3}, []byte("[2]"))
+		u.Put(object.Ref{Number: 3}, []byte("[3]"))
 		tail, err := u.Finish()
 		if err != nil {
 			t.Fatal(err)
@@ -158,7 +160,7 @@ func TestObjectThatIsPutTwice(t *testing.T) {
 		if d, err = pdf.Open(bytes.NewReader(whole), int64(len(whole)), pdf.Limits{}); err != nil {
 			t.Fatal(err)
 		}
-		if o, err := d.Load(pdf.Ref{Number: 3}); err != nil || string(o.Value.Raw) != "[3]" {
+		if o, err := d.Load(object.Ref{Number: 3}); err != nil || string(o.Value.Raw) != "[3]" {
 			t.Errorf("%s: %s, %v", name, o.Value.Raw, err)
 		}
 	}

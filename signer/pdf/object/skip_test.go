@@ -1,4 +1,4 @@
-package pdf
+package object
 
 import (
 	"strings"
@@ -15,16 +15,16 @@ func FuzzSkip(f *testing.F) {
 		f.Add([]byte(s), false)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, final bool) {
-		a := &parser{buf: data, depth: 20, values: 1 << 30, final: final}
-		b := &parser{buf: data, depth: 20, values: 1 << 30, final: final}
-		v, err1 := a.value()
-		kind, length, err2 := b.skip()
+		a := &Parser{Buf: data, Depth: 20, Values: 1 << 30, Final: final}
+		b := &Parser{Buf: data, Depth: 20, Values: 1 << 30, Final: final}
+		v, err1 := a.Value()
+		kind, length, err2 := b.Skip()
 		switch {
 		case err1 != nil && strings.Contains(err1.Error(), "appears twice"):
 		case (err1 == nil) != (err2 == nil):
 			t.Fatalf("read: %v; skipped: %v", err1, err2)
-		case err1 == nil && (a.pos != b.pos || v.Kind != kind):
-			t.Fatalf("read %d bytes of kind %d, skipped %d of kind %d", a.pos, v.Kind, b.pos, kind)
+		case err1 == nil && (a.Pos != b.Pos || v.Kind != kind):
+			t.Fatalf("read %d bytes of kind %d, skipped %d of kind %d", a.Pos, v.Kind, b.Pos, kind)
 		case err1 == nil && string(length.Raw) != string(v.Get("Length").Raw):
 			t.Fatalf("/Length %q and %q", v.Get("Length").Raw, length.Raw)
 		}

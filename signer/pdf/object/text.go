@@ -1,4 +1,4 @@
-package pdf
+package object
 
 import (
 	"bytes"
@@ -40,11 +40,11 @@ func TextString(text string) []byte {
 	return append(out, '>')
 }
 
-func (p *parser) name() (string, error) {
-	p.pos++ // '/'
+func (p *Parser) name() (string, error) {
+	p.Pos++ // '/'
 	w := p.word()
-	if p.pos >= len(p.buf) && !p.final {
-		return "", errMore
+	if p.Pos >= len(p.Buf) && !p.Final {
+		return "", ErrMore
 	}
 	out := make([]byte, 0, len(w))
 	for i := 0; i < len(w); i++ {
@@ -60,37 +60,37 @@ func (p *parser) name() (string, error) {
 	return string(out), nil
 }
 
-func (p *parser) hex() (string, error) {
-	p.pos++ // '<'
+func (p *Parser) hex() (string, error) {
+	p.Pos++ // '<'
 	var digits []byte
-	for ; p.pos < len(p.buf); p.pos++ {
-		switch c := p.buf[p.pos]; {
-		case isSpace(c):
+	for ; p.Pos < len(p.Buf); p.Pos++ {
+		switch c := p.Buf[p.Pos]; {
+		case IsSpace(c):
 		case c == '>':
-			p.pos++
+			p.Pos++
 			if len(digits)%2 != 0 {
 				digits = append(digits, '0')
 			}
 			n, err := hex.Decode(digits, digits)
 			if err != nil {
-				return "", p.fail(p.pos-1, "bad character in the hexadecimal string that ends")
+				return "", p.Fail(p.Pos-1, "bad character in the hexadecimal string that ends")
 			}
 			return string(digits[:n]), nil
 		default:
 			digits = append(digits, c)
 		}
 	}
-	return "", p.fail(p.pos, "hexadecimal string without end")
+	return "", p.Fail(p.Pos, "hexadecimal string without end")
 }
 
-func (p *parser) literal() (string, error) {
-	p.pos++ // '('
+func (p *Parser) literal() (string, error) {
+	p.Pos++ // '('
 	var out []byte
-	for open := 1; p.pos < len(p.buf); p.pos++ {
-		c := p.buf[p.pos]
+	for open := 1; p.Pos < len(p.Buf); p.Pos++ {
+		c := p.Buf[p.Pos]
 		switch c {
 		case '\\':
-			if p.pos++; p.pos < len(p.buf) {
+			if p.Pos++; p.Pos < len(p.Buf) {
 				out = p.escape(out)
 			}
 			continue
@@ -98,18 +98,18 @@ func (p *parser) literal() (string, error) {
 			open++
 		case ')':
 			if open--; open == 0 {
-				p.pos++
+				p.Pos++
 				return string(out), nil
 			}
 		}
 		out = append(out, c)
 	}
-	return "", p.fail(p.pos, "string without end")
+	return "", p.Fail(p.Pos, "string without end")
 }
 
 // escape reads what follows a backslash and leaves pos on its last byte.
-func (p *parser) escape(out []byte) []byte {
-	c := p.buf[p.pos]
+func (p *Parser) escape(out []byte) []byte {
+	c := p.Buf[p.Pos]
 	if i := strings.IndexByte("nrtbf", c); i >= 0 {
 		return append(out, "\n\r\t\b\f"[i])
 	}
@@ -117,17 +117,17 @@ func (p *parser) escape(out []byte) []byte {
 	case c == '\n':
 		return out
 	case c == '\r':
-		if bytes.HasPrefix(p.buf[p.pos+1:], []byte("\n")) {
-			p.pos++
+		if bytes.HasPrefix(p.Buf[p.Pos+1:], []byte("\n")) {
+			p.Pos++
 		}
 		return out
 	case c < '0' || c > '7':
 		return append(out, c)
 	}
 	n := int(c - '0')
-	for i := 0; i < 2 && p.pos+1 < len(p.buf) && p.buf[p.pos+1] >= '0' && p.buf[p.pos+1] <= '7'; i++ {
-		p.pos++
-		n = n*8 + int(p.buf[p.pos]-'0')
+	for i := 0; i < 2 && p.Pos+1 < len(p.Buf) && p.Buf[p.Pos+1] >= '0' && p.Buf[p.Pos+1] <= '7'; i++ {
+		p.Pos++
+		n = n*8 + int(p.Buf[p.Pos]-'0')
 	}
 	return append(out, byte(n))
 }
