@@ -149,11 +149,34 @@ func noWorse(t *testing.T, dir string, i int, in, out []byte) {
 	}
 	before, was := check(in)
 	// Exit codes: 0 clean, 3 warnings, 2 errors.
-	if was == 0 || (was == 3 && code == 2) || was == code && strings.Count(said, "WARNING") > strings.Count(before, "WARNING") {
+	if was == 0 || (was == 3 && code == 2) || was == code && !complaints(said).within(complaints(before)) {
 		t.Errorf("file %d: qpdf before: %d\n%s\nafter: %d\n%s", i, was, before, code, said)
 		if dir := os.Getenv("ECSIGNER_KEEP"); dir != "" {
 			_ = os.WriteFile(dir+"/mutated.pdf", in, 0o600)
 			_ = os.WriteFile(dir+"/mutated-signed.pdf", out, 0o600)
 		}
 	}
+}
+
+// complaintSet is what qpdf warns of, whatever the place: an array with one more element has one more place, and a page that
+// was in an object stream has another.
+type complaintSet map[string]bool
+
+func complaints(said string) complaintSet {
+	set := complaintSet{}
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "WARNING: ") {
+			set[line[strings.LastIndex(line, ": "):]] = true
+		}
+	}
+	return set
+}
+
+func (s complaintSet) within(other complaintSet) bool {
+	for c := range s {
+		if !other[c] {
+			return false
+		}
+	}
+	return true
 }

@@ -480,8 +480,26 @@ func FuzzOpen(f *testing.F) {
 		if (d == nil) == (err == nil) {
 			t.Fatal("neither or both of result and error")
 		}
-		if err == nil {
-			_, _ = d.Form()
+		if err != nil {
+			return
+		}
+		_, _ = d.Form()
+		u, err := d.NewUpdate()
+		if err != nil {
+			return
+		}
+		ref := u.New()
+		u.Put(ref, []byte("(new)"))
+		update, err := u.Finish()
+		if err != nil {
+			return
+		}
+		data = slices.Concat(data, update)
+		if d, err = pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 15}); err != nil {
+			t.Fatal("what was appended to:", err)
+		}
+		if o, err := d.Load(ref); err != nil || o.Value.Text != "new" {
+			t.Fatal("what was appended:", o, err)
 		}
 	})
 }
