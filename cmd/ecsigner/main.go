@@ -51,7 +51,7 @@ ECSIGNER_CLIENT names. The exit code is 0 when all went well, else 1 with one se
 	}
 	c.SetVersionTemplate("ecsigner {{.Version}}\n")
 	c.AddCommand(initCommand(), serveCommand(), demoCommand(), benchCommand(), voucherCommand(), clientCommand(),
-		enrolmentCommand(), credentialCommand(), signCommand(), augmentCommand(), demoTSACommand(), verifyCommand(), auditCommand(), configCommand(), backupCommand(), restoreCommand(),
+		enrolmentCommand(), credentialCommand(), signCommand(), augmentCommand(), demoTSACommand(), verifyCommand(), auditCommand(), configCommand(), backupCommand(), restoreCommand(), renewCommand(),
 		doctorCommand())
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/backup"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/config"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/doctor"
+	"github.com/ecsigner/ecsigner/cmd/ecsigner/engine"
 	"github.com/ecsigner/ecsigner/cmd/ecsigner/restore"
 	"github.com/spf13/cobra"
 )
@@ -59,6 +60,32 @@ ecsigner restore takes both.`,
 	c.Flags().StringVar(&to, "to", "", "directory of backups (default backup.dir of the configuration)")
 	c.Flags().IntVar(&keep, "keep", 0, "how many backups stay there (default backup.keep of the configuration)")
 	_ = c.MarkFlagDirname("to")
+	return c
+}
+
+func renewCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "renew", Short: "Make the server's and the seal's certificate and the root's revocation list anew",
+		Long: `renew makes what ends first anew, with the keys that are in the HSM: the server's certificate (1 year) for the hosts that
+the configuration names now, that of the service seal (3 years), and the root's revocation list (365 days), without which
+no signature reaches level B-LT. Run it as the service's user, on its machine, once a year or when ecsigner doctor says so;
+then start the service again. Clients notice nothing. They get new certificates of their own by ecsigner client add.`,
+		Example: "  ecsigner renew --config /var/lib/ecsigner/my/ecsigner.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			err = engine.Renew(cmd.Context(), cfg, time.Now(), func(line string) { fmt.Fprintln(cmd.OutOrStdout(), line) })
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "start the service again: until then it goes on with the old ones")
+			}
+			return err
+		},
+	}
+	configFlag(c, &file)
 	return c
 }
 

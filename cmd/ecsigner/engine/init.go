@@ -210,15 +210,9 @@ func makeAuthorities(ctx context.Context, cfg config.Config, d *hsm.Device, now 
 	if err != nil {
 		return err
 	}
-	sealKey, err := d.Signer(ctx, keySeal)
+	seal, err := makeSeal(ctx, authority, d, start)
 	if err != nil {
 		return err
-	}
-	seal, err := authority.Issue(ctx, ca.Request{
-		ID: "service-seal", Person: "provider", Profile: ca.ServiceSeal, PublicKey: sealKey.Public(), NotBefore: start, Years: yearsSeal,
-	})
-	if err != nil {
-		return fmt.Errorf("service seal: %w", err)
 	}
 	rootCRL, err := root.CRL(ctx, nil, nil, now)
 	if err != nil {
@@ -228,21 +222,13 @@ func makeAuthorities(ctx context.Context, cfg config.Config, d *hsm.Device, now 
 	if err != nil {
 		return err
 	}
-	serverKey, err := d.Signer(ctx, keyTLSServer)
+	server, err := makeServer(ctx, cfg, tlsRoot, d, start)
 	if err != nil {
 		return err
 	}
-	names, ips := hosts(cfg.Hosts)
-	server, err := tlsRoot.Issue(ctx, ca.Request{
-		ID: "tls-server", Person: "provider", Profile: ca.TLSServer, DNSNames: names, IPs: ips,
-		PublicKey: serverKey.Public(), NotBefore: start, Years: yearsTLS,
-	})
-	if err != nil {
-		return fmt.Errorf("server certificate: %w", err)
-	}
 	for name, der := range map[string][]byte{
-		fileRoot: root.Certificate().Raw, fileIssuing: issuing.DER, fileSeal: seal.DER, fileRootCRL: rootCRL,
-		fileTLSRoot: tlsRoot.Certificate().Raw, fileTLS: server.DER,
+		fileRoot: root.Certificate().Raw, fileIssuing: issuing.DER, fileSeal: seal, fileRootCRL: rootCRL,
+		fileTLSRoot: tlsRoot.Certificate().Raw, fileTLS: server,
 	} {
 		if err := os.WriteFile(cfg.Path(name), der, 0o644); err != nil { // public by nature
 			return err
@@ -261,6 +247,38 @@ func makeRoot(ctx context.Context, c ca.Config, profile ca.Profile, d *hsm.Devic
 		return nil, fmt.Errorf("%s: %w", profile, err)
 	}
 	return ca.New(c, profile, der, nil, key, rand.Reader)
+}
+
+// makeSeal certifies the key by which the service seals agreements.
+func makeSeal(ctx context.Context, issuing *ca.Authority, d *hsm.Device, start time.Time) ([]byte, error) {
+	key, err := d.Signer(ctx, keySeal)
+	if err != nil {
+		return nil, err
+	}
+	c, err := issuing.Issue(ctx, ca.Request{
+		ID: "service-seal", Person: "provider", Profile: ca.ServiceSeal, PublicKey: key.Public(), NotBefore: start, Years: yearsSeal,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("service seal: %w", err)
+	}
+	return c.DER, nil
+}
+
+// makeServer certifies the server's key for the hosts in the configuration.
+func makeServer(ctx context.Context, cfg config.Config, tlsRoot *ca.Authority, d *hsm.Device, start time.Time) ([]byte, error) {
+	key, err := d.Signer(ctx, keyTLSServer)
+	if err != nil {
+		return nil, err
+	}
+	names, ips := hosts(cfg.Hosts)
+	c, err := tlsRoot.Issue(ctx, ca.Request{
+		ID: "tls-server", Person: "provider", Profile: ca.TLSServer, DNSNames: names, IPs: ips,
+		PublicKey: key.Public(), NotBefore: start, Years: yearsTLS,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("server certificate: %w", err)
+	}
+	return c.DER, nil
 }
 
 // makeOperator makes the first client: an operator, who adds all others.
