@@ -49,7 +49,7 @@ func Renew(ctx context.Context, cfg config.Config, now time.Time, say func(strin
 		return fmt.Errorf("root revocation list: %w", err)
 	}
 	for _, name := range []string{fileRootCRL, fileSeal, fileTLS} {
-		if err := replace(cfg.Path(name), files[name]); err != nil {
+		if err := replaceFile(cfg.Path(name), files[name]); err != nil {
 			return err
 		}
 		say(cfg.Path(name) + " is new")
@@ -57,8 +57,8 @@ func Renew(ctx context.Context, cfg config.Config, now time.Time, say func(strin
 	return nil
 }
 
-// replace puts a public file in the place of another, whole or not at all.
-func replace(path string, data []byte) (err error) {
+// replaceFile puts a public file in the place of another, whole or not at all.
+func replaceFile(path string, data []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err

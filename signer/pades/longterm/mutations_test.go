@@ -69,7 +69,7 @@ func raiseAny(t *testing.T, data []byte, s cades.Services, lim pdf.Limits) {
 		left[l.Field] = true
 	}
 	for i, b := range before {
-		found := errors.Is(b.Err, tsp.ErrSigner) && after[i].Err == nil // its certificate is in the store now
+		found := errors.Is(b.Err, tsp.ErrSigner) && after[i].Err == nil              // its certificate is in the store now
 		found = found || !bytes.HasSuffix(data, []byte("\n")) && after[i].Err == nil // the line end that was cut off is back
 		if !found && (b.Err == nil) != (after[i].Err == nil) || b.Field != after[i].Field {
 			t.Fatalf("%q was %v, now %v", b.Field, b.Err, after[i].Err)
