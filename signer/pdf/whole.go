@@ -25,9 +25,15 @@ func (d *Document) checkWhole(next int) (dangling map[int]bool, err error) {
 		return nil, err
 	}
 	w := window{d: d, refers: refers}
+	end := int64(0) // of the object before
 	for _, n := range d.sorted(inFile) {
-		if err := w.object(object.Ref{Number: int(n), Generation: int(d.objects.get(int(n)).gen)}, d.objects.get(int(n)).at); err != nil {
-			return nil, err
+		e := d.objects.get(int(n))
+		ref := object.Ref{Number: int(n), Generation: int(e.gen)}
+		if e.at < end { // or each of many could hold all that follow
+			return nil, inObject(ref, fmt.Errorf("%w: it begins at byte %d, inside the object before", ErrDamaged, e.at))
+		}
+		if end, err = w.object(e.at); err != nil {
+			return nil, inObject(ref, err)
 		}
 	}
 	if err := d.checkStreams(refers); err != nil {
@@ -74,10 +80,11 @@ func (w *window) parse(offset int64, f func(*object.Parser) error) error {
 	}
 }
 
-func (w *window) object(ref object.Ref, offset int64) error {
+// object reads the object at offset and returns where it ends.
+func (w *window) object(offset int64) (end int64, err error) {
 	var length object.Value
 	start := int64(-1) // of a stream's data
-	err := w.parse(offset, func(p *object.Parser) error {
+	err = w.parse(offset, func(p *object.Parser) error {
 		if _, err := p.Header(); err != nil {
 			return err
 		}
@@ -86,7 +93,7 @@ func (w *window) object(ref object.Ref, offset int64) error {
 			return err
 		}
 		stream, err := p.End(kind == object.Dict)
-		if err != nil || !stream {
+		if end = offset + int64(p.Pos); err != nil || !stream {
 			return err
 		}
 		length = l
@@ -94,24 +101,25 @@ func (w *window) object(ref object.Ref, offset int64) error {
 		return err
 	})
 	if err != nil || start < 0 {
-		return inObject(ref, err)
+		return end, err
 	}
 	if length, err = w.d.resolvePlain(length); err != nil {
-		return inObject(ref, err)
+		return 0, err
 	}
 	if length.Kind != object.Integer || length.Int < 0 || length.Int > w.d.size-start {
-		return inObject(ref, fmt.Errorf("%w: /Length of its stream", ErrDamaged))
+		return 0, fmt.Errorf("%w: /Length of its stream", ErrDamaged)
 	}
 	err = w.parse(start+length.Int, func(p *object.Parser) error {
 		if err := p.Keyword("endstream"); err != nil {
 			return err
 		}
+		end = start + length.Int + int64(p.Pos)
 		return p.Keyword("endobj")
 	})
 	if err != nil {
 		err = fmt.Errorf("behind its /Length: %w", err)
 	}
-	return inObject(ref, err)
+	return end, err
 }
 
 func inObject(ref object.Ref, err error) error {
@@ -127,7 +135,7 @@ func (d *Document) checkStreams(refers func(int)) error {
 	defer func() { d.budget = kept }()
 	d.budget = d.lim.StreamSize
 	var s *objectStream
-	container := -1
+	container, work := -1, 0
 	for _, n := range d.sorted(inStream) {
 		e := d.objects.get(int(n))
 		if int(e.at) != container {
@@ -136,12 +144,16 @@ func (d *Document) checkStreams(refers func(int)) error {
 			if s, err = d.readObjectStream(container); err != nil {
 				return fmt.Errorf("object stream %d: %w", container, err)
 			}
+			work = 2 * len(s.data)
 		}
 		at, err := s.offset(int(n), int(e.gen))
 		if err == nil {
 			p := d.parser(s.data, -1)
 			p.Pos, p.Final, p.Refers = at, true, refers
 			_, _, err = p.Skip()
+			if work -= p.Pos - at; work < 0 {
+				err = fmt.Errorf("%w: its objects lie in each other", ErrDamaged)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("object %d in object stream %d: %w", n, container, err)

@@ -31,14 +31,17 @@ func TestUpdateOfDamagedObjects(t *testing.T) {
 		"1 2":                   "no \"endobj\"",
 		"":                      "no object",
 		strings.Repeat("[", 70): "nested too deep",
-		"<< /Length 3 >>\nstream\nabcd\nendstream":     "no \"endstream\"",
-		"<< /Length 9 >>\nstream\nabcd\nendstream":     "no \"endstream\"",
-		"<< /Length 99999 >>\nstream\nabcd\nendstream": "/Length of its stream",
-		"<< >>\nstream\nabcd\nendstream":               "/Length of its stream",
-		"<< /Length 8 0 R >>\nstream\nabcd\nendstream": "/Length of its stream",
-		"<< /Length 4 >>\nstream abcd\nendstream":      "no line end after \"stream\"",
-		"<< /Length 4 >>\nstream\nabcd\nendstream 1":   "no \"endobj\"",
-		"[1]\nstream\nabcd\nendstream":                 "no \"endobj\"",
+		"<< /Length 3 >>\nstream\nabcd\nendstream":             "no \"endstream\"",
+		"<< /Length 9 >>\nstream\nabcd\nendstream":             "no \"endstream\"",
+		"<< /Length 99999 >>\nstream\nabcd\nendstream":         "/Length of its stream",
+		"<< >>\nstream\nabcd\nendstream":                       "/Length of its stream",
+		"<< /Length 8 0 R >>\nstream\nabcd\nendstream":         "/Length of its stream",
+		"<< /Length 4 >>\nstream abcd\nendstream":              "no line end after \"stream\"",
+		"<< /Length 4 >>\nstream\nabcd\nendstream 1":           "no \"endobj\"",
+		"<< /Length 4 /Length 9 >>\nstream\nabcd\nendstream":   "appears twice",
+		"<< /L#65ngth 4 /Length 9 >>\nstream\nabcd\nendstream": "appears twice",
+		"<< /Length [4] >>\nstream\nabcd\nendstream":           "/Length of its stream",
+		"[1]\nstream\nabcd\nendstream":                         "no \"endobj\"",
 	} {
 		refused(t, body, with(body).Classic(), want)
 		if !strings.Contains(body, "stream") && body != "" && body != "1 2" { // in a stream, what lies behind is another object
@@ -64,7 +67,7 @@ func refused(t *testing.T, what string, data []byte, want string) {
 func TestUpdateOfOddObjects(t *testing.T) {
 	for _, body := range []string{
 		"<</A(()\\(\\)\\\\)/B<4 1 4>/C[1 0 R 2 null true -1.5 +.5]/D<<>>/#41/E>>", "null", "5", "(a\\\r\nb)", "<< /A 1 /A 2 >>", "/", "[% comment ]\n]",
-		"<< /Length 4 >>stream\r\nabcdendstream", "<< /Length 7 0 R >>\nstream\nabcd\r\nendstream", "<< /Filter /X /Length 0 >>\nstream\n\nendstream",
+		"<< /Length 4 >>stream\r\nabcdendstream", "<< /Length 7 0 R >>\nstream\nabcd\r\nendstream", "<< /#4cength 4 >>\nstream\nabcd\nendstream", "<< /Filter /X /Length 0 >>\nstream\n\nendstream",
 		"<< /X << /Length 99 >> /Length 4 >>\nstream\nabcd\nendstream", "(" + strings.Repeat("x", 100_000) + ")",
 	} {
 		f := with(body)
@@ -76,6 +79,58 @@ func TestUpdateOfOddObjects(t *testing.T) {
 		if err != nil {
 			t.Errorf("%.60q: %v", body, err)
 		}
+	}
+}
+
+// Objects that lie in each other are no file: each would be read with all that it holds.
+func TestUpdateOfNestedObjects(t *testing.T) {
+	const n = 200_000
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.7\n")
+	offsets := []int{0, b.Len()}
+	b.WriteString("1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n")
+	offsets = append(offsets, b.Len())
+	b.WriteString("2 0 obj\n<< /Type /Pages /Kids [] /Count 0 >>\nendobj\n")
+	for i := range n {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj(", i+3)
+	}
+	b.WriteString(strings.Repeat(")endobj ", n))
+	start := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets))
+	for _, at := range offsets[1:] {
+		fmt.Fprintf(&b, "%010d 00000 n \n", at)
+	}
+	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets), start)
+	d, err := open(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.NewUpdate(); !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), "object 4 0 R") || !strings.Contains(err.Error(), "inside the object before") {
+		t.Error(err)
+	}
+
+	objects := []pdftest.Obj{{Number: 10, Body: "(" + strings.Repeat("x", 5000) + ")"}}
+	inside := []int{10}
+	for i := range 4 {
+		objects = append(objects, pdftest.Obj{Number: 11 + i, Body: "(y)"})
+		inside = append(inside, 11+i)
+	}
+	data := pdftest.File{Objs: pdftest.Page("", "", objects...)}.Streams(inside...)
+	if d, err = open(data); err == nil {
+		_, err = d.NewUpdate()
+	}
+	if err != nil {
+		t.Error("side by side:", err)
+	}
+	for i := range 4 {
+		data = replace(data, fmt.Sprintf("%d %d", 11+i, 5003+4*i), fmt.Sprintf("%d 0000", 11+i))
+	}
+	if d, err = open(data); err == nil {
+		_, err = d.NewUpdate()
+	}
+	if !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), "lie in each other") {
+		t.Error("one for five:", err)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Skip reads over one object as Value does, and is as strict, but builds nothing and lets a key appear twice. Of a dictionary
-// it returns the value of /Length.
+// Skip reads over one object as Value does, and is as strict, but builds nothing and lets a key other than Length appear
+// twice. Of a dictionary it returns the value of /Length if it is a scalar, without Raw.
 func (p *Parser) Skip() (kind Kind, length Value, err error) {
 	p.Space()
 	if p.Pos >= len(p.Buf) {
@@ -131,6 +131,7 @@ func (p *Parser) skipArray() error {
 
 func (p *Parser) skipDict() (length Value, err error) {
 	p.Pos += 2 // '<<'
+	seen := false
 	for {
 		p.Space()
 		if p.Pos+1 < len(p.Buf) && p.Buf[p.Pos] == '>' && p.Buf[p.Pos+1] == '>' {
@@ -144,17 +145,46 @@ func (p *Parser) skipDict() (length Value, err error) {
 		if p.Pos >= len(p.Buf) || p.Buf[p.Pos] != '/' {
 			return length, p.Fail(from, "dictionary key or \">>\" expected")
 		}
-		if err := p.skipName(); err != nil {
+		isLength, err := p.skipKey()
+		if err != nil {
 			return length, err
 		}
-		if string(p.Buf[from:p.Pos]) == "/Length" {
-			ahead := *p
-			if v, err := ahead.Value(); err == nil {
-				length = v
+		if isLength && seen {
+			return length, p.Fail(from, "dictionary key \"Length\" appears twice")
+		}
+		if p.Space(); isLength {
+			seen = true
+			if length, err = p.peek(); err != nil {
+				return length, err
 			}
 		}
 		if _, _, err := p.Skip(); err != nil {
 			return length, err
 		}
 	}
+}
+
+// skipKey reports whether the key that it reads over is Length, however it is spelled.
+func (p *Parser) skipKey() (isLength bool, err error) {
+	from := p.Pos
+	if err := p.skipName(); err != nil {
+		return false, err
+	}
+	key := p.Buf[from:p.Pos]
+	if bytes.IndexByte(key, '#') < 0 {
+		return string(key) == "/Length", nil
+	}
+	p.Pos = from
+	name, err := p.name()
+	return name == "Length", err
+}
+
+// peek returns the number, reference or word that comes next, and Null for anything else.
+func (p *Parser) peek() (v Value, err error) {
+	from := p.Pos
+	if from < len(p.Buf) && isRegular(p.Buf[from]) {
+		v, err = p.scalar()
+	}
+	p.Pos = from
+	return v, err
 }
