@@ -16,8 +16,6 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/object"
 	"github.com/ecsigner/ecsigner/signer/pdf/pdftest"
@@ -349,82 +347,6 @@ func TestBufferEnds(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestStrings(t *testing.T) {
-	for raw, want := range map[string]string{
-		`(plain)`:                "plain",
-		`(a(b)c)`:                "a(b)c",
-		`(\n\r\t\b\f\(\)\\\q)`:   "\n\r\t\b\f()\\q",
-		`(\101\7\0053)`:          "A\x07\x053",
-		"(a\\\nb\\\r\nc\\\rd)":   "abcd",
-		`<>`:                     "",
-		`<4>`:                    "@",
-		`<feff0428 0429>`:        "ШЩ",
-		`<FEFFD83DDE00>`:         "😀",
-		`<EFBBBFD0A8>`:           "Ш",
-		`(\376\377\004\(\004\))`: "ШЩ",
-	} {
-		data := pdftest.File{Objs: pdftest.Page("/X "+raw, "")}.Classic()
-		d, err := open(data)
-		if err != nil {
-			t.Errorf("%s: %v", raw, err)
-			continue
-		}
-		v := d.Catalog().Value.Get("X")
-		if got := v.Unicode(); v.Kind != object.String || got != want {
-			t.Errorf("%s: %q, want %q", raw, got, want)
-		}
-	}
-}
-
-func TestTextStringRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.String().Draw(t, "text")
-		d, err := open(pdftest.File{Objs: pdftest.Page("/X "+string(object.TextString(text)), "")}.Classic())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := d.Catalog().Value.Get("X").Unicode(); got != text {
-			t.Fatalf("%q reads back as %q", text, got)
-		}
-	})
-}
-
-// TestWith sets keys one after the other and finds the last value of each, and every other entry as it was.
-func TestWith(t *testing.T) {
-	values := []string{"1", "(x)", "/N", "<< /A [1 2] >>", "[3 0 R]", "null", "<00>", "-.5", "% c\n7"}
-	rapid.Check(t, func(t *rapid.T) {
-		want := map[string]string{}
-		body := ""
-		key := rapid.SampledFrom([]string{"A", "B", "C", "D", "E"})
-		for _, k := range rapid.SliceOfNDistinct(key, 0, 5, rapid.ID[string]).Draw(t, "keys") {
-			v := rapid.SampledFrom(values).Draw(t, "value")
-			body += "/" + k + rapid.SampledFrom([]string{" ", "\n", " % remark >>\r"}).Draw(t, "space") + v + " "
-			want[k] = strings.TrimPrefix(v, "% c\n")
-		}
-		parse := func(raw string) object.Value {
-			d, err := open(pdftest.File{Objs: pdftest.Page("/X "+raw, "")}.Classic())
-			if err != nil {
-				t.Fatalf("%q: %v", raw, err)
-			}
-			return d.Catalog().Value.Get("X")
-		}
-		v := parse("<<" + body + ">>")
-		for range 3 {
-			k, raw := key.Draw(t, "set"), rapid.SampledFrom(values[:8]).Draw(t, "to")
-			v, want[k] = v.With(k, []byte(raw)), raw
-		}
-		again := parse(string(v.Raw))
-		if len(again.Entries) != len(want) {
-			t.Fatalf("%q has %d keys, want %d", v.Raw, len(again.Entries), len(want))
-		}
-		for k, raw := range want {
-			if got := string(again.Get(k).Raw); got != raw {
-				t.Fatalf("/%s is %q, want %q, in %q", k, got, raw, v.Raw)
-			}
-		}
-	})
 }
 
 // TestMutationsNeverPanic changes a few bytes of every shape, thousands of times.

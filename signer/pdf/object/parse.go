@@ -43,15 +43,25 @@ var classes = func() (table [256]uint8) {
 func IsSpace(c byte) bool   { return classes[c] == space }
 func isRegular(c byte) bool { return classes[c] == regular }
 
-// Fail reports bad syntax at byte at of the buffer, or that the buffer ended before the syntax could be judged.
+// Fail reports bad syntax at byte at of Buf, or that Buf ended before the syntax could be judged.
 func (p *Parser) Fail(at int, what string) error {
-	switch {
-	case p.Pos >= len(p.Buf) && !p.Final:
+	if p.Pos >= len(p.Buf) && !p.Final {
 		return ErrMore
-	case p.Base < 0:
-		return fmt.Errorf("%w: %s at byte %d of an object stream", ErrDamaged, what, at)
 	}
-	return fmt.Errorf("%w: %s at byte %d", ErrDamaged, what, p.Base+int64(at))
+	return fmt.Errorf("%w: %s at %s", ErrDamaged, what, p.place(at))
+}
+
+// place names a byte of Buf.
+func (p *Parser) place(at int) string {
+	if p.Base < 0 {
+		return fmt.Sprintf("byte %d of an object stream", at)
+	}
+	return fmt.Sprintf("byte %d", p.Base+int64(at))
+}
+
+// tooDeep reports more levels of nesting than there may be.
+func (p *Parser) tooDeep() error {
+	return fmt.Errorf("%w: objects are nested too deep at %s", ErrTooLarge, p.place(p.Pos))
 }
 
 // Space skips white space and comments.
@@ -119,10 +129,10 @@ func (p *Parser) Value() (Value, error) {
 		return Value{}, p.Fail(p.Pos, "no object")
 	}
 	if p.Depth <= 0 {
-		return Value{}, fmt.Errorf("%w: objects are nested too deep at byte %d", ErrTooLarge, p.Base+int64(p.Pos))
+		return Value{}, p.tooDeep()
 	}
 	if p.Values--; p.Values < 0 {
-		return Value{}, fmt.Errorf("%w: one object has too many parts, at byte %d", ErrTooLarge, p.Base+int64(p.Pos))
+		return Value{}, fmt.Errorf("%w: one object has too many parts, at %s", ErrTooLarge, p.place(p.Pos))
 	}
 	p.Depth--
 	defer func() { p.Depth++ }()

@@ -2,7 +2,6 @@ package object
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 )
 
@@ -14,7 +13,7 @@ func (p *Parser) Skip() (kind Kind, length Value, err error) {
 		return Null, length, p.Fail(p.Pos, "no object")
 	}
 	if p.Depth <= 0 {
-		return Null, length, fmt.Errorf("%w: objects are nested too deep at byte %d", ErrTooLarge, p.Base+int64(p.Pos))
+		return Null, length, p.tooDeep()
 	}
 	p.Depth--
 	defer func() { p.Depth++ }()
