@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/call"
 	"github.com/ecsigner/ecsigner/signer"
+	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
 	"github.com/ecsigner/ecsigner/signer/cades/levels"
 	"github.com/ecsigner/ecsigner/signer/pades"
@@ -576,6 +578,50 @@ func TestLevelsInTheFingerprint(t *testing.T) {
 		if _, err := w.s.Create(ctx, docs, "once", r); !errors.Is(err, signer.ErrRequestReused) {
 			t.Errorf("%+v: %v", other, err)
 		}
+	}
+}
+
+// A request with another look is another request, whatever it is that differs.
+func TestLooksInTheFingerprint(t *testing.T) {
+	w := newRaising(t)
+	file := pdftest.Signable()[0].Data
+	d, err := w.s.Upload(ctx, docs, "upload", "contract.pdf", bytes.NewReader(file))
+	w.must(err)
+	request := func(look appearance.Appearance, face string) signer.CreateRequest {
+		return signer.CreateRequest{Credential: cred, Title: "t", Language: "en", Items: []signer.ItemRequest{{
+			Document: d.ID, Format: signer.PAdESBB, Options: signer.Options{Visible: &look, Typeface: face},
+		}}}
+	}
+	_, err = w.s.Create(ctx, docs, "once", request(appearance.Appearance{Width: 120, Margin: 10}, ""))
+	w.must(err)
+	fields := reflect.TypeFor[appearance.Appearance]()
+	for i := range fields.NumField() {
+		look := appearance.Appearance{Width: 120, Margin: 10}
+		switch v := reflect.ValueOf(&look).Elem().Field(i); v.Kind() {
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Int:
+			v.SetInt(1)
+		case reflect.Uint8:
+			v.SetUint(1)
+		case reflect.Float64:
+			v.SetFloat(1)
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		case reflect.Array:
+			v.Index(0).SetFloat(1)
+		default:
+			t.Fatalf("what is %s?", fields.Field(i).Name)
+		}
+		if _, err := w.s.Create(ctx, docs, "once", request(look, "")); !errors.Is(err, signer.ErrRequestReused) {
+			t.Errorf("%s: %v", fields.Field(i).Name, err)
+		}
+	}
+	if _, err := w.s.Create(ctx, docs, "once", request(appearance.Appearance{Width: 120, Margin: 10}, "house")); !errors.Is(err, signer.ErrRequestReused) {
+		t.Errorf("typeface: %v", err)
+	}
+	if _, err := w.s.Create(ctx, docs, "unknown", request(appearance.Appearance{}, "house")); !errors.Is(err, signer.ErrInput) || !strings.Contains(err.Error(), `typeface "house" is unknown`) {
+		t.Errorf("a typeface that there is not: %v", err)
 	}
 }
 
