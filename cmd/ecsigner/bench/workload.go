@@ -44,10 +44,10 @@ func schemes(key string) []scheme {
 		}}}
 	case RSA3072:
 		return []scheme{
-			{"rsa-3072-pss", key, hsm.RSAPSS, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
+			{"rsa-3072-pss", key, hsm.PSSSHA256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
 				return rsa.VerifyPSS(k, crypto.SHA256, digest, signature, &rsa.PSSOptions{SaltLength: sha256.Size})
 			})},
-			{"rsa-3072-pkcs1", key, hsm.RSAPKCS1, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
+			{"rsa-3072-pkcs1", key, hsm.PKCS1SHA256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
 				return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, signature)
 			})},
 		}
