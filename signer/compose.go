@@ -127,8 +127,9 @@ func codeText(o sam.Operation, code string, parts int) string {
 // shownDigits is how many hexadecimal digits of a digest a text shows.
 const shownDigits = 8
 
-// DocumentsDigest is the digest of which the text to the person shows the first characters: of one document its SHA-256,
-// of several the SHA-256 over all their SHA-256s, one behind the other in the order of the operation.
+// DocumentsDigest is the digest of which the text to the person shows the first characters: of one document its digest, of
+// several the SHA-256 over all their digests, one behind the other in the order of the operation. The digest of an uploaded
+// document is its SHA-256, whatever is signed; that of one which stays with the caller is the hash that was given.
 func DocumentsDigest(documents [][]byte) []byte {
 	if len(documents) == 1 {
 		return documents[0]
