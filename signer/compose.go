@@ -114,11 +114,13 @@ func (s *Service) notice(ctx context.Context, m sms.Message, o Operation, r cred
 	})}, nil
 }
 
-// codeText names who asks and what is signed: title, count, and the first characters of DocumentsDigest.
+// codeText names who asks and what is signed: title, count, and the hash and first characters of DocumentsDigest.
 func codeText(o sam.Operation, code string, parts int) string {
+	digest := DocumentsDigest(o.Documents)
 	return sms.Compose(sms.SignText(len(o.Documents)), o.Language, parts, sms.Fields{
 		Fixed: map[string]string{
-			"code": code, "count": strconv.Itoa(len(o.Documents)), "hash": hex.EncodeToString(DocumentsDigest(o.Documents))[:shownDigits],
+			"code": code, "count": strconv.Itoa(len(o.Documents)),
+			"by": fmt.Sprintf("SHA-%d", 8*len(digest)), "hash": hex.EncodeToString(digest)[:shownDigits],
 		},
 		Names: map[string]string{"who": o.CallerName, "title": o.Title},
 	})
