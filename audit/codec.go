@@ -15,9 +15,9 @@ import (
 const (
 	// MaxEntry is the largest entry in bytes: the length prefix of an entry bundle has two bytes (c2sp.org/tlog-tiles).
 	MaxEntry = math.MaxUint16
-	// MaxDigests is the most digests of one operation that always fit an entry, even SHA-512 with every other field
-	// at its longest. A use case refuses larger operations before it does anything.
-	MaxDigests = 320
+	// MaxDigests is the most digests of one operation that always fit an entry, even SHA-512 of items and documents with
+	// every other field at its longest. A use case refuses larger operations before it does anything.
+	MaxDigests = 240
 	// MaxID is the longest identifier or text in bytes.
 	MaxID = 200
 
@@ -283,6 +283,9 @@ func (c *codec) dtbsr(name string, list *[][]byte) {
 		c.fail(name, "is empty")
 	}
 }
+
+// shown is a list of what a person was shown of each document: its SHA-256, or a hash as it was given.
+func (c *codec) shown(name string, list *[][]byte) { c.list(name, list, 32, 48, 64) }
 
 func (c *codec) digests(name string, list *[][]byte) { c.list(name, list, 32) }
 

@@ -254,7 +254,7 @@ func TestLargestOperationFits(t *testing.T) {
 	}
 	const n = maxNumber
 	for _, e := range []Event{
-		SigningRequested{id, id, id, n, id, wide, narrow, ""},
+		SigningRequested{id, id, id, n, id, wide, wide, id},
 		SigningActivated{id, id, id, n, wide, id, id, fill(1, 32)},
 		SigningSigned{id, id, n, wide, narrow},
 	} {

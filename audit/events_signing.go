@@ -74,7 +74,7 @@ type SigningRequested struct {
 	BindingVersion uint64
 	Algorithm      string
 	DTBSR          [][]byte // in order
-	Documents      [][]byte // SHA-256 each; may be empty
+	Documents      [][]byte // SHA-256 of each, or a hash as it was given; may be empty
 	Enrolment      string   // whose agreement it is, by which the credential is renewed; empty for document systems
 }
 

@@ -311,7 +311,7 @@ func (e SigningRequested) event(c *codec) Event {
 	c.number("binding_version", &e.BindingVersion)
 	c.id("algorithm", &e.Algorithm)
 	c.dtbsr("dtbsr", &e.DTBSR)
-	c.digests("documents", &e.Documents)
+	c.shown("documents", &e.Documents)
 	c.later("enrolment", &e.Enrolment)
 	return e
 }

@@ -205,6 +205,7 @@ type Signature struct {
 	Result   []byte      // of our own: the CMS, or what stands behind Base, at level B-B
 	Prepared *pades.Prepared
 	Content  levels.Content // of a detached CMS
+	Hash     crypto.Hash    // KindCAdES: by which the digest of the content is known; time-stamps use it too
 	Room     int            // KindPAdESHash: bytes that the client left for the CMS
 	Close    func() error   // nil: nothing to close
 }

@@ -239,7 +239,7 @@ func (c *counted) Write(p []byte) (int, error) {
 func (s *Service) content(ctx context.Context, aug Augmentation) (levels.Content, func(), error) {
 	switch {
 	case aug.ContentDigest != nil:
-		return Digest(aug.ContentDigest), func() {}, nil
+		return Digest(crypto.SHA256, aug.ContentDigest), func() {}, nil
 	case aug.ContentDocument != "":
 		f, _, err := s.Source.Document(ctx, aug.Caller, aug.ContentDocument)
 		if err != nil {
@@ -250,11 +250,11 @@ func (s *Service) content(ctx context.Context, aug Augmentation) (levels.Content
 	return nil, func() {}, nil
 }
 
-// Digest is a content of which only the SHA-256 is known.
-func Digest(sum []byte) levels.Content {
+// Digest is a content of which only the digest by one hash is known.
+func Digest(by crypto.Hash, sum []byte) levels.Content {
 	return func(h crypto.Hash) ([]byte, error) {
-		if h != crypto.SHA256 {
-			return nil, fmt.Errorf("%w: it was signed with %v, and only its SHA-256 is known", ErrContent, h)
+		if h != by {
+			return nil, fmt.Errorf("%w: its digest by %v is needed, and only that by %v is known", ErrContent, h, by)
 		}
 		return sum, nil
 	}
@@ -263,20 +263,40 @@ func Digest(sum []byte) levels.Content {
 // Streamed digests the content that r holds, in pieces.
 func Streamed(ctx context.Context, r io.ReaderAt, size int64) levels.Content {
 	return func(h crypto.Hash) ([]byte, error) {
-		w, in := h.New(), io.NewSectionReader(r, 0, size)
-		for buf := make([]byte, 256<<10); ; {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			n, err := in.Read(buf)
-			w.Write(buf[:n]) // a hash never returns an error
-			if errors.Is(err, io.EOF) {
-				return w.Sum(nil), nil
-			}
-			if err != nil {
-				return nil, fmt.Errorf("reading the content: %w", err)
-			}
+		sums, err := Digests(ctx, r, size, h)
+		if err != nil {
+			return nil, err
 		}
+		return sums[0], nil
+	}
+}
+
+// Digests returns the digests, by each of the hashes, of the very same bytes: what r holds is read once, in pieces.
+func Digests(ctx context.Context, r io.ReaderAt, size int64, hashes ...crypto.Hash) ([][]byte, error) {
+	writers := make([]hash.Hash, len(hashes))
+	for i, h := range hashes {
+		writers[i] = h.New()
+	}
+	in := io.NewSectionReader(r, 0, size)
+	for buf := make([]byte, 256<<10); ; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n, err := in.Read(buf)
+		for _, w := range writers {
+			w.Write(buf[:n]) // a hash never returns an error
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("reading the content: %w", err)
+		}
+		if err == nil {
+			continue
+		}
+		sums := make([][]byte, len(writers))
+		for i, w := range writers {
+			sums[i] = w.Sum(nil)
+		}
+		return sums, nil
 	}
 }
 

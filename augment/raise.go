@@ -3,7 +3,6 @@ package augment
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -134,7 +133,7 @@ func (s *Service) raise(ctx context.Context, j Job, sig Signature, have []byte, 
 		}
 		return stamped, err
 	case KindCAdES:
-		services.Hash = crypto.SHA256 // the digest of the content that is known for certain
+		services.Hash = sig.Hash // by which the digest of the content is known for certain
 		return levels.Augment(ctx, have, sig.Content, to, services)
 	}
 	return nil, fmt.Errorf("%w: kind %q", ErrNoSignature, j.Kind)

@@ -139,6 +139,9 @@ func everyProfile(t testing.TB, h *house) []Certificate {
 	long := personRequest(t, "long")
 	long.Person = "person-3"
 	long.Natural = Natural{Country: "UA", GivenName: strings.Repeat("Анна ", 9) + "Анна", Surname: strings.Repeat("Дуже", 15), Identifier: Identifier{"PAS", "UA", "FA123456"}}
+	curve := personRequest(t, "p384")
+	curve.Person, curve.PublicKey = "person-5", newKey(t, elliptic.P384()).Public()
+	curve.Natural = Natural{Country: "UA", GivenName: "Ада", Surname: "Крива", Identifier: Identifier{"IDC", "UA", "000123457"}}
 	single := personRequest(t, "single")
 	single.Person = "person-4"
 	single.Natural = Natural{Country: "UA", Surname: "Мононім", Identifier: Identifier{"IDC", "UA", "000123456"}}
@@ -155,6 +158,7 @@ func everyProfile(t testing.TB, h *house) []Certificate {
 		h.issue(t, tx, h.issuing, polish),
 		h.issue(t, tx, h.issuing, long),
 		h.issue(t, tx, h.issuing, single),
+		h.issue(t, tx, h.issuing, curve),
 		h.issue(t, tx, h.issuing, request("seal", ServiceSeal, 3)),
 		h.issue(t, tx, h.tls, server),
 		h.issue(t, tx, h.tls, byAddress),

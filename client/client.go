@@ -162,10 +162,10 @@ func (o *Operation) create() *pb.CreateSigningOperationRequest {
 		Algorithm: o.request.Algorithm, HighValue: o.request.HighValue,
 	}
 	for i, p := range o.parts {
-		r.Items = append(r.Items, &pb.SigningItemRequest{
-			Source: &pb.SigningItemRequest_Sha256{Sha256: p.DocumentDigest()}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_PADES_HASH,
-			Level: level, ReservedCmsBytes: uint32(p.Reserved()), Options: optionsOf(o.files[i].Options), //nolint:gosec // at most 4 MiB
-		})
+		it := hashed(p.DocumentDigest())
+		it.Format, it.Level = pb.SignatureFormat_SIGNATURE_FORMAT_PADES_HASH, level
+		it.ReservedCmsBytes, it.Options = uint32(p.Reserved()), optionsOf(o.files[i].Options) //nolint:gosec // at most 4 MiB
+		r.Items = append(r.Items, it)
 	}
 	return r
 }
@@ -194,8 +194,8 @@ func needed(err error) int {
 	return 0
 }
 
-// Digest returns the SHA-256 over the byte range of a file, whose first digits stand in the signatory's text when it is the
-// only one.
+// Digest returns the digest over the byte range of a file, by the hash of the algorithm, whose first digits stand in the
+// signatory's text when it is the only one.
 func (o *Operation) Digest(file int) []byte { return o.parts[file].DocumentDigest() }
 
 // Authorize gives the code that the signatory typed. Every code that is sent is a try. The error is a gRPC status.

@@ -56,12 +56,30 @@ func algorithm(a pb.SignatureAlgorithm) cades.Algorithm {
 	switch a {
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256:
 		return cades.ECDSAWithSHA256
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA384:
+		return cades.ECDSAWithSHA384
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256:
 		return cades.PSSWithSHA256
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA384:
+		return cades.PSSWithSHA384
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA512:
+		return cades.PSSWithSHA512
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256:
 		return cades.RSAWithSHA256
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384:
+		return cades.RSAWithSHA384
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512:
+		return cades.RSAWithSHA512
 	}
 	return 0
+}
+
+// hashed asks for a signature over a digest. That of SHA-256 stands where engines look for it that know no other.
+func hashed(digest []byte) *pb.SigningItemRequest {
+	if len(digest) == crypto.SHA256.Size() {
+		return &pb.SigningItemRequest{Source: &pb.SigningItemRequest_Sha256{Sha256: digest}}
+	}
+	return &pb.SigningItemRequest{Source: &pb.SigningItemRequest_Digest{Digest: digest}}
 }
 
 func levelOf(l cades.Level) pb.SignatureLevel {

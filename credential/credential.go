@@ -6,6 +6,7 @@ package credential
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,17 +37,28 @@ type Algorithm string
 // The types of keys.
 const (
 	ECDSAP256 Algorithm = "ecdsa-p256" // curve P-256
+	ECDSAP384 Algorithm = "ecdsa-p384" // curve P-384
 	RSA3072   Algorithm = "rsa-3072"   // modulus of 3072 bits, exponent 65537
 )
 
-// Scheme names how a key signs. It is chosen for each operation and authorised with it.
+// Algorithms are the types of keys that there are, the usual one first.
+func Algorithms() []Algorithm { return []Algorithm{ECDSAP256, ECDSAP384, RSA3072} }
+
+// Scheme names how a key signs, and by which hash. It is chosen for each operation and authorised with it.
 type Scheme string
 
-// The schemes, all with SHA-256. The first has the name of its key, as operations had before there was a choice.
+// The schemes. That of an EC key has the name of its key, as operations had before there was a choice; ECDSA signatures are
+// DER (RFC 3279 Ecdsa-Sig-Value). RSASSA-PSS has MGF1 with the hash of the scheme and a salt as long as that;
+// RSASSA-PKCS1-v1_5 is for validators that know no PSS (RFC 8017).
 const (
-	ECDSASHA256 Scheme = "ecdsa-p256"       // signatures are DER (RFC 3279 Ecdsa-Sig-Value)
-	RSAPSS      Scheme = "rsa-pss-sha256"   // RSASSA-PSS, MGF1 with SHA-256, salt of 32 bytes
-	RSAPKCS1    Scheme = "rsa-pkcs1-sha256" // RSASSA-PKCS1-v1_5, for validators that know no PSS
+	ECDSASHA256 Scheme = "ecdsa-p256"
+	ECDSASHA384 Scheme = "ecdsa-p384"
+	PSSSHA256   Scheme = "rsa-pss-sha256"
+	PSSSHA384   Scheme = "rsa-pss-sha384"
+	PSSSHA512   Scheme = "rsa-pss-sha512"
+	PKCS1SHA256 Scheme = "rsa-pkcs1-sha256"
+	PKCS1SHA384 Scheme = "rsa-pkcs1-sha384"
+	PKCS1SHA512 Scheme = "rsa-pkcs1-sha512"
 )
 
 // Schemes are those that a key of this type may sign with, the default first; none if the type is unknown.
@@ -54,8 +66,10 @@ func (a Algorithm) Schemes() []Scheme {
 	switch a {
 	case ECDSAP256:
 		return []Scheme{ECDSASHA256}
+	case ECDSAP384:
+		return []Scheme{ECDSASHA384}
 	case RSA3072:
-		return []Scheme{RSAPSS, RSAPKCS1}
+		return []Scheme{PSSSHA256, PKCS1SHA256, PSSSHA384, PSSSHA512, PKCS1SHA384, PKCS1SHA512}
 	}
 	return nil
 }
@@ -63,10 +77,23 @@ func (a Algorithm) Schemes() []Scheme {
 // Allows reports whether a key of this type may sign with s.
 func (a Algorithm) Allows(s Scheme) bool { return slices.Contains(a.Schemes(), s) }
 
-// DigestSize is the length in bytes of the DTBS/R that a key of this type signs, or 0 if the type is unknown.
-func (a Algorithm) DigestSize() int {
-	if len(a.Schemes()) > 0 {
-		return 32
+// Hash is that of the scheme: what is signed is a digest by it. 0 if the scheme is unknown.
+func (s Scheme) Hash() crypto.Hash {
+	switch s {
+	case ECDSASHA256, PSSSHA256, PKCS1SHA256:
+		return crypto.SHA256
+	case ECDSASHA384, PSSSHA384, PKCS1SHA384:
+		return crypto.SHA384
+	case PSSSHA512, PKCS1SHA512:
+		return crypto.SHA512
+	}
+	return 0
+}
+
+// DigestSize is the length in bytes of each DTBS/R that is signed by the scheme: 32, 48 or 64, or 0 if the scheme is unknown.
+func (s Scheme) DigestSize() int {
+	if h := s.Hash(); h != 0 {
+		return h.Size()
 	}
 	return 0
 }
@@ -136,7 +163,7 @@ const bindingFormat = "ecsigner binding v1"
 // MarshalBinary returns the canonical encoding: format name and fields in order, each behind its length as a
 // four-byte big-endian number; numbers are eight bytes big-endian; a list is its count and its items.
 func (b Binding) MarshalBinary() ([]byte, error) {
-	if b.ID == "" || b.Version == 0 || !b.Status.Valid() || b.Algorithm.DigestSize() == 0 {
+	if b.ID == "" || b.Version == 0 || !b.Status.Valid() || len(b.Algorithm.Schemes()) == 0 {
 		return nil, fmt.Errorf("%w: id, version, status or algorithm missing", ErrEncoding)
 	}
 	var e Encoder

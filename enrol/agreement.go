@@ -98,6 +98,8 @@ func keyName(a credential.Algorithm) string {
 	switch a {
 	case credential.ECDSAP256:
 		return "EC P-256"
+	case credential.ECDSAP384:
+		return "EC P-384"
 	case credential.RSA3072:
 		return "RSA 3072"
 	}

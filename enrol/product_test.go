@@ -49,6 +49,8 @@ func TestProductsDecideWhatCanBeChosen(t *testing.T) {
 		{"narrow", enrol.Parameters{Years: 1, IdentifierType: "PAS", Algorithm: credential.ECDSAP256}, "", nil},
 		{"narrow", enrol.Parameters{Years: 1, IdentifierType: "PAS", Algorithm: credential.ECDSAP256, ForOrganisation: true}, "", nil},
 		{"narrow", enrol.Parameters{Years: 1, IdentifierType: "PNO", Algorithm: credential.ECDSAP256}, "identifier_type", enrol.ErrNotInProduct},
+		{"qes-3y", enrol.Parameters{Years: 3, IdentifierType: "PNO", Algorithm: credential.ECDSAP384}, "", nil},
+		{"narrow", enrol.Parameters{Years: 1, IdentifierType: "PAS", Algorithm: credential.ECDSAP384}, "algorithm", enrol.ErrNotInProduct},
 		{"narrow", enrol.Parameters{Years: 1, IdentifierType: "PAS", Algorithm: credential.RSA3072}, "algorithm", enrol.ErrNotInProduct},
 	} {
 		p := w.enrolment(c.product)

@@ -131,9 +131,11 @@ func algorithmOf(scheme credential.Scheme) cades.Algorithm {
 	switch scheme {
 	case credential.ECDSASHA256:
 		return cades.ECDSAWithSHA256
-	case credential.RSAPSS:
+	case credential.ECDSASHA384:
+		return cades.ECDSAWithSHA384
+	case credential.PSSSHA256:
 		return cades.PSSWithSHA256
-	case credential.RSAPKCS1:
+	case credential.PKCS1SHA256:
 		return cades.RSAWithSHA256
 	}
 	return 0

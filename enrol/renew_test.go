@@ -3,7 +3,9 @@ package enrol_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -33,7 +35,7 @@ func (w *world) renewing() (former, p *person) {
 
 func (w *world) renew(id credential.ID) (enrol.View, error) {
 	return w.CreateRenewal(context.Background(), portal, w.request(), enrol.RenewalRequest{
-		Credential: id, Voucher: w.voucher(), Parameters: parameters(),
+		Credential: id, Voucher: w.voucher(), Parameters: w.parameters(),
 	})
 }
 
@@ -99,6 +101,41 @@ func TestRenewal(t *testing.T) {
 	w.wait(w.store.data.credentials[p.view.Credential].NotAfter.Sub(w.now()) - 24*time.Hour)
 	if _, err := w.renew(p.view.Credential); because(err) != enrol.RenewalOfRenewal {
 		t.Errorf("a renewal was renewed: %v", err)
+	}
+}
+
+// A renewal may lead to a key of another type: the current one signs by its own scheme.
+func TestRenewalOfP384(t *testing.T) {
+	t.Parallel()
+	for _, keys := range [][2]credential.Algorithm{
+		{credential.ECDSAP384, credential.ECDSAP384}, {credential.ECDSAP256, credential.ECDSAP384}, {credential.ECDSAP384, credential.ECDSAP256},
+	} {
+		w := newWorld(t)
+		w.key = keys[0]
+		former := w.reach(enrol.StateIssued)
+		w.wait(w.store.data.credentials[former.view.Credential].NotAfter.Sub(w.now()) - 30*24*time.Hour)
+		w.key = keys[1]
+		v, err := w.renew(former.view.Credential)
+		w.must(err)
+		p := &person{world: w, id: v.ID, view: v}
+		p.sendAgreement()
+		p.got(p.accept(p.code()))
+		if p.view.State != enrol.StateIssued {
+			t.Fatalf("%v: %+v; alarms %v", keys, p.view, w.alarmed())
+		}
+		for i, id := range []credential.ID{former.view.Credential, p.view.Credential} {
+			c, err := w.Credential(context.Background(), id, "")
+			w.must(err)
+			leaf, err := x509.ParseCertificate(c.Chain[0])
+			w.must(err)
+			bits := map[credential.Algorithm]int{credential.ECDSAP256: 256, credential.ECDSAP384: 384}[keys[i]]
+			if c.Algorithm != keys[i] || leaf.PublicKey.(*ecdsa.PublicKey).Params().BitSize != bits {
+				t.Errorf("%v: credential %d is of %s", keys, i, c.Algorithm)
+			}
+			if i == 0 {
+				w.judgeAgreement(p, c)
+			}
+		}
 	}
 }
 

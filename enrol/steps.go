@@ -179,7 +179,7 @@ func checkParameters(p Parameters) error {
 	case !slices.Contains(voucher.IdentifierTypes(), p.IdentifierType):
 		return call.Wrong("identifier_type", fmt.Errorf("%w: choose one of %v", ErrIdentifier, voucher.IdentifierTypes()))
 	case len(p.Algorithm.Schemes()) == 0:
-		return call.Wrong("algorithm", fmt.Errorf("%w: choose %s or %s", ErrAlgorithm, credential.ECDSAP256, credential.RSA3072))
+		return call.Wrong("algorithm", fmt.Errorf("%w: choose one of %v", ErrAlgorithm, credential.Algorithms()))
 	}
 	return nil
 }

@@ -57,11 +57,15 @@ func (d *device) MAC(_ context.Context, data []byte) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-func (d *device) GenerateKey(context.Context, string) ([]byte, string, crypto.PublicKey, error) {
+func (d *device) GenerateKey(_ context.Context, algorithm string) ([]byte, string, crypto.PublicKey, error) {
 	if err := d.fails("generate"); err != nil {
 		return nil, "", nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	curve := elliptic.P256()
+	if algorithm == "ecdsa-p384" {
+		curve = elliptic.P384()
+	}
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -115,7 +119,8 @@ type living = tenure.Service
 // are here too.
 type world struct {
 	testing.TB
-	language string // of persons, uk unless it says another
+	language string               // of persons, uk unless it says another
+	key      credential.Algorithm // of persons, P-256 unless it says another
 	*enrol.Service
 	*living
 	store   *fakeStore
@@ -257,7 +262,7 @@ func (w *world) authorities() {
 
 // catalogue has a private product for each number of years, one that must name an organisation and one that may.
 func catalogue() []enrol.Product {
-	algorithms, kinds := []credential.Algorithm{credential.ECDSAP256, credential.RSA3072}, []string{"PNO", "TIN", "PAS", "IDC"}
+	algorithms, kinds := []credential.Algorithm{credential.ECDSAP256, credential.ECDSAP384, credential.RSA3072}, []string{"PNO", "TIN", "PAS", "IDC"}
 	return []enrol.Product{
 		{Name: "qes-1y", Years: 1, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationNone},
 		{Name: "qes-2y", Years: 2, Algorithms: algorithms, Identifiers: kinds, Organisation: enrol.OrganisationNone},
@@ -306,6 +311,13 @@ func parameters() enrol.Parameters {
 	return enrol.Parameters{Years: 1, IdentifierType: "TIN", Algorithm: credential.ECDSAP256}
 }
 
+// parameters are those with the key of the world's persons.
+func (w *world) parameters() enrol.Parameters {
+	p := parameters()
+	p.Algorithm = cmp.Or(w.key, p.Algorithm)
+	return p
+}
+
 // person is one enrolment on its way.
 type person struct {
 	*world
@@ -327,7 +339,7 @@ func (w *world) reach(state enrol.State) *person {
 	w.must(err)
 	p := &person{world: w, id: v.ID, view: v}
 	for _, step := range []func(){
-		func() { p.got(w.SetParameters(ctx, portal, p.id, w.request(), parameters())) },
+		func() { p.got(w.SetParameters(ctx, portal, p.id, w.request(), w.parameters())) },
 		func() { p.got(w.SetPersonalData(ctx, portal, p.id, w.request(), data())) },
 		func() { p.sendPhone(); p.got(w.ConfirmPhone(ctx, portal, p.id, w.request(), p.code())) },
 		func() { p.got(w.StartIdentityProofing(ctx, portal, p.id, w.request(), provider)) },

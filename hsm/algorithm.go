@@ -24,12 +24,17 @@ const (
 	// Ed25519 is pure Ed25519 (RFC 8032), for service keys alone: it signs messages, not digests.
 	Ed25519 = "ed25519"
 
-	// RSA3072 is a signatory's key, which makes signatures by either of the next two.
+	// RSA3072 is a signatory's key, which makes signatures by any of the next six.
 	RSA3072 = "rsa-3072"
-	// RSAPKCS1 is RSASSA-PKCS1-v1_5 over SHA-256 digests.
-	RSAPKCS1 = "rsa-pkcs1-sha256"
-	// RSAPSS is RSASSA-PSS over SHA-256 digests with MGF1 of SHA-256 and a salt of 32 bytes.
-	RSAPSS = "rsa-pss-sha256"
+	// PKCS1SHA256, PKCS1SHA384 and PKCS1SHA512 are RSASSA-PKCS1-v1_5 over digests of that hash.
+	PKCS1SHA256 = "rsa-pkcs1-sha256"
+	PKCS1SHA384 = "rsa-pkcs1-sha384"
+	PKCS1SHA512 = "rsa-pkcs1-sha512"
+	// PSSSHA256, PSSSHA384 and PSSSHA512 are RSASSA-PSS over digests of that hash, with MGF1 of the same hash and a salt
+	// as long as it.
+	PSSSHA256 = "rsa-pss-sha256"
+	PSSSHA384 = "rsa-pss-sha384"
+	PSSSHA512 = "rsa-pss-sha512"
 )
 
 // rsaBytes is the length of the modulus, and of a signature, of an RSA3072 key.
@@ -44,18 +49,46 @@ type algorithm struct {
 	sign     uint           // mechanism that signs; 0 for RSA3072, which names a key and no signature
 	pss      []byte         // parameter of the mechanism
 	prefix   []byte         // of the digest before it is signed
-	hash     crypto.Hash    // of the digests to be signed; 0 for a message
+	hash     crypto.Hash    // of the digests to be signed; 0 for a message, and for RSA3072
 	curve    elliptic.Curve // nil for Ed25519 and RSA
 }
 
-// digestInfoSHA256 is the DER of a DigestInfo up to the digest (RFC 8017, section 9.2, note 1): CKM_RSA_PKCS
-// pads what it is given, so the encoding around the digest is ours.
-func digestInfoSHA256() []byte {
-	return []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+// digestInfo is the DER of a DigestInfo up to the digest (RFC 8017, section 9.2, note 1): CKM_RSA_PKCS pads what it is
+// given, so the encoding around the digest is ours. nil for another hash.
+func digestInfo(h crypto.Hash) []byte {
+	var last, size byte // of the object identifier 2.16.840.1.101.3.4.2.x, and of the digest
+	switch h {
+	case crypto.SHA256:
+		last, size = 1, 32
+	case crypto.SHA384:
+		last, size = 2, 48
+	case crypto.SHA512:
+		last, size = 3, 64
+	default:
+		return nil
+	}
+	return []byte{
+		0x30, 17 + size, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last, 0x05, 0x00, 0x04, size,
+	}
 }
 
-func rsaAlgorithm(name string) *algorithm {
-	return &algorithm{name: name, generate: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, keyType: pkcs11.CKK_RSA, hash: crypto.SHA256}
+// rsaKey is a key of RSA, of which no way to sign is said.
+func rsaKey(name string) *algorithm {
+	return &algorithm{name: name, generate: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, keyType: pkcs11.CKK_RSA}
+}
+
+func rsaPKCS1(name string, h crypto.Hash) *algorithm {
+	a := rsaKey(name)
+	a.sign, a.hash, a.prefix = pkcs11.CKM_RSA_PKCS, h, digestInfo(h)
+	return a
+}
+
+// rsaPSS signs by PSS; the two mechanisms are those of the hash.
+func rsaPSS(name string, h crypto.Hash, mechanism, mgf uint) *algorithm {
+	a := rsaKey(name)
+	a.sign, a.hash = pkcs11.CKM_RSA_PKCS_PSS, h
+	a.pss = pkcs11.NewPSSParams(mechanism, mgf, uint(h.Size())) //nolint:gosec // 32 to 64
+	return a
 }
 
 func (a *algorithm) isRSA() bool { return a.keyType == pkcs11.CKK_RSA }
@@ -88,16 +121,19 @@ func algorithmNamed(name string) (*algorithm, error) {
 			params: []byte{0x06, 0x03, 0x2b, 0x65, 0x70}, // 1.3.101.112
 		}, nil
 	case RSA3072:
-		return rsaAlgorithm(name), nil
-	case RSAPKCS1:
-		a := rsaAlgorithm(name)
-		a.sign, a.prefix = pkcs11.CKM_RSA_PKCS, digestInfoSHA256()
-		return a, nil
-	case RSAPSS:
-		a := rsaAlgorithm(name)
-		a.sign = pkcs11.CKM_RSA_PKCS_PSS
-		a.pss = pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, uint(crypto.SHA256.Size()))
-		return a, nil
+		return rsaKey(name), nil
+	case PKCS1SHA256:
+		return rsaPKCS1(name, crypto.SHA256), nil
+	case PKCS1SHA384:
+		return rsaPKCS1(name, crypto.SHA384), nil
+	case PKCS1SHA512:
+		return rsaPKCS1(name, crypto.SHA512), nil
+	case PSSSHA256:
+		return rsaPSS(name, crypto.SHA256, pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256), nil
+	case PSSSHA384:
+		return rsaPSS(name, crypto.SHA384, pkcs11.CKM_SHA384, pkcs11.CKG_MGF1_SHA384), nil
+	case PSSSHA512:
+		return rsaPSS(name, crypto.SHA512, pkcs11.CKM_SHA512, pkcs11.CKG_MGF1_SHA512), nil
 	}
 	return nil, fmt.Errorf("%w: %q is not offered", ErrAlgorithm, name)
 }
@@ -120,7 +156,8 @@ func signatoryKey(name string) (*algorithm, error) {
 
 // signatorySignature finds how a signatory's key signs digests. An EC key has one way, of its own name.
 func signatorySignature(name string) (*algorithm, error) {
-	return named(name, "signatories' signatures", ECDSAP256, ECDSAP384, RSAPKCS1, RSAPSS)
+	return named(name, "signatories' signatures", ECDSAP256, ECDSAP384,
+		PKCS1SHA256, PKCS1SHA384, PKCS1SHA512, PSSSHA256, PSSSHA384, PSSSHA512)
 }
 
 // algorithmOf finds the algorithm of a service key by its CKA_EC_PARAMS.

@@ -50,7 +50,7 @@ func TestEncode(t *testing.T) {
 			}
 		}
 	}
-	for name, size := range map[string]int{hsm.Ed25519: 64, hsm.RSAPKCS1: 384, hsm.RSAPSS: 384} {
+	for name, size := range map[string]int{hsm.Ed25519: 64, hsm.PKCS1SHA256: 384, hsm.PSSSHA256: 384, hsm.PSSSHA512: 384} {
 		for _, n := range []int{0, size - 1, size + 1} {
 			if _, err := hsm.Encode(name, make([]byte, n)); !errors.Is(err, hsm.ErrUnsupported) {
 				t.Errorf("%s of %d bytes: %v", name, n, err)

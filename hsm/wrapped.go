@@ -173,7 +173,7 @@ func (c *call) generateWrapped(a *algorithm, kek pkcs11.ObjectHandle, mech []*pk
 
 // SignWrapped unwraps a signatory's key as a session object that cannot be read, signs every digest in
 // order with one C_Sign each, and destroys the object. The name is that of the signature: ECDSAP256 and
-// ECDSAP384 for keys of that name, RSAPKCS1 or RSAPSS for an RSA3072 key. ECDSA signatures are DER (RFC
+// ECDSAP384 for keys of that name, one of PKCS1… or PSS… for an RSA3072 key. ECDSA signatures are DER (RFC
 // 3279), RSA signatures the plain bytes of RFC 8017. On an error no signature is returned and none is
 // tried again, though the device may have made some.
 // Errors: ErrAlgorithm, ErrDigest, ErrAbsent (no such KEK), ErrWrappedKey, ErrUnavailable.

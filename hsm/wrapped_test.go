@@ -2,10 +2,6 @@ package hsm_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -282,7 +278,7 @@ func TestWrappedKeyRefused(t *testing.T) {
 			t.Errorf("digests %v: %v", ds, err)
 		}
 	}
-	for _, name := range []string{hsm.RSAPKCS1, hsm.RSAPSS} {
+	for _, name := range []string{hsm.PKCS1SHA256, hsm.PSSSHA256} {
 		if _, _, _, err := d.GenerateKey(ctx, name); !errors.Is(err, hsm.ErrAlgorithm) {
 			t.Errorf("a key of type %s: %v", name, err)
 		}
@@ -355,41 +351,6 @@ func wrapRSA(t testing.TB, d *hsm.Device, kek string, bits int) []byte {
 	return wrapped
 }
 
-// TestRSA: one key makes signatures of both kinds, and neither passes for the other.
-func TestRSA(t *testing.T) {
-	d := hsmtest.New(t)
-	ctx := context.Background()
-	wrapped, kek, public, err := d.GenerateKey(ctx, hsm.RSA3072)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := public.(*rsa.PublicKey)
-	if key.N.BitLen() != 3072 || key.E != 65537 {
-		t.Fatalf("%d bits, exponent %d", key.N.BitLen(), key.E)
-	}
-	salt := &rsa.PSSOptions{SaltLength: 32}
-	ds := digests(3)
-	for _, name := range []string{hsm.RSAPKCS1, hsm.RSAPSS} {
-		sigs, err := d.SignWrapped(ctx, kek, wrapped, name, ds)
-		if err != nil || len(sigs) != len(ds) {
-			t.Fatalf("%s: %d signatures, %v", name, len(sigs), err)
-		}
-		for i, sig := range sigs {
-			pkcs1 := rsa.VerifyPKCS1v15(key, crypto.SHA256, ds[i], sig) == nil
-			pss := rsa.VerifyPSS(key, crypto.SHA256, ds[i], sig, salt) == nil
-			if pkcs1 != (name == hsm.RSAPKCS1) || pss != (name == hsm.RSAPSS) {
-				t.Errorf("%s, signature %d: valid as PKCS#1 %v, as PSS %v", name, i, pkcs1, pss)
-			}
-		}
-		if _, err := d.SignWrapped(ctx, kek, wrapped, name, [][]byte{make([]byte, 48)}); !errors.Is(err, hsm.ErrDigest) {
-			t.Errorf("%s of a SHA-384 digest: %v", name, err)
-		}
-	}
-	if _, err := d.SignWrapped(ctx, kek, wrapped, hsm.ECDSAP256, ds); !errors.Is(err, hsm.ErrWrappedKey) {
-		t.Errorf("ECDSA with an RSA key: %v", err)
-	}
-}
-
 func TestNewestKEK(t *testing.T) {
 	d := hsmtest.New(t)
 	ctx := context.Background()
@@ -425,25 +386,6 @@ func TestNewestKEK(t *testing.T) {
 	}
 	if err := verify(public, digests(3), sigs); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestP384(t *testing.T) {
-	d := hsmtest.New(t)
-	wrapped, kek, public, err := d.GenerateKey(context.Background(), hsm.ECDSAP384)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := make([]byte, 48)
-	if _, err := rand.Read(digest); err != nil {
-		t.Fatal(err)
-	}
-	sigs, err := d.SignWrapped(context.Background(), kek, wrapped, hsm.ECDSAP384, [][]byte{digest})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !ecdsa.VerifyASN1(public.(*ecdsa.PublicKey), digest, sigs[0]) {
-		t.Error("signature does not verify")
 	}
 }
 

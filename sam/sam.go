@@ -480,7 +480,7 @@ func (m *Module) check(ctx context.Context, b credential.Binding, o Operation, r
 		{hmac.Equal(a.Challenge, r.Challenge.Seal), "activation answers another challenge"},
 		{len(b.Factors) > 0 && !slices.ContainsFunc(b.Factors, func(f string) bool { return !slices.Contains(a.Means, f) }), "a factor is missing"},
 		{len(o.Digests) > 0 && slices.EqualFunc(o.Digests, r.Digests, hmac.Equal), "digests are not the authorised ones"},
-		{!slices.ContainsFunc(o.Digests, func(d []byte) bool { return len(d) != b.Algorithm.DigestSize() }), "digest length is wrong"},
+		{!slices.ContainsFunc(o.Digests, func(d []byte) bool { return len(d) != o.Algorithm.DigestSize() }), "digest length is not that of the scheme"},
 	} {
 		if !rule.holds {
 			return fmt.Errorf("%w: %s", ErrNotAuthorised, rule.text)

@@ -210,26 +210,67 @@ func TestTrustDatabaseWriterCannotSign(t *testing.T) {
 			w.seal(w.binding, w.op, Challenge{ID: "x", Purpose: PurposeSign, Subject: w.release.Operation.Seal, Phone: []byte("other")}, w.now.Add(time.Minute))
 		}, ErrNotAuthorised},
 		{"scheme changed in the record", func(w *world) {
-			w.chooseRSA(credential.RSAPSS)
+			w.chooseRSA(credential.PSSSHA256)
 			o := w.op
-			o.Algorithm = credential.RSAPKCS1
+			o.Algorithm = credential.PKCS1SHA256
 			var err error
 			w.release.Operation.Record, err = o.MarshalBinary()
 			must(w.t, err)
 		}, ErrSeal},
 		{"operation put in whole, with another scheme", func(w *world) {
-			w.chooseRSA(credential.RSAPSS)
+			w.chooseRSA(credential.PSSSHA256)
 			o := w.op
-			o.Algorithm = credential.RSAPKCS1
+			o.Algorithm = credential.PKCS1SHA256
 			var err error
 			w.release.Operation, err = w.module.SealOperation(context.Background(), o)
 			must(w.t, err)
 		}, ErrNotAuthorised},
 		{"scheme of another type of key", func(w *world) {
 			o := w.op
-			o.Algorithm = credential.RSAPSS
+			o.Algorithm = credential.PSSSHA256
 			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
 		}, ErrNotAuthorised},
+		{"scheme swapped for one of another hash, in the record", func(w *world) {
+			w.chooseRSA(credential.PSSSHA256)
+			o := w.op
+			o.Algorithm = credential.PSSSHA512
+			var err error
+			w.release.Operation.Record, err = o.MarshalBinary()
+			must(w.t, err)
+		}, ErrSeal},
+		{"operation put in whole, with a scheme of another hash and digests to match", func(w *world) {
+			w.chooseRSA(credential.PSSSHA256)
+			o := w.op
+			o.Algorithm, o.Digests = credential.PSSSHA384, digestsOf(48)
+			w.release.Digests = o.Digests
+			var err error
+			w.release.Operation, err = w.module.SealOperation(context.Background(), o)
+			must(w.t, err)
+		}, ErrNotAuthorised},
+		{"scheme of another curve", func(w *world) {
+			o := w.op
+			o.Algorithm, o.Digests = credential.ECDSASHA384, digestsOf(48)
+			w.release.Digests = o.Digests
+			w.seal(w.binding, o, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"key of another curve", func(w *world) {
+			w.binding.Algorithm = credential.ECDSAP384
+			w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"a digest of 31 bytes", func(w *world) { w.chooseDigests(credential.ECDSAP256, credential.ECDSASHA256, 31) }, ErrNotAuthorised},
+		{"digests of SHA-384 by ECDSA with SHA-256", func(w *world) { w.chooseDigests(credential.ECDSAP256, credential.ECDSASHA256, 48) }, ErrNotAuthorised},
+		{"digests of SHA-256 by ECDSA with SHA-384", func(w *world) { w.chooseDigests(credential.ECDSAP384, credential.ECDSASHA384, 32) }, ErrNotAuthorised},
+		{"digests of SHA-512 by ECDSA with SHA-384", func(w *world) { w.chooseDigests(credential.ECDSAP384, credential.ECDSASHA384, 64) }, ErrNotAuthorised},
+		{"digests of SHA-256 by PSS with SHA-384", func(w *world) { w.chooseDigests(credential.RSA3072, credential.PSSSHA384, 32) }, ErrNotAuthorised},
+		{"digests of SHA-384 by PSS with SHA-512", func(w *world) { w.chooseDigests(credential.RSA3072, credential.PSSSHA512, 48) }, ErrNotAuthorised},
+		{"digests of SHA-512 by PKCS #1 with SHA-256", func(w *world) { w.chooseDigests(credential.RSA3072, credential.PKCS1SHA256, 64) }, ErrNotAuthorised},
+		{"one digest of another length among right ones", func(w *world) {
+			w.chooseDigests(credential.RSA3072, credential.PKCS1SHA512, 64)
+			w.op.Digests = [][]byte{w.op.Digests[0], digestsOf(48)[0]}
+			w.release.Digests = w.op.Digests
+			w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
+		}, ErrNotAuthorised},
+		{"an empty digest and no scheme", func(w *world) { w.chooseDigests(credential.RSA3072, "", 0) }, ErrNotAuthorised},
 		{"no scheme", func(w *world) {
 			o := w.op
 			o.Algorithm = ""
@@ -263,17 +304,42 @@ func (w *world) chooseRSA(s credential.Scheme) {
 	w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
 }
 
-// TestSignUsesTheAuthorisedScheme: the device is asked for what the operation says, for every scheme there is.
+// chooseDigests makes key and scheme these, and both digests of so many bytes; all seals are genuine.
+func (w *world) chooseDigests(key credential.Algorithm, s credential.Scheme, size int) {
+	w.binding.Algorithm, w.op.Algorithm, w.op.Digests = key, s, digestsOf(size)
+	w.release.Digests = w.op.Digests
+	w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
+}
+
+// digestsOf are two digests of so many bytes.
+func digestsOf(size int) [][]byte {
+	return [][]byte{bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)}
+}
+
+// TestSignUsesTheAuthorisedScheme: the device is asked for what the operation says, for every scheme there is, and for
+// digests of its length alone.
 func TestSignUsesTheAuthorisedScheme(t *testing.T) {
-	for _, key := range []credential.Algorithm{credential.ECDSAP256, credential.RSA3072} {
+	asked := 0
+	for _, key := range credential.Algorithms() {
 		for _, scheme := range key.Schemes() {
-			w := newWorld(t)
-			w.binding.Algorithm, w.op.Algorithm = key, scheme
-			w.seal(w.binding, w.op, Challenge{}, w.now.Add(time.Minute))
-			if _, err := w.module.Sign(context.Background(), w.release); err != nil || w.device.asked != string(scheme) {
-				t.Errorf("%s: the device was asked for %q, %v", scheme, w.device.asked, err)
+			for _, size := range []int{0, 20, 28, 31, 32, 33, 47, 48, 49, 63, 64, 65} {
+				w := newWorld(t)
+				w.chooseDigests(key, scheme, size)
+				_, err := w.module.Sign(context.Background(), w.release)
+				if size != scheme.DigestSize() {
+					if !errors.Is(err, ErrNotAuthorised) || w.device.signed != 0 {
+						t.Errorf("%s, digests of %d bytes: %v, %d signed", scheme, size, err, w.device.signed)
+					}
+					continue
+				}
+				if asked++; err != nil || w.device.asked != string(scheme) || size != scheme.Hash().Size() {
+					t.Errorf("%s: the device was asked for %q, %v", scheme, w.device.asked, err)
+				}
 			}
 		}
+	}
+	if asked != 8 {
+		t.Errorf("%d schemes", asked)
 	}
 }
 

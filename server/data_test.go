@@ -81,7 +81,7 @@ func TestProductsAndParametersCrossTheEdge(t *testing.T) {
 	}
 	p := r.GetProducts()[0]
 	if p.GetName() != "qes-2y" || p.GetLongestYears() != 2 || p.GetOrganisation() != pb.OrganisationRule_ORGANISATION_RULE_OPTIONAL ||
-		len(p.GetAlgorithms()) != 2 || len(p.GetIdentifierTypes()) != 4 {
+		len(p.GetAlgorithms()) != 3 || len(p.GetIdentifierTypes()) != 4 {
 		t.Errorf("product %v", p)
 	}
 	for _, kind := range p.GetIdentifierTypes() {

@@ -153,7 +153,7 @@ func (f fakeEnrol) Evidence(ctx context.Context, caller, _ string) (enrol.Eviden
 
 func (f fakeEnrol) Catalogue() []enrol.Product {
 	return []enrol.Product{{
-		Name: "qes-2y", Years: 2, Algorithms: []credential.Algorithm{credential.ECDSAP256, credential.RSA3072},
+		Name: "qes-2y", Years: 2, Algorithms: credential.Algorithms(),
 		Identifiers: []string{"PNO", "TIN", "PAS", "IDC"}, Organisation: enrol.OrganisationOptional,
 	}}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -13,16 +14,17 @@ func fieldPath(name string, req proto.Message) string {
 	if req == nil {
 		return name
 	}
-	fields := req.ProtoReflect().Descriptor().Fields()
-	if path, ok := resolve(name, fields); ok {
+	m := req.ProtoReflect()
+	if path, ok := resolve(name, m); ok {
 		return path
 	}
+	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
-		if f.Message() == nil || f.IsList() {
+		if f.Message() == nil || f.IsList() || f.IsMap() {
 			continue
 		}
-		if path, ok := resolve(name, f.Message().Fields()); ok {
+		if path, ok := resolve(name, m.Get(f).Message()); ok {
 			return string(f.Name()) + "." + path
 		}
 	}
@@ -30,12 +32,13 @@ func fieldPath(name string, req proto.Message) string {
 }
 
 // resolve follows a path such as items[0].hash through messages.
-func resolve(name string, fields protoreflect.FieldDescriptors) (string, bool) {
+func resolve(name string, m protoreflect.Message) (string, bool) {
 	part, rest, more := strings.Cut(name, ".")
 	base, index, indexed := strings.Cut(part, "[")
+	fields := m.Descriptor().Fields()
 	f := fields.ByName(protoreflect.Name(base))
 	if f == nil {
-		f = fields.ByName(protoName(base))
+		f = fields.ByName(protoName(base, m))
 	}
 	if f == nil {
 		return "", false
@@ -47,15 +50,31 @@ func resolve(name string, fields protoreflect.FieldDescriptors) (string, bool) {
 	if !more {
 		return path, true
 	}
-	if f.Message() == nil {
+	inner, ok := inside(m, f, index)
+	if !ok {
 		return "", false
 	}
-	tail, ok := resolve(rest, f.Message().Fields())
+	tail, ok := resolve(rest, inner)
 	return path + "." + tail, ok
 }
 
+// inside returns the message in a field, or the element of a list that an index such as "0]" names.
+func inside(m protoreflect.Message, f protoreflect.FieldDescriptor, index string) (protoreflect.Message, bool) {
+	if f.Message() == nil || f.IsMap() {
+		return nil, false
+	}
+	if !f.IsList() {
+		return m.Get(f).Message(), true
+	}
+	list := m.Get(f).List()
+	if n, err := strconv.Atoi(strings.TrimSuffix(index, "]")); err == nil && n >= 0 && n < list.Len() {
+		return list.Get(n).Message(), true
+	}
+	return list.NewElement().Message(), true
+}
+
 // protoName is what the proto calls a field whose name in the use cases is shorter.
-func protoName(name string) protoreflect.Name {
+func protoName(name string, m protoreflect.Message) protoreflect.Name {
 	switch name {
 	case "voucher":
 		return "voucher_code"
@@ -63,7 +82,10 @@ func protoName(name string) protoreflect.Name {
 		return "expire_time"
 	case "credential", "document":
 		return protoreflect.Name(name + "_id")
-	case "hash":
+	case "hash": // as it was given
+		if f := m.Descriptor().Fields().ByName("digest"); f != nil && m.Has(f) {
+			return "digest"
+		}
 		return "sha256"
 	}
 	return ""

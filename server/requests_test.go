@@ -64,7 +64,7 @@ func largest() []proto.Message {
 	items := make([]*pb.SigningItemRequest, 100)
 	for i := range items {
 		items[i] = &pb.SigningItemRequest{
-			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
+			Source: &pb.SigningItemRequest_Digest{Digest: make([]byte, 64)}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
 			Level: pb.SignatureLevel_SIGNATURE_LEVEL_B_LTA, ReservedCmsBytes: 4 << 20,
 		}
 	}
@@ -86,6 +86,7 @@ func largest() []proto.Message {
 		},
 	}
 	items[0].Source = &pb.SigningItemRequest_DocumentId{DocumentId: id}
+	items[1].Source = &pb.SigningItemRequest_Sha256{Sha256: hash}
 	return []proto.Message{
 		&pb.CreateEnrolmentRequest{RequestId: requestID, VoucherCode: strings.Repeat("Z", 64), Language: "uk", PersonKey: strings.Repeat("p", 128)},
 		&pb.ListProductsRequest{},

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/ecsigner/ecsigner/credential"
@@ -32,7 +34,7 @@ func (s *signing) CreateSigningOperation(ctx context.Context, r *pb.CreateSignin
 			Document: it.GetDocumentId(), Format: format(it.GetFormat()), Level: level(it.GetLevel()), Room: int(it.GetReservedCmsBytes()),
 			Options: options(it.GetOptions()),
 		}
-		if h := it.GetSha256(); len(h) > 0 {
+		if h := slices.Concat(it.GetSha256(), it.GetDigest()); len(h) > 0 { // one of them
 			item.Hash = h
 		}
 		c.Items = append(c.Items, item)
@@ -72,19 +74,29 @@ func (s *signing) CompleteSigningOperation(ctx context.Context, r *pb.CompleteSi
 	return &pb.CompleteSigningOperationResponse{Operation: operationOf(v)}, err
 }
 
+// sha256Alone is a digest if it has the length of a SHA-256, as fields promise that are older than other hashes.
+func sha256Alone(digest []byte) []byte {
+	if len(digest) != sha256.Size {
+		return nil
+	}
+	return digest
+}
+
 // operationOf turns a view into its message. The tail of a PDF is downloaded, not answered.
 func operationOf(v signer.View) *pb.SigningOperation {
 	out := &pb.SigningOperation{
 		Id: string(v.ID), State: signingStateOf(v.State), Outcome: signingOutcomeOf(v.Outcome), CredentialId: string(v.Credential),
 		Title: v.Title, Language: v.Language, Receipt: v.Receipt, CreateTime: timestamp(v.Created), ExpireTime: timestamp(v.Expires),
-		Algorithm: schemeOf(v.Algorithm), Revision: v.Version, DocumentsSha256: v.Documents, HighValue: v.HighValue,
+		Algorithm: schemeOf(v.Algorithm), Revision: v.Version, DocumentsSha256: sha256Alone(v.Documents), DocumentsDigest: v.Documents,
+		HighValue: v.HighValue,
 	}
 	if v.Code.Number > 0 {
 		out.SentCode = sentCode(v.Code)
 	}
 	for _, it := range v.Items {
 		item := &pb.SigningItem{
-			Format: formatOf(it.Format), DocumentId: it.Document, Sha256: it.Digest, Dtbsr: it.DTBSR, Signature: it.Signature,
+			Format: formatOf(it.Format), DocumentId: it.Document, Sha256: sha256Alone(it.Digest), Digest: it.Digest, Dtbsr: it.DTBSR,
+			Signature:         it.Signature,
 			ArtifactSizeBytes: int64(len(it.Result)), Level: levelOf(it.Level),
 			MaxCmsBytes: uint32(it.Room), //nolint:gosec // at most 4 MiB
 		}

@@ -40,6 +40,8 @@ func algorithmOf(a credential.Algorithm) pb.KeyAlgorithm {
 	switch a {
 	case credential.ECDSAP256:
 		return pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256
+	case credential.ECDSAP384:
+		return pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P384_SHA384
 	case credential.RSA3072:
 		return pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256
 	}
@@ -50,10 +52,20 @@ func schemeOf(s credential.Scheme) pb.SignatureAlgorithm {
 	switch s {
 	case credential.ECDSASHA256:
 		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256
-	case credential.RSAPSS:
+	case credential.PSSSHA256:
 		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256
-	case credential.RSAPKCS1:
+	case credential.PKCS1SHA256:
 		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256
+	case credential.ECDSASHA384:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA384
+	case credential.PSSSHA384:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA384
+	case credential.PSSSHA512:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA512
+	case credential.PKCS1SHA384:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384
+	case credential.PKCS1SHA512:
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512
 	}
 	return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED
 }
@@ -105,6 +117,8 @@ func algorithm(a pb.KeyAlgorithm) credential.Algorithm {
 	switch a {
 	case pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256:
 		return credential.ECDSAP256
+	case pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P384_SHA384:
+		return credential.ECDSAP384
 	case pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256:
 		return credential.RSA3072
 	}
@@ -117,9 +131,19 @@ func scheme(a pb.SignatureAlgorithm) credential.Scheme {
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256:
 		return credential.ECDSASHA256
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256:
-		return credential.RSAPSS
+		return credential.PSSSHA256
 	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256:
-		return credential.RSAPKCS1
+		return credential.PKCS1SHA256
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA384:
+		return credential.ECDSASHA384
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA384:
+		return credential.PSSSHA384
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA512:
+		return credential.PSSSHA512
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384:
+		return credential.PKCS1SHA384
+	case pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512:
+		return credential.PKCS1SHA512
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 
@@ -124,7 +125,15 @@ func (s *Service) Signature(ctx context.Context, operation string, item int) (au
 	sig := augment.Signature{Result: v.Items[item].Result, Room: it.Room}
 	switch it.Format {
 	case CAdESBB, CAdESAttached:
-		sig.Content = augment.Digest(it.Digest)
+		signed, err := cades.Parse(sig.Result)
+		if err != nil {
+			return augment.Signature{}, err
+		}
+		sum, err := contentDigest(it, signed.Algorithm.Hash())
+		if err != nil {
+			return augment.Signature{}, err
+		}
+		sig.Hash, sig.Content = signed.Algorithm.Hash(), augment.Digest(signed.Algorithm.Hash(), sum)
 	case PAdESBB:
 		sig.Prepared = new(pades.Prepared)
 		if err := sig.Prepared.UnmarshalBinary(it.Prepared); err != nil {
@@ -137,6 +146,19 @@ func (s *Service) Signature(ctx context.Context, operation string, item int) (au
 		sig.Base, sig.Size, sig.Close = f, f.Size(), f.Close
 	}
 	return sig, nil
+}
+
+// contentDigest is the digest of what an item of CAdES signs, by the hash of its algorithm. Of an uploaded document the item
+// holds the SHA-256; any other digest stands in the signed attributes, where it was put when both were made of the same bytes.
+func contentDigest(it Item, h crypto.Hash) ([]byte, error) {
+	if it.Document == "" || h == crypto.SHA256 {
+		return it.Digest, nil
+	}
+	signed, err := cades.ParseSigned(it.Prepared)
+	if err != nil {
+		return nil, fmt.Errorf("%w: signed attributes: %w", ErrItems, err)
+	}
+	return signed.MessageDigest, nil
 }
 
 // Document opens an uploaded document of a caller; it implements augment.Source.

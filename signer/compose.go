@@ -114,11 +114,13 @@ func (s *Service) notice(ctx context.Context, m sms.Message, o Operation, r cred
 	})}, nil
 }
 
-// codeText names who asks and what is signed: title, count, and the first characters of DocumentsDigest.
+// codeText names who asks and what is signed: title, count, and the hash and first characters of DocumentsDigest.
 func codeText(o sam.Operation, code string, parts int) string {
+	digest := DocumentsDigest(o.Documents)
 	return sms.Compose(sms.SignText(len(o.Documents)), o.Language, parts, sms.Fields{
 		Fixed: map[string]string{
-			"code": code, "count": strconv.Itoa(len(o.Documents)), "hash": hex.EncodeToString(DocumentsDigest(o.Documents))[:shownDigits],
+			"code": code, "count": strconv.Itoa(len(o.Documents)),
+			"by": fmt.Sprintf("SHA-%d", 8*len(digest)), "hash": hex.EncodeToString(digest)[:shownDigits],
 		},
 		Names: map[string]string{"who": o.CallerName, "title": o.Title},
 	})
@@ -127,8 +129,9 @@ func codeText(o sam.Operation, code string, parts int) string {
 // shownDigits is how many hexadecimal digits of a digest a text shows.
 const shownDigits = 8
 
-// DocumentsDigest is the digest of which the text to the person shows the first characters: of one document its SHA-256,
-// of several the SHA-256 over all their SHA-256s, one behind the other in the order of the operation.
+// DocumentsDigest is the digest of which the text to the person shows the first characters: of one document its digest, of
+// several the SHA-256 over all their digests, one behind the other in the order of the operation. The digest of an uploaded
+// document is its SHA-256, whatever is signed; that of one which stays with the caller is the hash that was given.
 func DocumentsDigest(documents [][]byte) []byte {
 	if len(documents) == 1 {
 		return documents[0]

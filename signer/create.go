@@ -34,7 +34,7 @@ type CreateRequest struct {
 // ItemRequest is a document or a hash, and what it becomes.
 type ItemRequest struct {
 	Document string // id of an uploaded document, for PAdES and CAdES
-	Hash     []byte // SHA-256, for CAdES, raw, and PAdES over the byte range of a PDF that stays with the client
+	Hash     []byte // by the algorithm's hash, for CAdES, raw, and PAdES over the byte range of a PDF that stays with the client
 	Format   Format
 	Level    cades.Level // 0: B-B
 	Room     int         // PAdESHash: bytes that the client left for the CMS; 0: it wants to know how many are needed
@@ -149,6 +149,9 @@ func (s *Service) Create(ctx context.Context, caller Caller, requestID string, c
 	if c.Algorithm, err = u.scheme(c.Algorithm); err != nil {
 		return View{}, err
 	}
+	if err := c.fits(); err != nil {
+		return View{}, err
+	}
 	items, err := s.prepare(ctx, caller, u, algorithmOf(c.Algorithm), c.Items)
 	if err != nil {
 		return View{}, err
@@ -260,6 +263,17 @@ func (u usable) scheme(wanted credential.Scheme) (credential.Scheme, error) {
 		return "", &FieldError{"algorithm", fmt.Sprintf("the credential's key is %s; use one of %q", u.binding.Algorithm, offered), ErrInput}
 	}
 	return wanted, nil
+}
+
+// fits holds every given hash to the length of those that the scheme signs.
+func (c CreateRequest) fits() error {
+	for i, it := range c.Items {
+		if it.Document == "" && len(it.Hash) != c.Algorithm.DigestSize() {
+			return &FieldError{fmt.Sprintf("items[%d].hash", i), fmt.Sprintf("%s signs %v hashes of %d bytes, got %d",
+				c.Algorithm, c.Algorithm.Hash(), c.Algorithm.DigestSize(), len(it.Hash)), ErrInput}
+		}
+	}
+	return nil
 }
 
 // document opens an uploaded document of the caller.

@@ -380,9 +380,12 @@ var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Genera
 func (d *device) GenerateKey(_ context.Context, algorithm string) ([]byte, string, crypto.PublicKey, error) {
 	var k crypto.Signer
 	var err error
-	if algorithm == "rsa-3072" {
+	switch algorithm {
+	case "rsa-3072":
 		k, err = rsaKey()
-	} else {
+	case "ecdsa-p384":
+		k, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	default:
 		k, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	if err != nil {
@@ -394,9 +397,9 @@ func (d *device) GenerateKey(_ context.Context, algorithm string) ([]byte, strin
 }
 
 func (d *device) SignWrapped(_ context.Context, _ string, wrapped []byte, algorithm string, digests [][]byte) ([][]byte, error) {
-	var opts crypto.SignerOpts = crypto.SHA256
-	if algorithm == "rsa-pss-sha256" {
-		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	var opts crypto.SignerOpts = credential.Scheme(algorithm).Hash()
+	if strings.HasPrefix(algorithm, "rsa-pss-") {
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: opts.HashFunc()}
 	}
 	if d.before != nil {
 		if err := d.before(); err != nil {

@@ -76,7 +76,7 @@ func (o Options) pdf() bool {
 // validate checks what needs no record and no document. path stands before the names of fields.
 func (r ItemRequest) validate(path string) error {
 	wrong := func(field, text string) error { return &FieldError{path + field, text, ErrInput} }
-	hashed := len(r.Hash) == sha256.Size && r.Document == ""
+	hashed := len(r.Hash) > 0 && r.Document == "" // its length is a matter of the algorithm
 	uploaded := r.Document != "" && r.Hash == nil
 	switch r.Format {
 	case PAdESBB, CAdESAttached:
@@ -85,11 +85,11 @@ func (r ItemRequest) validate(path string) error {
 		}
 	case CAdESBB:
 		if !uploaded && !hashed {
-			return wrong("hash", fmt.Sprintf("need an uploaded document or the %d bytes of a SHA-256 hash, got %d", sha256.Size, len(r.Hash)))
+			return wrong("hash", "need an uploaded document or a hash of one")
 		}
 	case PAdESHash, Raw:
 		if !hashed {
-			return wrong("hash", fmt.Sprintf("need the %d bytes of a SHA-256 hash, got %d", sha256.Size, len(r.Hash)))
+			return wrong("hash", "need the hash of a document")
 		}
 	default:
 		return wrong("format", "use pades-b-b, pades-hash, cades-b-b, cades-attached or raw")
@@ -200,16 +200,21 @@ func (s *Service) preparePDF(ctx context.Context, caller Caller, u usable, algor
 	}
 	if algorithm.Hash() == crypto.SHA256 {
 		wanted.Hashed = s.hashed.of(d.ID)
+	} else {
+		wanted.Beside = sha256.New()
 	}
 	p, err := pades.Prepare(ctx, f, f.Size(), wanted)
 	if err != nil {
 		return err
 	}
-	// What the phone shows is the digest of the very bytes that are signed; the row beside them is under no seal.
-	if !bytes.Equal(p.OriginalDigest(), d.SHA256) {
-		return s.integrity(ctx, "document", d.ID, fmt.Errorf("%w: the document is not the one whose digest is stored", sam.ErrSeal))
-	}
+	// What the phone shows is the SHA-256 of the very bytes that are signed; the row beside them is under no seal.
 	it.Digest, it.DTBSR = p.OriginalDigest(), p.DTBSR()
+	if wanted.Beside != nil {
+		it.Digest = wanted.Beside.Sum(nil)
+	}
+	if err := s.genuine(ctx, d, it.Digest); err != nil {
+		return err
+	}
 	it.Prepared, err = p.MarshalBinary()
 	return err
 }
@@ -231,24 +236,26 @@ func (s *Service) visible(o Options) (*appearance.Appearance, error) {
 // prepareCMS makes the signed attributes over the digest of an uploaded document, over a given one, or over that of the byte
 // range of a PDF which the engine never sees.
 func (s *Service) prepareCMS(ctx context.Context, caller Caller, u usable, algorithm cades.Algorithm, space int, r ItemRequest, it *Item) error {
+	content := it.Digest
+	var err error
 	if r.Document != "" {
-		if err := s.digest(ctx, caller, it); err != nil {
+		if content, err = s.digest(ctx, caller, algorithm.Hash(), it); err != nil {
 			return err
 		}
 	}
 	profile, a := cades.CAdES, cades.Attributes{
-		Algorithm: algorithm, Certificate: u.record.Chain[0], Parsed: u.chain, ContentDigest: it.Digest, SigningTime: s.Now(),
+		Algorithm: algorithm, Certificate: u.record.Chain[0], Parsed: u.chain, ContentDigest: content, SigningTime: s.Now(),
 		MIMEType: r.Options.MIMEType, CommitmentType: r.Options.Commit, ClaimedRoles: r.Options.Roles, Policy: r.Options.Policy,
 	}
 	if r.Format == PAdESHash {
 		profile, a.SigningTime = cades.PAdES, time.Time{}
 	}
-	var err error
 	if it.Prepared, err = cades.SignedAttributes(profile, a); err != nil {
 		return err
 	}
-	d := sha256.Sum256(it.Prepared)
-	it.DTBSR = d[:]
+	h := algorithm.Hash().New()
+	h.Write(it.Prepared) // a hash never returns an error
+	it.DTBSR = h.Sum(nil)
 	if r.Format != PAdESHash {
 		return nil
 	}
@@ -264,20 +271,30 @@ func (s *Service) prepareCMS(ctx context.Context, caller Caller, u usable, algor
 	return nil
 }
 
-// digest hashes an uploaded document, and holds the result against its record.
-func (s *Service) digest(ctx context.Context, caller Caller, it *Item) error {
+// digest hashes an uploaded document, holds the SHA-256 against its record, and returns the digest by another hash of the
+// same bytes. They are read once: nobody can exchange them in between.
+func (s *Service) digest(ctx context.Context, caller Caller, by crypto.Hash, it *Item) ([]byte, error) {
 	d, f, err := s.document(ctx, caller, it.Document)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	sum, err := augment.Streamed(ctx, f, f.Size())(crypto.SHA256)
+	hashes := []crypto.Hash{crypto.SHA256}
+	if by != crypto.SHA256 {
+		hashes = append(hashes, by)
+	}
+	sums, err := augment.Digests(ctx, f, f.Size(), hashes...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !bytes.Equal(sum, d.SHA256) {
-		return s.integrity(ctx, "document", d.ID, fmt.Errorf("%w: the document is not the one whose digest is stored", sam.ErrSeal))
+	it.Digest = sums[0]
+	return sums[len(sums)-1], s.genuine(ctx, d, it.Digest)
+}
+
+// genuine holds the SHA-256 of the bytes that are signed against that of the bytes that arrived.
+func (s *Service) genuine(ctx context.Context, d Document, sum []byte) error {
+	if bytes.Equal(sum, d.SHA256) {
+		return nil
 	}
-	it.Digest = sum
-	return nil
+	return s.integrity(ctx, "document", d.ID, fmt.Errorf("%w: the document is not the one whose digest is stored", sam.ErrSeal))
 }

@@ -371,10 +371,20 @@ func algorithmOf(s credential.Scheme) cades.Algorithm {
 	switch s {
 	case credential.ECDSASHA256:
 		return cades.ECDSAWithSHA256
-	case credential.RSAPSS:
+	case credential.ECDSASHA384:
+		return cades.ECDSAWithSHA384
+	case credential.PSSSHA256:
 		return cades.PSSWithSHA256
-	case credential.RSAPKCS1:
+	case credential.PSSSHA384:
+		return cades.PSSWithSHA384
+	case credential.PSSSHA512:
+		return cades.PSSWithSHA512
+	case credential.PKCS1SHA256:
 		return cades.RSAWithSHA256
+	case credential.PKCS1SHA384:
+		return cades.RSAWithSHA384
+	case credential.PKCS1SHA512:
+		return cades.RSAWithSHA512
 	}
 	return 0
 }

@@ -20,7 +20,7 @@ that a drift of the machine shows. It writes Markdown; docs/benchmarks.md explai
 
 With --all it measures ECDSA P-256 and RSA-3072 (PSS and PKCS #1 v1.5), single signatures and 100 under one code, and
 tells where the server's CPU time goes.`,
-		Example: "  ecsigner bench --duration 30s --callers 16,64 --json\n  ecsigner bench --algorithm rsa-3072 --batch 1,100\n  ecsigner bench --all --profile profiles",
+		Example: "  ecsigner bench --duration 30s --callers 16,64 --json\n  ecsigner bench --algorithm rsa-3072 --batch 1,100\n  ecsigner bench --algorithm ecdsa-p384,rsa-3072-pss-sha512\n  ecsigner bench --all --profile profiles",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Program, err = os.Executable(); err != nil {
@@ -38,9 +38,9 @@ tells where the server's CPU time goes.`,
 	f.BoolVar(&o.JSON, "json", false, "write one JSON document instead of Markdown")
 	f.DurationVar(&o.Duration, "duration", 10*time.Second, "how long each row is measured")
 	f.IntSliceVar(&o.Callers, "callers", []int{16, 64}, "callers at once, one row for each number")
-	f.StringSliceVar(&o.Algorithms, "algorithm", []string{bench.ECDSAP256}, "keys to measure: ecdsa-p256, rsa-3072")
+	f.StringSliceVar(&o.Algorithms, "algorithm", []string{bench.ECDSAP256}, "what to measure: "+bench.Known()+"; rsa-3072 is both paddings with SHA-256")
 	f.IntSliceVar(&o.Batches, "batch", []int{1}, "digests under one code, 1 to 100; above 1 with the fewest callers, 8 at most")
-	f.IntVar(&o.Persons, "persons", 64, "persons to enrol, each with a credential of its own")
+	f.IntVar(&o.Persons, "persons", 64, "persons to enrol for each type of EC key, each with a credential of its own")
 	f.IntVar(&o.RSAPersons, "rsa-persons", 8, "persons to enrol with RSA keys, whose generation is slow")
 	f.StringVar(&o.ProfileDir, "profile", "", "also tell where the CPU time goes, and keep the profiles in this directory")
 	c.MarkFlagsMutuallyExclusive("all", "algorithm")

@@ -69,7 +69,7 @@ func (f *signFlags) add(c *cobra.Command) {
 	_ = c.MarkFlagRequired("credential")
 	s.StringVar(&f.title, "title", "", "title that the person is shown (default the file's name)")
 	s.StringVar(&f.language, "language", "uk", "language of the text to the phone: uk, pl or en")
-	s.StringVar(&f.algorithm, "algorithm", "", "how to sign: ecdsa, rsa-pss or rsa-pkcs1, as the key allows (default the credential's first)")
+	s.StringVar(&f.algorithm, "algorithm", "", "how to sign, as the key allows: "+algorithmWords()+" (default the credential's first)")
 	s.BoolVar(&f.highValue, "high-value", false, "the codes have more digits")
 	s.StringVar(&f.format, "format", "pades", "what to make: pades, cades (detached, .p7s) or cades-attached (.p7m)")
 	s.StringVar(&f.level, "level", "B-B", "level: B-B, B-T, B-LT or B-LTA")
@@ -92,14 +92,36 @@ func (f *signFlags) add(c *cobra.Command) {
 	s.StringVar(&f.policyURI, "policy-uri", "", "address of the policy document")
 }
 
-// signatureAlgorithms are the words of --algorithm.
-func signatureAlgorithms() map[string]pb.SignatureAlgorithm {
-	return map[string]pb.SignatureAlgorithm{
-		"":          pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED,
-		"ecdsa":     pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256,
-		"rsa-pss":   pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256,
-		"rsa-pkcs1": pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256,
+// signatureAlgorithm reads the word of --algorithm: the proto's name in small letters, such as rsa-pss-sha384. Without a hash it
+// means SHA-256; no word leaves the choice to the engine.
+func signatureAlgorithm(word string) (pb.SignatureAlgorithm, error) {
+	if word == "" {
+		return pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED, nil
 	}
+	for _, name := range []string{word, word + "-sha256"} {
+		n := pb.SignatureAlgorithm_value["SIGNATURE_ALGORITHM_"+strings.ReplaceAll(strings.ToUpper(name), "-", "_")]
+		if a := pb.SignatureAlgorithm(n); n != 0 && algorithmWord(a) == name {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("--algorithm %q is unknown; use %s, or leave it out", word, algorithmWords())
+}
+
+// algorithmWord is how --algorithm writes an algorithm.
+func algorithmWord(a pb.SignatureAlgorithm) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(a.String(), "SIGNATURE_ALGORITHM_")), "_", "-")
+}
+
+// algorithmWords lists the words of --algorithm.
+func algorithmWords() string {
+	var all []string
+	for n := range int32(len(pb.SignatureAlgorithm_name)) { //nolint:gosec // a few
+		if n > 0 {
+			all = append(all, strings.TrimSuffix(algorithmWord(pb.SignatureAlgorithm(n)), "-sha256"))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
 }
 
 // signatureFormats are the words of --format.
@@ -122,9 +144,9 @@ func levelOf(text string, below pb.SignatureLevel) (pb.SignatureLevel, error) {
 
 // run turns flags into what is asked for.
 func (f *signFlags) run(paths []string) (batch.Options, error) {
-	algorithm, ok := signatureAlgorithms()[f.algorithm]
-	if !ok {
-		return batch.Options{}, fmt.Errorf("--algorithm %q is unknown; use ecdsa, rsa-pss or rsa-pkcs1, or leave it out", f.algorithm)
+	algorithm, err := signatureAlgorithm(f.algorithm)
+	if err != nil {
+		return batch.Options{}, err
 	}
 	format, ok := signatureFormats()[f.format]
 	if !ok {

@@ -43,9 +43,9 @@ func texts() map[Kind]map[string]string {
 			"en": "Code {code}: acceptance and signature of the agreement for a new certificate, SHA-256 {hash}…, {who}. Tell the code to nobody.",
 		},
 		KindSign: {
-			"uk": "Код {code}. Підпис для «{who}»: «{title}», документів: {count}, SHA-256 {hash}… Нікому не кажіть код.",
-			"pl": "Kod {code}. Podpis dla „{who}”: „{title}”, dokumentów: {count}, SHA-256 {hash}… Nie podawaj kodu nikomu.",
-			"en": "Code {code}. Signature for “{who}”: “{title}”, documents: {count}, SHA-256 {hash}… Tell the code to nobody.",
+			"uk": "Код {code}. Підпис для «{who}»: «{title}», документів: {count}, {by} {hash}… Нікому не кажіть код.",
+			"pl": "Kod {code}. Podpis dla „{who}”: „{title}”, dokumentów: {count}, {by} {hash}… Nie podawaj kodu nikomu.",
+			"en": "Code {code}. Signature for “{who}”: “{title}”, documents: {count}, {by} {hash}… Tell the code to nobody.",
 		},
 		textSignMany: {
 			"uk": "Код {code}. Підпис для «{who}»: «{title}», документів: {count}, SHA-256 усіх {hash}… Нікому не кажіть код.",

@@ -94,7 +94,7 @@ func TestCodeStandsInTheFirstPart(t *testing.T) {
 		code := rapid.StringMatching(`[0-9]{9}`).Draw(t, "code")
 		f := Fields{
 			Fixed: map[string]string{
-				"code": code, "count": "100", "hash": "0123abcd", "serial": "89abcdef", "until": "2027-11-25", "time": "2026-11-25 14:05 UTC",
+				"code": code, "count": "100", "by": "SHA-256", "hash": "0123abcd", "serial": "89abcdef", "until": "2027-11-25", "time": "2026-11-25 14:05 UTC",
 			},
 			Names: map[string]string{"who": anyText().Draw(t, "who"), "title": anyText().Draw(t, "title")},
 		}
@@ -106,7 +106,7 @@ func TestCodeStandsInTheFirstPart(t *testing.T) {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && r != ' ' }) {
 			t.Fatalf("not fit to be shown: %q", text)
 		}
-		if strings.ContainsAny(kinds[kind]["en"], "{}") && regexp.MustCompile(`\{(hash|count|serial|until|time)\}`).MatchString(text) {
+		if strings.ContainsAny(kinds[kind]["en"], "{}") && regexp.MustCompile(`\{(by|hash|count|serial|until|time)\}`).MatchString(text) {
 			t.Fatalf("a place is not filled: %q", text)
 		}
 		if strings.Contains(kinds[kind]["en"], "{code}") {
@@ -148,10 +148,10 @@ func TestTextsAreComplete(t *testing.T) {
 // A name is cut only when it has to be, the longer one first, and says that it is.
 func TestNamesAreShortened(t *testing.T) {
 	f := Fields{
-		Fixed: map[string]string{"code": "482913", "count": "1", "hash": "9f3ac2d1"},
+		Fixed: map[string]string{"code": "482913", "count": "1", "by": "SHA-384", "hash": "9f3ac2d1"},
 		Names: map[string]string{"who": "Договори", "title": "Договір оренди"},
 	}
-	if got, want := Compose(KindSign, "uk", 2, f), "Код 482913. Підпис для «Договори»: «Договір оренди», документів: 1, SHA-256 9f3ac2d1… Нікому не кажіть код."; got != want {
+	if got, want := Compose(KindSign, "uk", 2, f), "Код 482913. Підпис для «Договори»: «Договір оренди», документів: 1, SHA-384 9f3ac2d1… Нікому не кажіть код."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	f.Names["title"] = strings.Repeat("Щ", 60)
@@ -171,7 +171,7 @@ func TestNamesAreShortened(t *testing.T) {
 // A text whose letters are all in the default alphabet does without typography, and so has room for more.
 func TestPlainTexts(t *testing.T) {
 	f := Fields{
-		Fixed: map[string]string{"code": "482913", "count": "2", "hash": "9f3ac2d1"},
+		Fixed: map[string]string{"code": "482913", "count": "2", "by": "SHA-256", "hash": "9f3ac2d1"},
 		Names: map[string]string{"who": "Contracts Online", "title": "Lease – “Main Street”"},
 	}
 	want := `Code 482913. Signature for "Contracts Online": "Lease - 'Main Street'", documents: 2, SHA-256 9f3ac2d1... Tell the code to nobody.`

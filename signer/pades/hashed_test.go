@@ -46,6 +46,24 @@ func TestHashedBefore(t *testing.T) {
 	if all < int64(len(file)) || some > int64(len(file))/4 {
 		t.Errorf("of %d bytes %d were read without the state and %d with it", len(file), all, some)
 	}
+	// Another hash takes the very bytes that are read; without reading there is none.
+	beside := sha256.New()
+	by512 := options
+	by512.Algorithm, by512.Beside = cades.ECDSAWithSHA512, beside
+	r := &padestest.Counting{ReaderAt: bytes.NewReader(file)}
+	p, err := pades.Prepare(t.Context(), r, int64(len(file)), by512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want256, want512 := sha256.Sum256(file), sha512.Sum512(file)
+	if !slices.Equal(beside.Sum(nil), want256[:]) || !slices.Equal(p.OriginalDigest(), want512[:]) || r.N > all+all/4 {
+		t.Errorf("beside %x, original %x, %d bytes read where %d are", beside.Sum(nil), p.OriginalDigest(), r.N, all)
+	}
+	both := options
+	both.Hashed, both.Beside = state.(hash.Cloner), sha512.New()
+	if _, err := pades.Prepare(t.Context(), bytes.NewReader(file), int64(len(file)), both); !errors.Is(err, pades.ErrOptions) {
+		t.Errorf("a state and another hash: %v", err)
+	}
 	if _, _, err := prepare(sha512.New()); !errors.Is(err, pades.ErrOptions) {
 		t.Errorf("state of another hash: %v", err)
 	}

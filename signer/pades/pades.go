@@ -70,6 +70,10 @@ type Options struct {
 	// such a state did not come from.
 	Hashed hash.Cloner
 
+	// Beside is optional: another hash that takes the bytes of the file while they are read, so that both digests are of the
+	// same bytes. Not together with Hashed, with which they are not read.
+	Beside hash.Hash
+
 	Appearance *appearance.Appearance // optional; what the signature looks like and where; nil: invisible
 }
 
@@ -98,6 +102,8 @@ func (o Options) check() error {
 		return fmt.Errorf("%w: certification %d", ErrOptions, o.Certification)
 	case o.ExistingField && o.FieldName == "":
 		return fmt.Errorf("%w: an existing field needs its name", ErrOptions)
+	case o.Hashed != nil && o.Beside != nil:
+		return fmt.Errorf("%w: a file that was hashed before is not read for another hash", ErrOptions)
 	case o.Reason != "" && len(o.CommitmentType) > 0:
 		return fmt.Errorf("%w: reason and commitment type exclude each other", ErrOptions)
 	}
@@ -124,7 +130,7 @@ func (p *Prepared) DTBSR() []byte { return hashOf(p.algorithm.Hash(), p.attribut
 // DocumentDigest returns the digest over the ByteRange: the whole finished file but the CMS.
 func (p *Prepared) DocumentDigest() []byte { return bytes.Clone(p.digest) }
 
-// OriginalDigest returns the digest of the file that Prepare read, with the algorithm's hash: what the signatory is shown.
+// OriginalDigest returns the digest of the file that Prepare read, with the algorithm's hash; see Options.Beside for another.
 // It is no part of the encoded state.
 func (p *Prepared) OriginalDigest() []byte { return bytes.Clone(p.original) }
 
@@ -236,7 +242,7 @@ func digestRanges(ctx context.Context, r io.ReaderAt, h crypto.Hash, br [4]int64
 }
 
 // hashRange feeds n bytes from offset at on to w, in pieces, and stops when ctx ends.
-func hashRange(ctx context.Context, w hash.Hash, r io.ReaderAt, at, n int64) error {
+func hashRange(ctx context.Context, w io.Writer, r io.ReaderAt, at, n int64) error {
 	buf := make([]byte, min(n, 256<<10))
 	for end := at + n; at < end; {
 		if err := ctx.Err(); err != nil {
@@ -250,7 +256,7 @@ func hashRange(ctx context.Context, w hash.Hash, r io.ReaderAt, at, n int64) err
 			}
 			return fmt.Errorf("reading the document at byte %d: %w", at, err)
 		}
-		w.Write(piece) // a hash never returns an error
+		_, _ = w.Write(piece) // a hash never returns an error
 		at += int64(got)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 
@@ -37,7 +36,7 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Prepar
 	if err := p.revise(r, o); err != nil {
 		return nil, err
 	}
-	if err := p.hash(ctx, r, o.Hashed); err != nil {
+	if err := p.hash(ctx, r, o); err != nil {
 		return nil, err
 	}
 	p.attributes, err = cades.SignedAttributes(cades.PAdES, o.claims().attributes(o.Chain[0], p.digest, o.Algorithm))
@@ -154,10 +153,14 @@ func signatureDict(o Options, reserve int, reference []byte) (body []byte, range
 
 // hash reads the original once, for its own digest and for that over the ByteRange of the finished file, which is the
 // original and the revision around the CMS.
-func (p *Prepared) hash(ctx context.Context, r io.ReaderAt, hashed hash.Cloner) error {
+func (p *Prepared) hash(ctx context.Context, r io.ReaderAt, o Options) error {
 	w := p.algorithm.Hash().New()
-	if hashed != nil {
-		c, err := hashed.Clone()
+	into := io.Writer(w)
+	if o.Beside != nil {
+		into = io.MultiWriter(w, o.Beside)
+	}
+	if o.Hashed != nil {
+		c, err := o.Hashed.Clone()
 		if err != nil {
 			return fmt.Errorf("pades: state of the hash: %w", err)
 		}
@@ -165,7 +168,7 @@ func (p *Prepared) hash(ctx context.Context, r io.ReaderAt, hashed hash.Cloner) 
 			return fmt.Errorf("%w: the state is of another hash", ErrOptions)
 		}
 		w = c
-	} else if err := hashRange(ctx, w, r, 0, p.baseSize); err != nil {
+	} else if err := hashRange(ctx, into, r, 0, p.baseSize); err != nil {
 		return err
 	}
 	p.original = w.Sum(nil)

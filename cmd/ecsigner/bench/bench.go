@@ -25,10 +25,10 @@ type Options struct {
 	Program    string        // path of the ecsigner binary that is measured
 	JSON       bool          // write the report as JSON, not as Markdown
 	Duration   time.Duration // of each row: the measured window of the service, before and after together of the raw HSM
-	Algorithms []string      // keys to measure: ECDSAP256, RSA3072
+	Algorithms []string      // keys, or schemes of RSA, to measure; Known lists them
 	Batches    []int         // digests under one code, one group of rows for each number
 	Callers    []int         // one row of the service for each number of callers
-	Persons    int           // enrolled with an ECDSA key, each with a credential of its own
+	Persons    int           // enrolled with each type of ECDSA key, each with a credential of its own
 	RSAPersons int           // enrolled with an RSA key
 	Profile    bool          // also tell where the service's CPU time goes
 	ProfileDir string        // where the profiles stay; empty: nowhere
@@ -50,16 +50,35 @@ func (o Options) check() error {
 	switch {
 	case o.Duration < minDuration || o.Duration > maxDuration:
 		return fmt.Errorf("%w: duration must be %v to %v", ErrOptions, minDuration, maxDuration)
-	case len(o.Algorithms) == 0 || slices.ContainsFunc(o.Algorithms, unknown) || repeats(o.Algorithms):
-		return fmt.Errorf("%w: algorithms must be some of %s", ErrOptions, known())
+	case len(o.Algorithms) == 0 || slices.ContainsFunc(o.Algorithms, unknown) || o.twice():
+		return fmt.Errorf("%w: algorithms must be some of %s", ErrOptions, Known())
 	case len(o.Batches) == 0 || slices.Min(o.Batches) < 1 || slices.Max(o.Batches) > maxBatch || repeats(o.Batches):
 		return fmt.Errorf("%w: batches must be different numbers from 1 to %d", ErrOptions, maxBatch)
 	case len(o.Callers) == 0 || slices.Min(o.Callers) < 1 || slices.Max(o.Callers) > maxCallers:
 		return fmt.Errorf("%w: callers must be numbers from 1 to %d", ErrOptions, maxCallers)
-	case o.Persons < 1 || o.RSAPersons < 1 || o.Persons+o.RSAPersons > maxPersons:
+	case o.Persons < 1 || o.RSAPersons < 1 || o.Persons+o.RSAPersons > maxPersons || o.everybody() > maxPersons:
 		return fmt.Errorf("%w: persons must be 1 to %d together", ErrOptions, maxPersons)
 	}
 	return nil
+}
+
+// twice tells that something would be measured twice.
+func (o Options) twice() bool {
+	var names []string
+	for _, name := range o.Algorithms {
+		for _, s := range schemes(name) {
+			names = append(names, s.name)
+		}
+	}
+	return repeats(names)
+}
+
+// everybody counts the persons of all keys.
+func (o Options) everybody() (n int) {
+	for _, key := range o.keys() {
+		n += o.persons(key)
+	}
+	return n
 }
 
 func repeats[T cmp.Ordered](list []T) bool {
@@ -125,7 +144,7 @@ func (r *run) measure(ctx context.Context) (err error) {
 	if r.report.Outbox, err = outboxCost(r.work); err != nil {
 		return err
 	}
-	if r.raw, err = openRaw(ctx, cfg.HSM, filepath.Join(r.work, "raw"), r.Algorithms); err != nil {
+	if r.raw, err = openRaw(ctx, cfg.HSM, filepath.Join(r.work, "raw"), r.keys()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.raw.close()) }()

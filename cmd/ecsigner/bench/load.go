@@ -131,9 +131,9 @@ func (l *load) call(ctx context.Context, credential string, c *caller) error {
 func (l *load) sign(ctx context.Context, credential string) (sample, *pb.SigningOperation, error) {
 	title := fmt.Sprintf("bench-%d-%d", l.row, l.begun.Add(1))
 	items := make([]*pb.SigningItemRequest, l.batch)
-	for i, hash := range digests(title, l.batch) {
+	for i, hash := range digests(l.hash, title, l.batch) {
 		items[i] = &pb.SigningItemRequest{
-			Source: &pb.SigningItemRequest_Sha256{Sha256: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
+			Source: &pb.SigningItemRequest_Digest{Digest: hash}, Format: pb.SignatureFormat_SIGNATURE_FORMAT_CADES_B_B,
 		}
 	}
 	key := signKey(title)

@@ -126,7 +126,7 @@ func (r *raw) kinds(ctx context.Context, w workload) ([]kind, error) {
 	if !ok {
 		return nil, fmt.Errorf("the raw token has no %s key", w.key)
 	}
-	all := digests("raw", w.batch)
+	all := digests(w.hash, "raw", w.batch)
 	unwrap := kind{wrapped, func() error {
 		signatures, err := r.device.SignWrapped(ctx, k.kek, k.blob, w.device, all)
 		if err == nil && len(signatures) != len(all) {

@@ -11,7 +11,7 @@ import (
 func TestRawMeasuresEveryWorkload(t *testing.T) {
 	t.Setenv("SOFTHSM2_CONF", "") // restored at the end
 	cfg := config.HSM{Module: "/usr/lib/softhsm/libsofthsm2.so", Sessions: 2, Timeout: 10 * time.Second}
-	keys := []string{ECDSAP256, RSA3072}
+	keys := []string{ECDSAP256, RSA3072, ECDSAP384}
 	r, err := openRaw(t.Context(), cfg, t.TempDir(), keys)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestRawMeasuresEveryWorkload(t *testing.T) {
 	}
 	if want := []string{
 		"ecdsa-p256 token", "ecdsa-p256 wrapped", "ecdsa-p256 × 3 wrapped", "rsa-3072-pss wrapped", "rsa-3072-pss × 3 wrapped",
-		"rsa-3072-pkcs1 wrapped", "rsa-3072-pkcs1 × 3 wrapped",
+		"rsa-3072-pkcs1 wrapped", "rsa-3072-pkcs1 × 3 wrapped", "ecdsa-p384 wrapped", "ecdsa-p384 × 3 wrapped",
 	}; !slices.Equal(names, want) {
 		t.Errorf("measured %q", names)
 	}

@@ -146,7 +146,7 @@ func (c *clients) close() error {
 func (r *run) enrol(ctx context.Context) error {
 	r.credentials = map[string][]string{}
 	first := 0
-	for _, key := range r.Algorithms {
+	for _, key := range r.keys() {
 		n := r.persons(key)
 		r.say("enrolling %d persons with %s keys through the service", n, key)
 		row, credentials, err := r.enrolAll(ctx, key, first, n)

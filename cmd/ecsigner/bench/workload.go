@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,49 +15,64 @@ import (
 // Names of keys, as options and the report have them.
 const (
 	ECDSAP256 = "ecdsa-p256"
+	ECDSAP384 = "ecdsa-p384"
 	RSA3072   = "rsa-3072"
 )
 
 // scheme is how a key signs, by the names of all who are asked to.
 type scheme struct {
-	name   string // in the report
-	key    string // ECDSAP256 or RSA3072
+	name   string // in options and the report
+	key    string
 	device string // name of the signature at the device
 	wire   pb.SignatureAlgorithm
-	valid  func(public crypto.PublicKey, digest, signature []byte) bool
+	hash   crypto.Hash // of what is signed
 }
 
-// schemes returns those of a key; nil for an unknown name.
-func schemes(key string) []scheme {
-	byRSA := func(check func(*rsa.PublicKey, []byte, []byte) error) func(crypto.PublicKey, []byte, []byte) bool {
-		return func(public crypto.PublicKey, digest, signature []byte) bool {
-			k, ok := public.(*rsa.PublicKey)
-			return ok && check(k, digest, signature) == nil
+// every lists the schemes that can be measured.
+func every() []scheme {
+	return []scheme{
+		{"ecdsa-p256", ECDSAP256, hsm.ECDSAP256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256, crypto.SHA256},
+		{"ecdsa-p384", ECDSAP384, hsm.ECDSAP384, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA384, crypto.SHA384},
+		{"rsa-3072-pss", RSA3072, hsm.PSSSHA256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256, crypto.SHA256},
+		{"rsa-3072-pkcs1", RSA3072, hsm.PKCS1SHA256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256, crypto.SHA256},
+		{"rsa-3072-pss-sha384", RSA3072, hsm.PSSSHA384, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA384, crypto.SHA384},
+		{"rsa-3072-pss-sha512", RSA3072, hsm.PSSSHA512, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA512, crypto.SHA512},
+		{"rsa-3072-pkcs1-sha384", RSA3072, hsm.PKCS1SHA384, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384, crypto.SHA384},
+		{"rsa-3072-pkcs1-sha512", RSA3072, hsm.PKCS1SHA512, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512, crypto.SHA512},
+	}
+}
+
+// schemes returns those that a name means: one of that name; of RSA3072 both paddings with SHA-256. nil for an unknown name.
+func schemes(name string) (found []scheme) {
+	for _, s := range every() {
+		if s.name == name || name == RSA3072 && s.key == name && s.hash == crypto.SHA256 {
+			found = append(found, s)
 		}
 	}
-	switch key {
-	case ECDSAP256:
-		return []scheme{{"ecdsa-p256", key, hsm.ECDSAP256, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256, func(public crypto.PublicKey, digest, signature []byte) bool {
-			k, ok := public.(*ecdsa.PublicKey)
-			return ok && ecdsa.VerifyASN1(k, digest, signature)
-		}}}
-	case RSA3072:
-		return []scheme{
-			{"rsa-3072-pss", key, hsm.RSAPSS, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
-				return rsa.VerifyPSS(k, crypto.SHA256, digest, signature, &rsa.PSSOptions{SaltLength: sha256.Size})
-			})},
-			{"rsa-3072-pkcs1", key, hsm.RSAPKCS1, pb.SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256, byRSA(func(k *rsa.PublicKey, digest, signature []byte) error {
-				return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, signature)
-			})},
+	return found
+}
+
+// valid tells whether the scheme made a signature over a digest.
+func (s scheme) valid(public crypto.PublicKey, digest, signature []byte) bool {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		return s.key != RSA3072 && ecdsa.VerifyASN1(k, digest, signature)
+	case *rsa.PublicKey:
+		if strings.HasPrefix(s.name, "rsa-3072-pss") {
+			return rsa.VerifyPSS(k, s.hash, digest, signature, &rsa.PSSOptions{SaltLength: s.hash.Size()}) == nil
 		}
+		return s.key == RSA3072 && rsa.VerifyPKCS1v15(k, s.hash, digest, signature) == nil
 	}
-	return nil
+	return false
 }
 
 // wireKey is the key as a person chooses it.
 func wireKey(key string) pb.KeyAlgorithm {
-	if key == RSA3072 {
+	switch key {
+	case RSA3072:
 		return pb.KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256
+	case ECDSAP384:
+		return pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P384_SHA384
 	}
 	return pb.KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256
 }
@@ -87,8 +101,8 @@ const batchCallers = 8
 
 // workloads lists what the options ask for. Batches have a row with few callers alone.
 func (o Options) workloads() (all []workload) {
-	for _, key := range o.Algorithms {
-		for _, s := range schemes(key) {
+	for _, name := range o.Algorithms {
+		for _, s := range schemes(name) {
 			for _, batch := range o.Batches {
 				callers := o.Callers
 				if batch > 1 {
@@ -109,15 +123,36 @@ func (o Options) persons(key string) int {
 	return o.Persons
 }
 
-// digests makes what one operation signs. No two operations of a run sign the same.
-func digests(title string, n int) [][]byte {
-	all := make([][]byte, n)
-	for i := range all {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", title, i))
-		all[i] = sum[:]
+// keys lists the keys of what is measured, each once.
+func (o Options) keys() (all []string) {
+	for _, name := range o.Algorithms {
+		for _, s := range schemes(name) {
+			if !slices.Contains(all, s.key) {
+				all = append(all, s.key)
+			}
+		}
 	}
 	return all
 }
 
-// known lists the names of keys for messages.
-func known() string { return strings.Join([]string{ECDSAP256, RSA3072}, ", ") }
+// digests makes what one operation signs, by a hash. No two operations of a run sign the same.
+func digests(h crypto.Hash, title string, n int) [][]byte {
+	all := make([][]byte, n)
+	for i := range all {
+		w := h.New()
+		fmt.Fprintf(w, "%s/%d", title, i)
+		all[i] = w.Sum(nil)
+	}
+	return all
+}
+
+// Known lists what can be measured, for messages: keys, and schemes of RSA alone.
+func Known() string {
+	names := []string{ECDSAP256, ECDSAP384, RSA3072}
+	for _, s := range every() {
+		if s.key == RSA3072 {
+			names = append(names, s.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

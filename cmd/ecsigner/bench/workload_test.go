@@ -8,7 +8,9 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestWorkloads(t *testing.T) {
@@ -33,7 +35,7 @@ func TestWorkloads(t *testing.T) {
 func TestDigestsAreDistinct(t *testing.T) {
 	seen := map[string]bool{}
 	for _, title := range []string{"bench-0-1", "bench-0-11", "bench-0-2"} {
-		for _, d := range digests(title, 100) {
+		for _, d := range digests(crypto.SHA256, title, 100) {
 			if len(d) != 32 || seen[string(d)] {
 				t.Fatalf("%s: %x", title, d)
 			}
@@ -45,8 +47,8 @@ func TestDigestsAreDistinct(t *testing.T) {
 // Each scheme accepts its own signature alone: of the same key by another scheme, and of the same scheme by another key,
 // none is valid.
 func TestSchemesTellSignaturesApart(t *testing.T) {
-	ec := func() *ecdsa.PrivateKey {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ec := func(c elliptic.Curve) *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(c, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,32 +61,65 @@ func TestSchemesTellSignaturesApart(t *testing.T) {
 		}
 		return k
 	}
-	keys := map[string][2]crypto.Signer{ECDSAP256: {ec(), ec()}, RSA3072: {rs(), rs()}}
-	digest := digests("one", 1)[0]
+	keys := map[string][2]crypto.Signer{
+		ECDSAP256: {ec(elliptic.P256()), ec(elliptic.P256())}, ECDSAP384: {ec(elliptic.P384()), ec(elliptic.P384())}, RSA3072: {rs(), rs()},
+	}
 	made := map[string][]byte{}
-	for key, k := range keys {
-		for _, s := range schemes(key) {
-			var opts crypto.SignerOpts = crypto.SHA256
-			if s.name == "rsa-3072-pss" {
-				opts = &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
+	for _, s := range every() {
+		var opts crypto.SignerOpts = s.hash
+		if strings.Contains(s.name, "pss") {
+			opts = &rsa.PSSOptions{SaltLength: s.hash.Size(), Hash: s.hash}
+		}
+		sig, err := keys[s.key][0].Sign(rand.Reader, digests(s.hash, "one", 1)[0], opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[s.name] = sig
+	}
+	for _, s := range every() {
+		k, digest := keys[s.key], digests(s.hash, "one", 1)[0]
+		for name, sig := range made {
+			if got := s.valid(k[0].Public(), digest, sig); got != (name == s.name) {
+				t.Errorf("%s takes a signature by %s: %v", s.name, name, got)
 			}
-			sig, err := k[0].Sign(rand.Reader, digest, opts)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made[s.name] = sig
+		}
+		if s.valid(k[1].Public(), digest, made[s.name]) || s.valid(k[0].Public(), digests(s.hash, "other", 1)[0], made[s.name]) {
+			t.Errorf("%s takes a signature of another key or digest", s.name)
 		}
 	}
-	for key, k := range keys {
-		for _, s := range schemes(key) {
-			for name, sig := range made {
-				if got := s.valid(k[0].Public(), digest, sig); got != (name == s.name) {
-					t.Errorf("%s takes a signature by %s: %v", s.name, name, got)
-				}
-			}
-			if s.valid(k[1].Public(), digest, made[s.name]) || s.valid(k[0].Public(), digests("other", 1)[0], made[s.name]) {
-				t.Errorf("%s takes a signature of another key or digest", s.name)
+}
+
+// A name is a key or a scheme; keys are enrolled once, and nothing is measured twice.
+func TestNamesOfAlgorithms(t *testing.T) {
+	for names, want := range map[string]string{
+		"ecdsa-p384": "ecdsa-p384 of [ecdsa-p384]",
+		"rsa-3072":   "rsa-3072-pss rsa-3072-pkcs1 of [rsa-3072]",
+		"rsa-3072-pss-sha512,ecdsa-p384,rsa-3072-pss": "rsa-3072-pss-sha512 ecdsa-p384 rsa-3072-pss of [rsa-3072 ecdsa-p384]",
+	} {
+		o := Options{
+			Duration: time.Second, Algorithms: strings.Split(names, ","), Batches: []int{1}, Callers: []int{1}, Persons: 1, RSAPersons: 1,
+		}
+		got := ""
+		for _, w := range o.workloads() {
+			got += w.name + " "
+		}
+		if got += fmt.Sprint("of ", o.keys()); got != want || o.check() != nil {
+			t.Errorf("%s: %s, %v", names, got, o.check())
+		}
+		for _, name := range o.Algorithms {
+			if !strings.Contains(Known(), name) {
+				t.Errorf("%s is not listed: %s", name, Known())
 			}
 		}
+	}
+	o := Options{
+		Duration: time.Second, Algorithms: []string{RSA3072, "rsa-3072-pss"}, Batches: []int{1}, Callers: []int{1}, Persons: 1, RSAPersons: 1,
+	}
+	if o.check() == nil {
+		t.Error("PSS is measured twice")
+	}
+	o.Algorithms, o.Persons = []string{ECDSAP256, ECDSAP384}, 1001
+	if o.check() == nil {
+		t.Error("2002 persons")
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,13 +24,16 @@ type Vouchers struct {
 	Clients        map[string]int `yaml:"clients"`
 }
 
+// keys are the types of keys that persons may have.
+func keys() []string { return []string{"ecdsa-p256", "ecdsa-p384", "rsa-3072"} }
+
 // defaultProducts is the catalogue of a file that has none, as files of earlier versions have not.
 func defaultProducts() []Product {
 	var all []Product
 	for _, kind := range []struct{ prefix, organisation string }{{"qes", "none"}, {"qes-org", "required"}} {
 		for years := uint8(1); years <= 3; years++ {
 			all = append(all, Product{
-				Name: fmt.Sprintf("%s-%dy", kind.prefix, years), Years: years, Algorithms: []string{"ecdsa-p256", "rsa-3072"},
+				Name: fmt.Sprintf("%s-%dy", kind.prefix, years), Years: years, Algorithms: keys(),
 				Identifiers: []string{"PNO", "TIN", "PAS", "IDC"}, Organisation: kind.organisation,
 			})
 		}
@@ -49,7 +53,7 @@ func checkProducts(all []Product) error {
 		}{
 			{p.Name != "" && !slices.ContainsFunc(all[:i], func(q Product) bool { return q.Name == p.Name }), "name", "a name of its own"},
 			{p.Years >= 1 && p.Years <= 3, "years", "1 to 3"},
-			{within(p.Algorithms, []string{"ecdsa-p256", "rsa-3072"}), "algorithms", "of ecdsa-p256, rsa-3072"},
+			{within(p.Algorithms, keys()), "algorithms", "of " + strings.Join(keys(), ", ")},
 			{within(p.Identifiers, []string{"PNO", "TIN", "PAS", "IDC"}), "identifiers", "of PNO, TIN, PAS, IDC"},
 			{within([]string{p.Organisation}, []string{"none", "optional", "required"}), "organisation", "none, optional or required"},
 		} {

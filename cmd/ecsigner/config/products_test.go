@@ -35,15 +35,15 @@ func TestFileWithoutProducts(t *testing.T) {
 
 func TestWrongProducts(t *testing.T) {
 	for change, says := range map[string]string{
-		"name: qes-2y>name: qes-1y":                `products[1] ("qes-1y"): name must be`,
-		"name: qes-1y>name: ''":                    "name must be",
-		"years: 3>years: 4":                        "years must be 1 to 3",
-		"[ecdsa-p256, rsa-3072]>[rsa-2048]":        "algorithms must be",
-		"[PNO, TIN, PAS, IDC]>[EID]":               "identifiers must be",
-		"[PNO, TIN, PAS, IDC]>[]":                  "identifiers must be",
-		"organisation: required>organisation: yes": "organisation must be",
-		"wrong_per_person: 10>wrong_per_person: 0": "vouchers.wrong_per_person",
-		"window: 10m>window: 1s":                   "vouchers.window",
+		"name: qes-2y>name: qes-1y":                     `products[1] ("qes-1y"): name must be`,
+		"name: qes-1y>name: ''":                         "name must be",
+		"years: 3>years: 4":                             "years must be 1 to 3",
+		"[ecdsa-p256, ecdsa-p384, rsa-3072]>[rsa-2048]": "algorithms must be",
+		"[PNO, TIN, PAS, IDC]>[EID]":                    "identifiers must be",
+		"[PNO, TIN, PAS, IDC]>[]":                       "identifiers must be",
+		"organisation: required>organisation: yes":      "organisation must be",
+		"wrong_per_person: 10>wrong_per_person: 0":      "vouchers.wrong_per_person",
+		"window: 10m>window: 1s":                        "vouchers.window",
 	} {
 		text, err := Template(Values{Installation: "acme", Listen: "l", PKIListen: "p", Module: "m", Token: "t", Digits: 6, Rate: 1})
 		if err != nil {

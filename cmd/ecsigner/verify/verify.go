@@ -4,7 +4,6 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -126,8 +125,9 @@ func Detached(path, content string, root *x509.Certificate, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	sum := sha256.Sum256(data)
-	bad := own(w, s.Algorithm, s.Certificates, s.Certificate, errors.Join(s.Verify(sum[:]), s.Conforms(cades.CAdES)), root)
+	h := s.Algorithm.Hash().New() // what was read has one of ours
+	h.Write(data)                 // a hash never returns an error
+	bad := own(w, s.Algorithm, s.Certificates, s.Certificate, errors.Join(s.Verify(h.Sum(nil)), s.Conforms(cades.CAdES)), root)
 	fmt.Fprintf(w, "claimed   %s\n", s.SigningTime.UTC().Format(time.RFC3339))
 	bad += opinion(w, "mozilla pkcs7", isPSS(s.Algorithm), func() error {
 		p, err := pkcs7.Parse(der)

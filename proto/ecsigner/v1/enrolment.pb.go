@@ -262,7 +262,7 @@ func (IdentifierType) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_enrolment_proto_rawDescGZIP(), []int{2}
 }
 
-// KeyAlgorithm is the type of a key together with the hash that it signs.
+// KeyAlgorithm is the type of a key together with the hash that it signs when no operation asks for another.
 type KeyAlgorithm int32
 
 const (
@@ -270,8 +270,11 @@ const (
 	KeyAlgorithm_KEY_ALGORITHM_UNSPECIFIED KeyAlgorithm = 0
 	// ECDSA on curve P-256 with SHA-256. Signatures are DER (RFC 3279 Ecdsa-Sig-Value).
 	KeyAlgorithm_KEY_ALGORITHM_ECDSA_P256_SHA256 KeyAlgorithm = 1
-	// RSA with a modulus of 3072 bits, with SHA-256. Signatures are PSS or PKCS #1 v1.5, as each operation says.
+	// RSA with a modulus of 3072 bits. Signatures are PSS or PKCS #1 v1.5 with SHA-256, SHA-384 or SHA-512, as each operation
+	// says; PSS with SHA-256 when it says nothing.
 	KeyAlgorithm_KEY_ALGORITHM_RSA_3072_SHA256 KeyAlgorithm = 2
+	// ECDSA on curve P-384 with SHA-384. Signatures are DER (RFC 3279 Ecdsa-Sig-Value).
+	KeyAlgorithm_KEY_ALGORITHM_ECDSA_P384_SHA384 KeyAlgorithm = 3
 )
 
 // Enum value maps for KeyAlgorithm.
@@ -280,11 +283,13 @@ var (
 		0: "KEY_ALGORITHM_UNSPECIFIED",
 		1: "KEY_ALGORITHM_ECDSA_P256_SHA256",
 		2: "KEY_ALGORITHM_RSA_3072_SHA256",
+		3: "KEY_ALGORITHM_ECDSA_P384_SHA384",
 	}
 	KeyAlgorithm_value = map[string]int32{
 		"KEY_ALGORITHM_UNSPECIFIED":       0,
 		"KEY_ALGORITHM_ECDSA_P256_SHA256": 1,
 		"KEY_ALGORITHM_RSA_3072_SHA256":   2,
+		"KEY_ALGORITHM_ECDSA_P384_SHA384": 3,
 	}
 )
 
@@ -3922,11 +3927,12 @@ const file_ecsigner_v1_enrolment_proto_rawDesc = "" +
 	"\x13IDENTIFIER_TYPE_PNO\x10\x01\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_TIN\x10\x02\x12\x17\n" +
 	"\x13IDENTIFIER_TYPE_PAS\x10\x03\x12\x17\n" +
-	"\x13IDENTIFIER_TYPE_IDC\x10\x04*u\n" +
+	"\x13IDENTIFIER_TYPE_IDC\x10\x04*\x9a\x01\n" +
 	"\fKeyAlgorithm\x12\x1d\n" +
 	"\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fKEY_ALGORITHM_ECDSA_P256_SHA256\x10\x01\x12!\n" +
-	"\x1dKEY_ALGORITHM_RSA_3072_SHA256\x10\x02*\x90\x01\n" +
+	"\x1dKEY_ALGORITHM_RSA_3072_SHA256\x10\x02\x12#\n" +
+	"\x1fKEY_ALGORITHM_ECDSA_P384_SHA384\x10\x03*\x90\x01\n" +
 	"\x0fIdentityOutcome\x12 \n" +
 	"\x1cIDENTITY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19IDENTITY_OUTCOME_POSITIVE\x10\x01\x12\x1d\n" +

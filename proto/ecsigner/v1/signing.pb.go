@@ -578,18 +578,28 @@ func (SignatureText) EnumDescriptor() ([]byte, []int) {
 	return file_ecsigner_v1_signing_proto_rawDescGZIP(), []int{8}
 }
 
-// SignatureAlgorithm is how a key signs. All hash with SHA-256.
+// SignatureAlgorithm is how a key signs, and by which hash: that of the documents and of what the key signs.
 type SignatureAlgorithm int32
 
 const (
 	// The first of the credential's own.
 	SignatureAlgorithm_SIGNATURE_ALGORITHM_UNSPECIFIED SignatureAlgorithm = 0
-	// ECDSA. Raw signatures are DER (RFC 3279 Ecdsa-Sig-Value).
+	// ECDSA with SHA-256, by a key on curve P-256. Raw signatures are DER (RFC 3279 Ecdsa-Sig-Value).
 	SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA256 SignatureAlgorithm = 1
 	// RSASSA-PSS (RFC 8017) with MGF1 of SHA-256 and a salt of 32 bytes. Raw signatures are as long as the modulus.
 	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA256 SignatureAlgorithm = 2
-	// RSASSA-PKCS1-v1_5 (RFC 8017), for validators that know no PSS. Raw signatures are as long as the modulus.
+	// RSASSA-PKCS1-v1_5 (RFC 8017) with SHA-256, for validators that know no PSS. Raw signatures are as long as the modulus.
 	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256 SignatureAlgorithm = 3
+	// ECDSA with SHA-384, by a key on curve P-384. Raw signatures are DER (RFC 3279 Ecdsa-Sig-Value).
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_ECDSA_SHA384 SignatureAlgorithm = 4
+	// RSASSA-PSS (RFC 8017) with MGF1 of SHA-384 and a salt of 48 bytes. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA384 SignatureAlgorithm = 5
+	// RSASSA-PSS (RFC 8017) with MGF1 of SHA-512 and a salt of 64 bytes. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PSS_SHA512 SignatureAlgorithm = 6
+	// RSASSA-PKCS1-v1_5 (RFC 8017) with SHA-384. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384 SignatureAlgorithm = 7
+	// RSASSA-PKCS1-v1_5 (RFC 8017) with SHA-512. Raw signatures are as long as the modulus.
+	SignatureAlgorithm_SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512 SignatureAlgorithm = 8
 )
 
 // Enum value maps for SignatureAlgorithm.
@@ -599,12 +609,22 @@ var (
 		1: "SIGNATURE_ALGORITHM_ECDSA_SHA256",
 		2: "SIGNATURE_ALGORITHM_RSA_PSS_SHA256",
 		3: "SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256",
+		4: "SIGNATURE_ALGORITHM_ECDSA_SHA384",
+		5: "SIGNATURE_ALGORITHM_RSA_PSS_SHA384",
+		6: "SIGNATURE_ALGORITHM_RSA_PSS_SHA512",
+		7: "SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384",
+		8: "SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512",
 	}
 	SignatureAlgorithm_value = map[string]int32{
 		"SIGNATURE_ALGORITHM_UNSPECIFIED":      0,
 		"SIGNATURE_ALGORITHM_ECDSA_SHA256":     1,
 		"SIGNATURE_ALGORITHM_RSA_PSS_SHA256":   2,
 		"SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256": 3,
+		"SIGNATURE_ALGORITHM_ECDSA_SHA384":     4,
+		"SIGNATURE_ALGORITHM_RSA_PSS_SHA384":   5,
+		"SIGNATURE_ALGORITHM_RSA_PSS_SHA512":   6,
+		"SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384": 7,
+		"SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512": 8,
 	}
 )
 
@@ -1284,6 +1304,7 @@ type SigningItemRequest struct {
 	//
 	//	*SigningItemRequest_DocumentId
 	//	*SigningItemRequest_Sha256
+	//	*SigningItemRequest_Digest
 	Source isSigningItemRequest_Source `protobuf_oneof:"source"`
 	// What the signature is to become.
 	Format SignatureFormat `protobuf:"varint,3,opt,name=format,proto3,enum=ecsigner.v1.SignatureFormat" json:"format,omitempty"`
@@ -1354,6 +1375,15 @@ func (x *SigningItemRequest) GetSha256() []byte {
 	return nil
 }
 
+func (x *SigningItemRequest) GetDigest() []byte {
+	if x != nil {
+		if x, ok := x.Source.(*SigningItemRequest_Digest); ok {
+			return x.Digest
+		}
+	}
+	return nil
+}
+
 func (x *SigningItemRequest) GetFormat() SignatureFormat {
 	if x != nil {
 		return x.Format
@@ -1393,12 +1423,21 @@ type SigningItemRequest_DocumentId struct {
 
 type SigningItemRequest_Sha256 struct {
 	// SHA-256 of a document that stays with the caller, for CAdES and raw signatures; of PADES_HASH that over the byte range.
+	// The algorithm must be one with SHA-256. The same as digest.
 	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3,oneof"`
+}
+
+type SigningItemRequest_Digest struct {
+	// Digest of a document that stays with the caller, as sha256, by the hash of the operation's algorithm: 32 bytes for
+	// SHA-256, 48 for SHA-384, 64 for SHA-512. One of another length than the algorithm's is refused.
+	Digest []byte `protobuf:"bytes,7,opt,name=digest,proto3,oneof"`
 }
 
 func (*SigningItemRequest_DocumentId) isSigningItemRequest_Source() {}
 
 func (*SigningItemRequest_Sha256) isSigningItemRequest_Source() {}
+
+func (*SigningItemRequest_Digest) isSigningItemRequest_Source() {}
 
 // SigningItem is one thing to sign, and its result.
 type SigningItem struct {
@@ -1407,7 +1446,7 @@ type SigningItem struct {
 	Format SignatureFormat `protobuf:"varint,1,opt,name=format,proto3,enum=ecsigner.v1.SignatureFormat" json:"format,omitempty"`
 	// The uploaded document; empty for a hash.
 	DocumentId string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
-	// SHA-256 of the document as uploaded, or the hash as given.
+	// SHA-256 of the document as uploaded, or the hash as given where it is a SHA-256; else empty.
 	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Digest that the key signs: the data to be signed, representation (EN 419 241-1).
 	Dtbsr []byte `protobuf:"bytes,4,opt,name=dtbsr,proto3" json:"dtbsr,omitempty"`
@@ -1424,7 +1463,9 @@ type SigningItem struct {
 	// The levels above B-B up to that, in their order; empty before state signed.
 	Levels []*LevelProgress `protobuf:"bytes,9,rep,name=levels,proto3" json:"levels,omitempty"`
 	// PAdES over a hash: the greatest size of the CMS at any of its levels.
-	MaxCmsBytes   uint32 `protobuf:"varint,10,opt,name=max_cms_bytes,json=maxCmsBytes,proto3" json:"max_cms_bytes,omitempty"`
+	MaxCmsBytes uint32 `protobuf:"varint,10,opt,name=max_cms_bytes,json=maxCmsBytes,proto3" json:"max_cms_bytes,omitempty"`
+	// SHA-256 of the document as uploaded, whatever the algorithm; or the hash as given.
+	Digest        []byte `protobuf:"bytes,11,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1529,6 +1570,13 @@ func (x *SigningItem) GetMaxCmsBytes() uint32 {
 	return 0
 }
 
+func (x *SigningItem) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // SigningOperation is one request to sign 1…n things with one credential under one authorisation.
 type SigningOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1555,17 +1603,19 @@ type SigningOperation struct {
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// How the key signs; unspecified for a finished operation whose seal can no longer be checked, like the title.
 	Algorithm SignatureAlgorithm `protobuf:"varint,11,opt,name=algorithm,proto3,enum=ecsigner.v1.SignatureAlgorithm" json:"algorithm,omitempty"`
-	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one document its SHA-256, of several the
-	// SHA-256 over the concatenation of their SHA-256s, in the order of the items. Show the same digits beside the documents.
+	// documents_digest where it has 32 bytes, else empty: that of one hash by SHA-384 or SHA-512.
 	DocumentsSha256 []byte `protobuf:"bytes,12,opt,name=documents_sha256,json=documentsSha256,proto3" json:"documents_sha256,omitempty"`
 	// The code that it waits for, and how far its text has come; absent once it waits no more.
 	SentCode *SentCode `protobuf:"bytes,13,opt,name=sent_code,json=sentCode,proto3" json:"sent_code,omitempty"`
 	// Its codes are longer, as was asked for.
 	HighValue bool `protobuf:"varint,14,opt,name=high_value,json=highValue,proto3" json:"high_value,omitempty"`
 	// Rises with each change; what WatchSigningOperation resumes by.
-	Revision      uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The digest whose first 8 hexadecimal digits stand in the signatory's text: of one item its digest, of several the SHA-256
+	// over the concatenation of their digests, in the order of the items. Show the same digits beside the documents.
+	DocumentsDigest []byte `protobuf:"bytes,16,opt,name=documents_digest,json=documentsDigest,proto3" json:"documents_digest,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SigningOperation) Reset() {
@@ -1701,6 +1751,13 @@ func (x *SigningOperation) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *SigningOperation) GetDocumentsDigest() []byte {
+	if x != nil {
+		return x.DocumentsDigest
+	}
+	return nil
 }
 
 // CreateSigningOperationRequest asks for CreateSigningOperation.
@@ -2676,18 +2733,19 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\btypeface\x18\x0e \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,64}$R\btypeface\x124\n" +
 	"\tfont_size\x18\x0f \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xcc@)\x00\x00\x00\x00\x00\x00\x00\x00R\bfontSize\x127\n" +
 	"\acolours\x18\x10 \x01(\v2\x1d.ecsigner.v1.SignatureColoursR\acolours\x12:\n" +
-	"\fborder_width\x18\x11 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xcc@)\x00\x00\x00\x00\x00\x00\x00\x00R\vborderWidth\"\xfa\x02\n" +
+	"\fborder_width\x18\x11 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xcc@)\x00\x00\x00\x00\x00\x00\x00\x00R\vborderWidth\"\x9f\x03\n" +
 	"\x12SigningItemRequest\x12>\n" +
 	"\vdocument_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{1,64}$H\x00R\n" +
 	"documentId\x12!\n" +
-	"\x06sha256\x18\x02 \x01(\fB\a\xbaH\x04z\x02h H\x00R\x06sha256\x12@\n" +
+	"\x06sha256\x18\x02 \x01(\fB\a\xbaH\x04z\x02h H\x00R\x06sha256\x12#\n" +
+	"\x06digest\x18\a \x01(\fB\t\xbaH\x06z\x04\x10 \x18@H\x00R\x06digest\x12@\n" +
 	"\x06format\x18\x03 \x01(\x0e2\x1c.ecsigner.v1.SignatureFormatB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06format\x12;\n" +
 	"\x05level\x18\x04 \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level\x128\n" +
 	"\x12reserved_cms_bytes\x18\x05 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x80\x80\x80\x02R\x10reservedCmsBytes\x127\n" +
 	"\aoptions\x18\x06 \x01(\v2\x1d.ecsigner.v1.SignatureOptionsR\aoptionsB\x0f\n" +
-	"\x06source\x12\x05\xbaH\x02\b\x01\"\xfd\x02\n" +
+	"\x06source\x12\x05\xbaH\x02\b\x01\"\x95\x03\n" +
 	"\vSigningItem\x124\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x1c.ecsigner.v1.SignatureFormatR\x06format\x12\x1f\n" +
 	"\vdocument_id\x18\x02 \x01(\tR\n" +
@@ -2700,7 +2758,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x05level\x18\b \x01(\x0e2\x1b.ecsigner.v1.SignatureLevelR\x05level\x122\n" +
 	"\x06levels\x18\t \x03(\v2\x1a.ecsigner.v1.LevelProgressR\x06levels\x12\"\n" +
 	"\rmax_cms_bytes\x18\n" +
-	" \x01(\rR\vmaxCmsBytes\"\xfe\x04\n" +
+	" \x01(\rR\vmaxCmsBytes\x12\x16\n" +
+	"\x06digest\x18\v \x01(\fR\x06digest\"\xa9\x05\n" +
 	"\x10SigningOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.ecsigner.v1.SigningStateR\x05state\x125\n" +
@@ -2720,7 +2779,8 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\tsent_code\x18\r \x01(\v2\x15.ecsigner.v1.SentCodeR\bsentCode\x12\x1d\n" +
 	"\n" +
 	"high_value\x18\x0e \x01(\bR\thighValue\x12\x1a\n" +
-	"\brevision\x18\x0f \x01(\x04R\brevision\"\x94\x03\n" +
+	"\brevision\x18\x0f \x01(\x04R\brevision\x12)\n" +
+	"\x10documents_digest\x18\x10 \x01(\fR\x0fdocumentsDigest\"\x94\x03\n" +
 	"\x1dCreateSigningOperationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n" +
@@ -2839,12 +2899,17 @@ const file_ecsigner_v1_signing_proto_rawDesc = "" +
 	"\x13SIGNATURE_TEXT_NAME\x10\x02\x12\x19\n" +
 	"\x15SIGNATURE_TEXT_REASON\x10\x03\x12\x1b\n" +
 	"\x17SIGNATURE_TEXT_LOCATION\x10\x04\x12\x17\n" +
-	"\x13SIGNATURE_TEXT_TIME\x10\x05*\xb1\x01\n" +
+	"\x13SIGNATURE_TEXT_TIME\x10\x05*\xfb\x02\n" +
 	"\x12SignatureAlgorithm\x12#\n" +
 	"\x1fSIGNATURE_ALGORITHM_UNSPECIFIED\x10\x00\x12$\n" +
 	" SIGNATURE_ALGORITHM_ECDSA_SHA256\x10\x01\x12&\n" +
 	"\"SIGNATURE_ALGORITHM_RSA_PSS_SHA256\x10\x02\x12(\n" +
-	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256\x10\x032\xc2\a\n" +
+	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA256\x10\x03\x12$\n" +
+	" SIGNATURE_ALGORITHM_ECDSA_SHA384\x10\x04\x12&\n" +
+	"\"SIGNATURE_ALGORITHM_RSA_PSS_SHA384\x10\x05\x12&\n" +
+	"\"SIGNATURE_ALGORITHM_RSA_PSS_SHA512\x10\x06\x12(\n" +
+	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA384\x10\a\x12(\n" +
+	"$SIGNATURE_ALGORITHM_RSA_PKCS1_SHA512\x10\b2\xc2\a\n" +
 	"\x0eSigningService\x12x\n" +
 	"\x16CreateSigningOperation\x12*.ecsigner.v1.CreateSigningOperationRequest\x1a+.ecsigner.v1.CreateSigningOperationResponse\"\x05\xca\xf3\x18\x01\x02\x12N\n" +
 	"\bSendCode\x12\x1c.ecsigner.v1.SendCodeRequest\x1a\x1d.ecsigner.v1.SendCodeResponse\"\x05\xca\xf3\x18\x01\x02\x12\x81\x01\n" +
@@ -2979,6 +3044,7 @@ func file_ecsigner_v1_signing_proto_init() {
 	file_ecsigner_v1_signing_proto_msgTypes[6].OneofWrappers = []any{
 		(*SigningItemRequest_DocumentId)(nil),
 		(*SigningItemRequest_Sha256)(nil),
+		(*SigningItemRequest_Digest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
