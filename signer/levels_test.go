@@ -26,7 +26,6 @@ import (
 	"github.com/ecsigner/ecsigner/audit"
 	"github.com/ecsigner/ecsigner/augment"
 	"github.com/ecsigner/ecsigner/call"
-	"github.com/ecsigner/ecsigner/credential"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/appearance"
 	"github.com/ecsigner/ecsigner/signer/cades"
@@ -273,38 +272,6 @@ func TestLevels(t *testing.T) {
 	}
 	if kinds := count(w.store.log(), "artefact.recorded"); kinds != 9 {
 		t.Errorf("%d entries of artefacts", kinds)
-	}
-}
-
-// Under a scheme with SHA-384 CAdES comes to every level as well: of a hash nothing but that is known, and of an uploaded
-// document the item holds the SHA-256, which the signature does not.
-func TestLevelsWithSHA384(t *testing.T) {
-	w := newRaising(t)
-	w.addCredentialOf(cred, credential.ECDSAP384)
-	w.reissue()
-	content := []byte("content")
-	d, err := w.s.Upload(ctx, docs, "upload", "a.txt", bytes.NewReader(content))
-	w.must(err)
-	v, err := w.s.Create(ctx, docs, "create", signer.CreateRequest{Credential: cred, Title: "t", Language: "en", Items: []signer.ItemRequest{
-		{Hash: by(crypto.SHA384, content), Format: signer.CAdESBB, Level: cades.LevelBLTA},
-		{Document: d.ID, Format: signer.CAdESBB, Level: cades.LevelBLTA},
-		{Document: d.ID, Format: signer.CAdESAttached, Level: cades.LevelBLTA},
-	}})
-	w.must(err)
-	v, err = w.s.Authorize(ctx, docs, v.ID, w.code(v.ID))
-	w.must(err)
-	w.settle(0)
-	for i := range v.Items {
-		for l := cades.LevelBB; l <= cades.LevelBLTA; l++ {
-			of := augment.Digest(crypto.SHA384, by(crypto.SHA384, content))
-			if i == 2 {
-				of = nil
-			}
-			reports, err := levels.Inspect(w.artefact(v, i, true, l), of)
-			if err != nil || len(reports) != 1 || reports[0].Level != l || reports[0].Invalid != nil {
-				t.Errorf("item %d at %v: %+v, %v, %v", i, l, reports, err, w.reasons)
-			}
-		}
 	}
 }
 
