@@ -40,7 +40,9 @@ var classes = func() (table [256]uint8) {
 	return table
 }()
 
-func IsSpace(c byte) bool   { return classes[c] == space }
+// IsSpace reports whether c is white space.
+func IsSpace(c byte) bool { return classes[c] == space }
+
 func isRegular(c byte) bool { return classes[c] == regular }
 
 // Fail reports bad syntax at byte at of Buf, or that Buf ended before the syntax could be judged.
@@ -238,18 +240,11 @@ func (p *Parser) dict() (Value, error) {
 	v := Value{Kind: Dict}
 	seen := map[string]bool{}
 	for {
-		p.Space()
-		if p.Pos+1 < len(p.Buf) && p.Buf[p.Pos] == '>' && p.Buf[p.Pos+1] == '>' {
-			p.Pos += 2
-			return v, nil
+		more, err := p.another()
+		if err != nil || !more {
+			return v, err
 		}
 		from := p.Pos
-		if len(p.Buf)-p.Pos < 2 && !p.Final {
-			return Value{}, ErrMore
-		}
-		if p.Pos >= len(p.Buf) || p.Buf[p.Pos] != '/' {
-			return Value{}, p.Fail(from, "dictionary key or \">>\" expected")
-		}
 		key, err := p.name()
 		if err != nil {
 			return Value{}, err
@@ -264,6 +259,21 @@ func (p *Parser) dict() (Value, error) {
 		}
 		v.Entries = append(v.Entries, Entry{Key: key, Value: e})
 	}
+}
+
+// another skips white space and reports whether a dictionary goes on with a key; else it reads over the end.
+func (p *Parser) another() (more bool, err error) {
+	p.Space()
+	switch {
+	case p.Pos+1 < len(p.Buf) && p.Buf[p.Pos] == '>' && p.Buf[p.Pos+1] == '>':
+		p.Pos += 2
+		return false, nil
+	case len(p.Buf)-p.Pos < 2 && !p.Final:
+		return false, ErrMore
+	case p.Pos >= len(p.Buf) || p.Buf[p.Pos] != '/':
+		return false, p.Fail(p.Pos, "dictionary key or \">>\" expected")
+	}
+	return true, nil
 }
 
 // Header reads "n g obj".

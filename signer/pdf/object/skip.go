@@ -132,18 +132,11 @@ func (p *Parser) skipDict() (length Value, err error) {
 	p.Pos += 2 // '<<'
 	seen := false
 	for {
-		p.Space()
-		if p.Pos+1 < len(p.Buf) && p.Buf[p.Pos] == '>' && p.Buf[p.Pos+1] == '>' {
-			p.Pos += 2
-			return length, nil
+		more, err := p.another()
+		if err != nil || !more {
+			return length, err
 		}
 		from := p.Pos
-		if len(p.Buf)-p.Pos < 2 && !p.Final {
-			return length, ErrMore
-		}
-		if p.Pos >= len(p.Buf) || p.Buf[p.Pos] != '/' {
-			return length, p.Fail(from, "dictionary key or \">>\" expected")
-		}
 		isLength, err := p.skipKey()
 		if err != nil {
 			return length, err
