@@ -278,17 +278,24 @@ func (d *Document) parsed(p *object.Parser, from int) error {
 
 // at parses with f from offset on, with as much of the file as f needs. f may run several times.
 func (d *Document) at(offset int64, f func(*object.Parser) error) error {
-	for n := int64(1024); ; n *= 4 {
+	return d.pieces(offset, 1024, func(buf []byte) error {
+		p := d.parser(buf, offset)
+		err := f(p)
+		if tired := d.parsed(p, 0); tired != nil {
+			return tired
+		}
+		return err
+	})
+}
+
+// pieces has f read what stands at offset: n bytes, and more as long as it returns ErrMore.
+func (d *Document) pieces(offset, n int64, f func([]byte) error) error {
+	for ; ; n *= 4 {
 		buf, err := d.read(offset, min(n, d.lim.ObjectSize))
 		if err != nil {
 			return err
 		}
-		p := d.parser(buf, offset)
-		err = f(p)
-		if tired := d.parsed(p, 0); tired != nil {
-			return tired
-		}
-		if !errors.Is(err, object.ErrMore) {
+		if err = f(buf); !errors.Is(err, object.ErrMore) {
 			return err
 		}
 		if n >= d.lim.ObjectSize {

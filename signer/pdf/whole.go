@@ -65,19 +65,10 @@ func (w *window) parse(offset int64, f func(*object.Parser) error) error {
 			return err
 		}
 	}
-	for n := int64(4096); ; n *= 4 {
-		buf, err := w.d.read(offset, min(n, w.d.lim.ObjectSize))
-		if err != nil {
-			return err
-		}
+	return w.d.pieces(offset, 4096, func(buf []byte) error {
 		w.buf, w.base = buf, offset
-		if err = parse(buf); !errors.Is(err, object.ErrMore) {
-			return err
-		}
-		if n >= w.d.lim.ObjectSize {
-			return fmt.Errorf("%w: object at byte %d is longer than %d bytes", ErrTooLarge, offset, w.d.lim.ObjectSize)
-		}
-	}
+		return parse(buf)
+	})
 }
 
 // object reads the object at offset and returns where it ends.
