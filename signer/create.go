@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -248,29 +247,6 @@ func (c CreateRequest) validate() error {
 	for i, it := range c.Items {
 		if err := it.validate(fmt.Sprintf("items[%d].", i)); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// scheme returns the wanted scheme if the key allows it, and the key's default where none is wanted.
-func (u usable) scheme(wanted credential.Scheme) (credential.Scheme, error) {
-	offered := u.binding.Algorithm.Schemes()
-	if wanted == "" {
-		return offered[0], nil // a binding has a known algorithm, or it cannot be decoded
-	}
-	if !slices.Contains(offered, wanted) {
-		return "", &FieldError{"algorithm", fmt.Sprintf("the credential's key is %s; use one of %q", u.binding.Algorithm, offered), ErrInput}
-	}
-	return wanted, nil
-}
-
-// fits holds every given hash to the length of those that the scheme signs.
-func (c CreateRequest) fits() error {
-	for i, it := range c.Items {
-		if it.Document == "" && len(it.Hash) != c.Algorithm.DigestSize() {
-			return &FieldError{fmt.Sprintf("items[%d].hash", i), fmt.Sprintf("%s signs %v hashes of %d bytes, got %d",
-				c.Algorithm, c.Algorithm.Hash(), c.Algorithm.DigestSize(), len(it.Hash)), ErrInput}
 		}
 	}
 	return nil

@@ -366,29 +366,6 @@ func (s *Service) resume(ctx context.Context, o *Operation, u usable, a asked, i
 	return sealed, nil
 }
 
-// algorithmOf is a scheme as CMS names it; none for one that is unknown.
-func algorithmOf(s credential.Scheme) cades.Algorithm {
-	switch s {
-	case credential.ECDSASHA256:
-		return cades.ECDSAWithSHA256
-	case credential.ECDSASHA384:
-		return cades.ECDSAWithSHA384
-	case credential.PSSSHA256:
-		return cades.PSSWithSHA256
-	case credential.PSSSHA384:
-		return cades.PSSWithSHA384
-	case credential.PSSSHA512:
-		return cades.PSSWithSHA512
-	case credential.PKCS1SHA256:
-		return cades.RSAWithSHA256
-	case credential.PKCS1SHA384:
-		return cades.RSAWithSHA384
-	case credential.PKCS1SHA512:
-		return cades.RSAWithSHA512
-	}
-	return 0
-}
-
 // assemble makes the finished result of every item. Each signature is verified with the certificate's public key, by the
 // algorithm that was authorised and over the digest of what leaves: of the signed attributes by cades.Assemble, which
 // serves PAdES too, and of a hash here.
