@@ -23,12 +23,15 @@ import (
 // a crash interrupted, waits for one that is being signed, and fetches one that is signed.
 // However often and however concurrently it is called, each digest is released with one signature.
 func (s *Service) Authorize(ctx context.Context, caller Caller, id OperationID, code string) (View, error) {
-	for {
-		var o Operation
-		err := s.Store.View(ctx, func(tx Tx) (err error) {
+	read := func() (o Operation, err error) {
+		err = s.Store.View(ctx, func(tx Tx) (err error) {
 			o, err = own(tx, caller, id)
 			return err
 		})
+		return o, err
+	}
+	for {
+		o, err := read()
 		if err != nil {
 			return View{}, err
 		}
@@ -48,6 +51,17 @@ func (s *Service) Authorize(ctx context.Context, caller Caller, id OperationID, 
 		}
 		if !s.takeOff(id) {
 			continue
+		}
+		if o.State == StateSigning { // by a crash, or by a caller who has come and gone since it was read
+			now, err := read()
+			if err == nil && now.Version != o.Version {
+				s.land(id)
+				continue
+			}
+			if err != nil {
+				s.land(id)
+				return View{}, err
+			}
 		}
 		// A caller who hangs up does not stop a signature half way: what is activated is finished and can be fetched.
 		again, err := s.release(context.WithoutCancel(ctx), caller, o, code)
