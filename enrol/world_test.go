@@ -24,7 +24,6 @@ import (
 	"github.com/ecsigner/ecsigner/otp"
 	"github.com/ecsigner/ecsigner/otp/sms"
 	"github.com/ecsigner/ecsigner/sam"
-	"github.com/ecsigner/ecsigner/store/storetest"
 	"github.com/ecsigner/ecsigner/tenure"
 )
 
@@ -159,7 +158,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{TB: t, device: &device{}, time: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}
 	w.store = newStore(t, w.now)
 	w.config = enrol.Config{
-		Store: storetest.Enrol(t, w.store), Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
+		Store: w.store, Limits: otp.DefaultLimits(), Provider: testProvider(), Terms: testTerms(), TestMode: true,
 		PDS:  map[string]string{"en": "https://pki.example.com/pds_en.pdf", "pl": "https://pki.example.com/pds_pl.pdf"},
 		Life: 30 * 24 * time.Hour, ProofAge: 10 * 24 * time.Hour, DeferredLife: 5 * 24 * time.Hour, Now: w.now, Rand: rand.Reader,
 		Products: catalogue(), Guesses: enrol.DefaultGuessLimits(),
@@ -191,7 +190,7 @@ func (w *world) start() {
 // tenure is how the life of the credentials is wired.
 func (w *world) tenure() tenure.Config {
 	return tenure.Config{
-		Store: storetest.Tenure(w, livingStore{w.store}), Trust: w.trust, Authority: w.issuing, Origins: w.Service, Memory: w.config.Memory,
+		Store: livingStore{w.store}, Trust: w.trust, Authority: w.issuing, Origins: w.Service, Memory: w.config.Memory,
 		Limits: w.config.Limits, Provider: w.config.Provider.Name, Notice: w.notice, Now: w.now, Rand: rand.Reader, Alarm: w.config.Alarm,
 	}
 }

@@ -32,7 +32,6 @@ import (
 	"github.com/ecsigner/ecsigner/sam"
 	"github.com/ecsigner/ecsigner/signer"
 	"github.com/ecsigner/ecsigner/signer/cades"
-	"github.com/ecsigner/ecsigner/store/storetest"
 )
 
 // state is everything a store holds, by value.
@@ -71,7 +70,7 @@ func (s state) clone() state {
 }
 
 // fakeStore is a store in memory that accuses: it runs every unit of work twice and compares, and fails the test when
-// an operation or a challenge changes without an event. fault, when set, decides the fate of the n-th Update.
+// anything but a document or a request id changes without an event. fault, when set, decides the fate of the n-th Update.
 type fakeStore struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -205,7 +204,11 @@ func (tx *fakeTx) Delivery(message string) (sms.Delivery, error) {
 	return sms.Delivery{Message: message, Status: sms.Waiting}, nil
 }
 
-func (tx *fakeTx) Enqueue(m sms.Message) error { tx.messages = append(tx.messages, m); return nil }
+func (tx *fakeTx) Enqueue(m sms.Message) error {
+	tx.puts++
+	tx.messages = append(tx.messages, m)
+	return nil
+}
 
 func (tx *fakeTx) Grant(id credential.ID, c string) (credential.Grant, error) {
 	return get(tx.grants, [2]string{string(id), c}, fmt.Errorf("%w, %w", signer.ErrNotFound, call.ErrNotFound))
@@ -534,7 +537,7 @@ func (w *world) restart(epoch uint64) {
 	}
 	w.s, err = signer.New(signer.Config{
 		Levels: w.levels,
-		Store:  storetest.Signer(w.t, w.store), Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
+		Store:  w.store, Spool: w.spool, Trust: w.trust, Memory: otp.NewMemory(), Codes: otp.DefaultLimits(), Now: w.clock, Rand: rand.Reader,
 		MaxBytes: 1 << 20, Life: 15 * time.Minute, Notice: true, Alarm: func(_ context.Context, kind, _ string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

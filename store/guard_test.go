@@ -380,36 +380,3 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
-
-func TestAccusation(t *testing.T) {
-	db := open(t, config(storetest.NewWorld(t), filepath.Join(t.TempDir(), "db")))
-	for _, c := range []struct {
-		what    string
-		f       func(enrol.Tx) error
-		accused bool
-	}{
-		{"a change without an event", func(tx enrol.Tx) error { return tx.PutVoucher(storetest.Voucher(1)) }, true},
-		{"a change with an event", func(tx enrol.Tx) error {
-			tx.Append(storetest.Created(1))
-			return tx.PutVoucher(storetest.Voucher(1))
-		}, false},
-		{"an undone change", func(tx enrol.Tx) error {
-			return errors.Join(tx.PutVoucher(storetest.Voucher(1)), errors.New("undone"))
-		}, false},
-		{"a request id alone", func(tx enrol.Tx) error { return tx.PutRequest("c", "r", nil, "") }, false},
-	} {
-		accused := &witness{TB: t}
-		_, _ = storetest.Enrol(accused, db.Enrol()).Update(t.Context(), c.f)
-		if accused.heard != c.accused {
-			t.Errorf("%s: accused %v, want %v", c.what, accused.heard, c.accused)
-		}
-	}
-}
-
-// witness notes that a test would have failed.
-type witness struct {
-	testing.TB
-	heard bool
-}
-
-func (w *witness) Errorf(string, ...any) { w.heard = true }
