@@ -78,6 +78,7 @@ type fakeStore struct {
 	n     int
 	views int // calls of View
 	fault func(n int) fate
+	after func() // runs behind each View, while its caller knows what it read; may be nil
 }
 
 type fate int
@@ -140,7 +141,11 @@ func (f *fakeStore) View(_ context.Context, do func(signer.Tx) error) error {
 	f.views++
 	tx := &fakeTx{state: f.state.clone()}
 	f.mu.Unlock()
-	return do(tx)
+	err := do(tx)
+	if f.after != nil {
+		f.after()
+	}
+	return err
 }
 
 func (f *fakeStore) Receipt(_ context.Context, index int64) ([]byte, error) {

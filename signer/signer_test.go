@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -616,6 +617,34 @@ func TestFaultTable(t *testing.T) {
 				t.Errorf("outcome %d at commit %d: %d signed, %d resumed, %d C_Sign", outcome, at, signed, resumed, w.device.count())
 			}
 		}
+	}
+}
+
+// A caller reads the operation while another one is signing it, and goes on when that one has come and gone: it gets the
+// signatures, as one who waited.
+func TestLateCallerLooksAgain(t *testing.T) {
+	w := newWorld(t)
+	v := w.create(1)
+	code := w.code(v.ID)
+	signing, goOn, first := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	w.device.before = func() error { close(signing); <-goOn; return nil }
+	go func() {
+		_, err := w.s.Authorize(ctx, docs, v.ID, code)
+		first <- err
+	}()
+	<-signing
+	var once atomic.Bool
+	w.store.after = func() {
+		if once.CompareAndSwap(false, true) {
+			close(goOn)
+			if err := <-first; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	late, err := w.s.Authorize(ctx, docs, v.ID, code)
+	if err != nil || late.State != signer.StateSigned || len(late.Receipt) == 0 || w.device.count() != 1 {
+		t.Errorf("%+v, %v, %d C_Sign", late, err, w.device.count())
 	}
 }
 
