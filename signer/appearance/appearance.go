@@ -100,7 +100,7 @@ type Appearance struct {
 
 	Font     []byte  // TrueType file for all text; default Go Regular with Go Bold, which have Latin, Greek and Cyrillic
 	BoldFont []byte  // TrueType file for the name; default Font, or Go Bold
-	FontSize float64 // points; 0: the largest from 4 to 18 that fits
+	FontSize float64 // points, at least 1; 0: the largest from 4 to 18 that fits
 
 	Background  Colour  // default white
 	Border      Colour  // default light grey
@@ -119,6 +119,7 @@ type Facts struct {
 const (
 	defaultWidth, defaultHeight, defaultMargin = 216, 72, 36
 	minSize, maxSize                           = 4.0, 18.0 // points, automatic
+	leastSize                                  = 1.0       // points, asked for
 	longest                                    = 14400     // points: 200 inches
 	maxLines                                   = 16
 )
@@ -142,6 +143,8 @@ func (a *Appearance) checkOptions() error {
 		}
 	}
 	switch {
+	case a.FontSize > 0 && a.FontSize < leastSize:
+		return bad("font size of %v points: nobody could read it; %v is the least", a.FontSize, leastSize)
 	case a.Page < 0:
 		return bad("page %d", a.Page)
 	case a.Rect != (pages.Box{}) && (a.Corner != 0 || a.Width != 0 || a.Height != 0 || a.Margin != 0):

@@ -178,6 +178,7 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 		"width of -1":                   {Width: -1},
 		"height of NaN":                 {Height: nan},
 		"margin of 20000":               {Margin: 20000},
+		"0.9 points: nobody could read": {FontSize: 0.9},
 		"unknown corner":                {Corner: 4},
 		"or place of the picture":       {PicturePlace: 5},
 		"more than 16 lines":            {Lines: make([]string, 17)},

@@ -100,6 +100,11 @@ func values(f protoreflect.FieldDescriptor) map[string]protoreflect.Value {
 		for _, n := range []int64{0, -1, math.MaxInt64, math.MinInt64} {
 			out[fmt.Sprint(n)] = protoreflect.ValueOfInt64(n)
 		}
+	case protoreflect.DoubleKind:
+		d := r.GetDouble()
+		for _, n := range append([]float64{d.GetGte(), d.GetGte() - 1, d.GetLte(), d.GetLte() + 1, 0.5, 1}, oddNumbers...) {
+			out[fmt.Sprint(n)] = protoreflect.ValueOfFloat64(n)
+		}
 	}
 	return out
 }

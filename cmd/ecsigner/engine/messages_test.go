@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,9 @@ func sensible(f protoreflect.FieldDescriptor) (protoreflect.Value, bool) {
 	}
 	return protoreflect.Value{}, false
 }
+
+// oddNumbers are those that comparisons and printing treat unlike others.
+var oddNumbers = []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.SmallestNonzeroFloat64, math.MaxFloat64}
 
 // rulesOf returns what the proto demands of a field.
 func rulesOf(f protoreflect.FieldDescriptor) *validate.FieldRules {
@@ -238,6 +242,15 @@ func (d drawer) scalar(t *rapid.T, f protoreflect.FieldDescriptor, odd bool, r *
 			high = 1<<63 - 1
 		}
 		return protoreflect.ValueOfInt64(rapid.Int64Range(low, high).Draw(t, name))
+	case protoreflect.DoubleKind:
+		if odd {
+			return protoreflect.ValueOfFloat64(rapid.OneOf(rapid.Float64(), rapid.SampledFrom(oddNumbers)).Draw(t, name))
+		}
+		low, high := r.GetDouble().GetGte(), r.GetDouble().GetLte()
+		if high == 0 {
+			high = math.MaxFloat64
+		}
+		return protoreflect.ValueOfFloat64(rapid.Float64Range(low, high).Draw(t, name))
 	}
 	t.Fatalf("%s is a %s; nothing draws one yet", f.FullName(), f.Kind())
 	return protoreflect.Value{}
@@ -263,6 +276,51 @@ func drawString(t *rapid.T, name string, odd bool, r *validate.StringRules) stri
 		high = max(64, int(r.GetMinLen()))
 	}
 	return rapid.StringN(int(r.GetMinLen()), high, -1).Draw(t, name)
+}
+
+// fieldsSent returns every field that a request of some method can hold, at any depth.
+func fieldsSent(t testing.TB) []protoreflect.FieldDescriptor {
+	var all []protoreflect.FieldDescriptor
+	seen := map[protoreflect.FullName]bool{}
+	var walk func(protoreflect.MessageDescriptor)
+	walk = func(d protoreflect.MessageDescriptor) {
+		if seen[d.FullName()] {
+			return
+		}
+		seen[d.FullName()] = true
+		for i := range d.Fields().Len() {
+			f := d.Fields().Get(i)
+			all = append(all, f)
+			if f.Message() != nil {
+				walk(f.Message())
+			}
+		}
+	}
+	for _, m := range methods(t) {
+		walk(m.descriptor.Input())
+	}
+	return all
+}
+
+// TestEveryFieldIsTried: the tests of the edge have values for every field of the interface, so that a field of a new
+// kind is not left out of them, nor found only in the runs that happen to draw it.
+func TestEveryFieldIsTried(t *testing.T) {
+	fields := fieldsSent(t)
+	if len(fields) < 100 {
+		t.Fatalf("only %d fields were found", len(fields))
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		for _, f := range fields {
+			for _, wild := range []bool{false, true} {
+				drawer{wild: wild}.field(r, newMessage(f.ContainingMessage()).ProtoReflect(), f, 0)
+			}
+		}
+	})
+	for _, f := range fields {
+		if f.Message() == nil && len(values(f)) == 0 {
+			t.Errorf("%s is a %s, which is never at its limits", f.FullName(), f.Kind())
+		}
+	}
 }
 
 // example returns the n-th request of a method that the rules allow, about the records with these ids.

@@ -1136,7 +1136,7 @@ type SignatureAppearance struct {
 	TimeZone string `protobuf:"bytes,13,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	// Name of a typeface in the engine's configuration; empty: Go Regular and Go Bold, with Latin, Greek and Cyrillic.
 	Typeface string `protobuf:"bytes,14,opt,name=typeface,proto3" json:"typeface,omitempty"`
-	// Size of the text; 0: the largest from 4 to 18 that fits.
+	// Size of the text, at least 1; 0: the largest from 4 to 18 that fits.
 	FontSize float64 `protobuf:"fixed64,15,opt,name=font_size,json=fontSize,proto3" json:"font_size,omitempty"`
 	// Colours that are not the default.
 	Colours *SignatureColours `protobuf:"bytes,16,opt,name=colours,proto3" json:"colours,omitempty"`
