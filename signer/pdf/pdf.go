@@ -145,6 +145,15 @@ func (d *Document) Limits() Limits { return d.lim }
 // Catalog returns the document catalog.
 func (d *Document) Catalog() Object { return d.catalog }
 
+// Apart runs f, which may have as much decoded and parsed as for a document just opened, and forgets what was decoded meanwhile.
+func (d *Document) Apart(f func() error) error {
+	kept := *d
+	d.budget, d.work, d.streams = d.lim.StreamSize, d.lim.StreamSize+2*d.size, map[int]*objectStream{}
+	err := f()
+	d.budget, d.work, d.streams = kept.budget, kept.work, kept.streams
+	return err
+}
+
 // read returns up to n bytes from offset, fewer only at the end of the file.
 func (d *Document) read(offset, n int64) ([]byte, error) {
 	if offset < 0 || offset >= d.size {
@@ -184,7 +193,8 @@ func (d *Document) checkHeader() error {
 		return fmt.Errorf("%w: %d bytes stand before the %%PDF- header, and readers disagree on whether offsets count from there; "+
 			"send the file without them if they were added on the way", ErrDamaged, at)
 	}
-	if len(head) < 8 || head[5] < '1' || head[5] > '2' || head[6] != '.' || head[7] < '0' || head[7] > '9' {
+	if len(head) < 8 || head[5] < '1' || head[5] > '2' || head[6] != '.' || head[7] < '0' || head[7] > '9' ||
+		len(head) > 8 && head[8] >= '0' && head[8] <= '9' {
 		return fmt.Errorf("%w: header names no PDF version 1.n or 2.n", ErrDamaged)
 	}
 	return nil

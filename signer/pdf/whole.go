@@ -24,6 +24,9 @@ func (d *Document) checkWhole(next int) (dangling map[int]bool, err error) {
 	if _, _, err := p.Skip(); err != nil {
 		return nil, err
 	}
+	if _, err := d.Part(d.newest.trailer.Get("Info"), object.Dict, "/Info"); err != nil {
+		return nil, err
+	}
 	w := window{d: d, refers: refers}
 	end := int64(0) // of the object before
 	for _, n := range d.sorted(inFile) {

@@ -63,6 +63,19 @@ func refused(t *testing.T, what string, data []byte, want string) {
 	}
 }
 
+func TestUpdateWantsInfo(t *testing.T) {
+	for trailer, good := range map[string]bool{"/Info 1": false, "/Info 4 0 R": false, "/Info 3 0 R": true, "/Info << >>": true, "/Info null": true, "/Info 99 0 R": true} {
+		d, err := open(pdftest.File{Objs: pdftest.Page("", ""), Trailer: trailer}.Classic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.NewUpdate()
+		if named := errors.Is(err, pdf.ErrDamaged) && strings.Contains(err.Error(), "/Info"); good && err != nil || !good && !named {
+			t.Errorf("%s: %v", trailer, err)
+		}
+	}
+}
+
 // What is odd and yet right is taken.
 func TestUpdateOfOddObjects(t *testing.T) {
 	for _, body := range []string{

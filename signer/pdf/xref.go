@@ -27,6 +27,14 @@ type entry struct {
 	kind    entryKind
 }
 
+// generation is that of an object in use.
+func (e entry) generation() int {
+	if e.kind == inFile {
+		return int(e.gen)
+	}
+	return 0
+}
+
 // pageSize is small because a file of 30 bytes for each page can ask for all of them.
 const pageSize = 64
 
@@ -40,8 +48,8 @@ func (t table) get(n int) entry {
 	return t[n/pageSize][n%pageSize]
 }
 
-// add keeps e unless a newer section has an entry for n, and reports whether it was new. twice: the same section has one.
-func (t *table) add(n int, e entry) (fresh, twice bool) {
+// add keeps e unless a newer section has an entry for n, and returns that one, or the zero entry.
+func (t *table) add(n int, e entry) (newer entry) {
 	for n/pageSize >= len(*t) {
 		*t = append(*t, nil)
 	}
@@ -49,11 +57,10 @@ func (t *table) add(n int, e entry) (fresh, twice bool) {
 	if *page == nil {
 		*page = new([pageSize]entry)
 	}
-	if old := (*page)[n%pageSize]; old.kind != absent {
-		return false, old.section == e.section && (old.kind != free || e.kind != free)
+	if newer = (*page)[n%pageSize]; newer.kind == absent {
+		(*page)[n%pageSize] = e
 	}
-	(*page)[n%pageSize] = e
-	return true, false
+	return newer
 }
 
 // section is one cross-reference section.
@@ -67,6 +74,7 @@ type section struct {
 func (d *Document) readSections(start int64) error {
 	visited := map[int64]bool{}
 	seen := 0
+	var replaced []replacedObject
 	for offset := start; ; {
 		if visited[offset] {
 			return fmt.Errorf("%w: cross-reference sections form a loop at byte %d", ErrDamaged, offset)
@@ -84,13 +92,16 @@ func (d *Document) readSections(start int64) error {
 			}
 			d.highest = max(d.highest, int(n))
 			e.section = uint16(len(visited))
-			fresh, twice := d.objects.add(int(n), e)
-			if twice { // readers differ in which one counts
+			switch newer := d.objects.add(int(n), e); {
+			case newer.section == e.section && (newer.kind != free || e.kind != free): // readers differ in which one counts
 				return fmt.Errorf("%w: object %d has two cross-reference entries in one section", ErrDamaged, n)
-			}
-			if fresh && e.kind != free {
+			case newer.kind == absent && e.kind != free:
 				if d.used++; d.used > d.lim.Objects {
 					return fmt.Errorf("%w: more than %d objects", ErrTooLarge, d.lim.Objects)
+				}
+			case e.kind == inFile && newer.kind != absent && newer.kind != free && newer.generation() != e.generation():
+				if replaced = append(replaced, replacedObject{object.Ref{Number: int(n), Generation: e.generation()}, e.at}); len(replaced) > mostReplaced {
+					return fmt.Errorf("%w: more than %d objects have had several generations", ErrTooLarge, mostReplaced)
 				}
 			}
 			return nil
@@ -104,13 +115,44 @@ func (d *Document) readSections(start int64) error {
 		d.sections = append(d.sections, offset)
 		prev := s.trailer.Get("Prev")
 		if prev.Kind == object.Null {
-			return nil
+			return d.checkReplaced(replaced)
 		}
 		if prev.Kind != object.Integer || prev.Int <= 0 || prev.Int >= d.size {
 			return fmt.Errorf("%w: /Prev of the cross-reference section at byte %d points outside the file", ErrDamaged, offset)
 		}
 		offset = prev.Int
 	}
+}
+
+// replacedObject is one of another generation than the object in use that has its number.
+type replacedObject struct {
+	ref object.Ref
+	at  int64
+}
+
+const mostReplaced = 1 << 12
+
+// checkReplaced wants such objects where the older section says. Readers that know objects by number and generation look for
+// them all the same, and rebuild the sections by searching when they are not there.
+func (d *Document) checkReplaced(objects []replacedObject) error {
+	for _, o := range objects {
+		var got object.Ref
+		err := d.at(o.at, func(p *object.Parser) (err error) {
+			got, err = p.Header()
+			return err
+		})
+		if errors.Is(err, ErrDamaged) || err == nil && got != o.ref {
+			err = notThere(o.ref, o.at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notThere(ref object.Ref, at int64) error {
+	return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, ref, at)
 }
 
 func (d *Document) readSection(offset int64, add func(int64, entry) error) (section, error) {
@@ -170,8 +212,15 @@ func (d *Document) readTable(offset int64, add func(int64, entry) error) (object
 				if err := p.Keyword("trailer"); err != nil {
 					return err
 				}
-				if trailer, err = p.Value(); err == nil && trailer.Kind != object.Dict {
-					err = p.Fail(p.Pos, "no dictionary as trailer before")
+				if trailer, err = p.Value(); err != nil {
+					return err
+				}
+				if trailer.Kind != object.Dict {
+					return p.Fail(p.Pos, "no dictionary as trailer before")
+				}
+				_, w, err := p.Next()
+				if err == nil && string(w) == "stream" { // readers differ in whether there is a dictionary then
+					err = p.Fail(p.Pos, "the trailer is a stream before")
 				}
 				return err
 			}
@@ -182,7 +231,9 @@ func (d *Document) readTable(offset int64, add func(int64, entry) error) (object
 				return err
 			}
 			p.Space()
-			next = at + int64(p.Pos)
+			if next = at + int64(p.Pos); bytes.ContainsAny(p.Buf[:p.Pos], "\x00\f%") { // readers differ in whether white space is meant
+				return p.Fail(0, "no two numbers and a line end")
+			}
 			return nil
 		})
 		if err != nil || trailer.Kind == object.Dict {
@@ -286,6 +337,9 @@ func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (o
 			}
 			body = body[row:]
 		}
+	}
+	if len(body) > 0 {
+		return bad("/Index and data do not fit together")
 	}
 	return dict, nil
 }
@@ -402,7 +456,7 @@ func (d *Document) checkStarts(numbers []int32) error {
 		p := d.parser(buf[e.at-base:min(e.at-base+header, int64(len(buf)))], e.at)
 		p.Final = true
 		if got, err := p.Header(); err != nil || got != ref {
-			return fmt.Errorf("%w: object %v does not begin at byte %d, where its cross-reference entry points", ErrDamaged, ref, e.at)
+			return notThere(ref, e.at)
 		}
 	}
 	return nil
