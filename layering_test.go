@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"signer/pades":           {"signer/cades", "signer/pades/sigfield", "signer/pdf", "signer/pdf/object", "signer/pdf/pages", "signer/appearance"},
 	"signer/pades/sigfield":  {"signer/pdf", "signer/pdf/object"},
 	"signer/pades/dss":       {"signer/cades", "signer/pdf", "signer/pdf/object", "signer/revinfo", "signer/revinfo/status"},
-	"signer/pades/longterm":  {"signer/pades", "signer/pades/dss", "signer/pades/sigfield", "signer/cades", "signer/cades/levels", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/pdf/object"},
+	"signer/pades/longterm":  {"signer/pades", "signer/pades/dss", "signer/pades/sigfield", "signer/cades", "signer/cades/levels", "signer/cms", "signer/tsp", "signer/revinfo", "signer/pdf", "signer/pdf/object", "signer/pdf/pages"},
 	"signer/pades/padestest": {"signer/pades", "signer/pades/longterm", "signer/cades", "signer/pdf", "signer/pdf/pdftest"},
 	"signer/appearance":      {"signer/appearance/font", "signer/pdf", "signer/pdf/object", "signer/pdf/pages"},
 	"signer/cades":           {"signer/cms", "signer/revinfo", "signer/revinfo/status"},

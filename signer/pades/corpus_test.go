@@ -70,6 +70,9 @@ var corpusRefused = map[string]cause{
 	"qpdf-xref-compressed-in-compressed.pdf":         {pdf.ErrDamaged, "object 69 is in object stream 81, which is not there"},
 	"tika-testPDFFileEmbInAnnotation_noContents.pdf": {pdf.ErrDamaged, "cross-reference section at byte 198021"},
 
+	"safedocs-Dialect-DictIsStream.pdf": {pdf.ErrDamaged, "page tree: 4 0 R is no dictionary"},
+
+	"pages-loop.pdf":                  {pdf.ErrDamaged, "page tree: 2 0 R is not its root"},
 	"deep-array.pdf":                  {pdf.ErrTooLarge, "nested too deep"},
 	"deep-dict.pdf":                   {pdf.ErrTooLarge, "nested too deep"},
 	"fields-loop.pdf":                 {pdf.ErrDamaged, "form field 4 0 R is listed twice"},

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/metrics"
 	"sort"
 	"strings"
@@ -21,13 +22,13 @@ import (
 )
 
 // TestMutations damages files ten thousand times, the same way each time, or as often as MUTATIONS says. No file makes
-// a panic, takes more than a second of CPU or more than 128 MiB of allocations, and what is signed all the same is as
-// good for qpdf as it was before.
+// a panic, takes more than a second of CPU or more than 128 MiB of allocations, and what is signed all the same passes
+// qpdf, but for what is tolerated, and is no worse than before.
 func TestMutations(t *testing.T) {
 	count := mutations.Count(t, 10_000)
 	id, sources := padestest.EC(), mutationSources(t)
 	r := rand.New(rand.NewPCG(3, 4))
-	signed, judged, dir := 0, 0, t.TempDir()
+	signed, judged, clean, dir := 0, 0, 0, t.TempDir()
 	for i := range count {
 		in := mutate(r, sources[i%len(sources)])
 		cpu, allocated := spent()
@@ -50,7 +51,9 @@ func TestMutations(t *testing.T) {
 		}
 		if signed%10 == 0 || count > 10_000 { // a process each: all of them where there is time for many
 			judged++
-			noWorse(t, dir, i, in, out)
+			if passes(t, dir, i, in, out) {
+				clean++
+			}
 		}
 		if t.Failed() {
 			t.FailNow()
@@ -59,7 +62,10 @@ func TestMutations(t *testing.T) {
 	if signed < count/50 || signed > count*9/10 {
 		t.Errorf("%d of %d damaged files were signed", signed, count)
 	}
-	t.Logf("%d of %d damaged files signed, %d of them judged", signed, count, judged)
+	if clean < judged*95/100 {
+		t.Errorf("qpdf finds fault with %d of %d", judged-clean, judged)
+	}
+	t.Logf("%d of %d damaged files signed, %d of them judged, %d without any fault", signed, count, judged, clean)
 }
 
 // mutationSources are files of every shape, signed ones, and small ones by others where there are any.
@@ -133,8 +139,15 @@ func spent() (time.Duration, uint64) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), sample[0].Value.Uint64()
 }
 
-// noWorse compares the complaints of qpdf before and after.
-func noWorse(t *testing.T, dir string, i int, in, out []byte) {
+// tolerated is what qpdf may find fault with in a damaged file that is signed: nothing that tells objects and pages apart.
+var tolerated = regexp.MustCompile(`\(content, offset |\(content\): |ERROR: page \d+: content stream ` + // what a page draws
+	`|error decoding stream data|stream will be re-processed|output may still be valid` + // the compression of it
+	`|dictionary has duplicated key` + // in an object that signing does not need; in others it is refused
+	`|extraneous whitespace seen before xref` + // which most readers pass over
+	`|integer out of range`) // said of comments, too, when it looks for a linearized file
+
+// passes wants qpdf to find nothing but what is tolerated, and nothing that it did not find before.
+func passes(t *testing.T, dir string, i int, in, out []byte) (clean bool) {
 	t.Helper()
 	check := func(data []byte) (string, int) {
 		path := filepath.Join(dir, "checked.pdf") // one for all: there may be 40,000
@@ -145,17 +158,23 @@ func noWorse(t *testing.T, dir string, i int, in, out []byte) {
 	}
 	said, code := check(out)
 	if code == 0 && !strings.Contains(said, "WARNING") {
-		return
+		return true
 	}
 	before, was := check(in)
-	// Exit codes: 0 clean, 3 warnings, 2 errors.
-	if was == 0 || (was == 3 && code == 2) || was == code && !within(complaints(said), complaints(before)) {
+	bad := was == 0 || (was == 3 && code == 2) || was == code && !within(complaints(said), complaints(before)) // 0 clean, 3 warnings, 2 errors
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "WARNING: ") || strings.HasPrefix(line, "ERROR: ") {
+			bad = bad || !tolerated.MatchString(line)
+		}
+	}
+	if bad {
 		t.Errorf("file %d: qpdf before: %d\n%s\nafter: %d\n%s", i, was, before, code, said)
 		if dir := os.Getenv("ECSIGNER_KEEP"); dir != "" {
 			_ = os.WriteFile(dir+"/mutated.pdf", in, 0o600)
 			_ = os.WriteFile(dir+"/mutated-signed.pdf", out, 0o600)
 		}
 	}
+	return false
 }
 
 // complaints are what qpdf warns of, whatever the place: an array with one more element has one more place, and a page that

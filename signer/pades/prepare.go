@@ -13,6 +13,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 )
 
 // Prepare lays out a new revision of the PDF in r with one more signature, in a new field or in an empty one that the
@@ -90,7 +91,7 @@ func reserve(o Options) (int, error) {
 
 // layOut writes the new revision and cuts it at the place of the CMS.
 func (p *Prepared) layOut(doc *pdf.Document, form *pdf.Form, field sigfield.Target, o Options) error {
-	u, err := doc.NewUpdate()
+	u, err := pages.NewUpdate(doc)
 	if err != nil {
 		return err
 	}

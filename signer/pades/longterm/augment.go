@@ -14,6 +14,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades"
 	"github.com/ecsigner/ecsigner/signer/pades/dss"
 	"github.com/ecsigner/ecsigner/signer/pdf"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 	"github.com/ecsigner/ecsigner/signer/revinfo"
 )
 
@@ -234,7 +235,7 @@ func (a *augmentation) addEvidence(of []*found) error {
 	if err != nil {
 		return err
 	}
-	u, err := doc.NewUpdate()
+	u, err := pages.NewUpdate(doc)
 	if err != nil {
 		return err
 	}

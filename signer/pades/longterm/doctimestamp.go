@@ -12,6 +12,7 @@ import (
 	"github.com/ecsigner/ecsigner/signer/pades/sigfield"
 	"github.com/ecsigner/ecsigner/signer/pdf"
 	"github.com/ecsigner/ecsigner/signer/pdf/object"
+	"github.com/ecsigner/ecsigner/signer/pdf/pages"
 	"github.com/ecsigner/ecsigner/signer/tsp"
 )
 
@@ -90,7 +91,7 @@ func layOutTimeStamp(ctx context.Context, doc *pdf.Document, s cades.Services, r
 	if t.room = max(t.room, room); t.room < 1 || t.room > maxRoom {
 		return nil, fmt.Errorf("%w: room of %d bytes for a token", pades.ErrOptions, t.room)
 	}
-	u, err := doc.NewUpdate()
+	u, err := pages.NewUpdate(doc)
 	if err != nil {
 		return nil, err
 	}

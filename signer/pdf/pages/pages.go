@@ -61,12 +61,30 @@ func First(d *pdf.Document, match func(ref object.Ref, page object.Value) (bool,
 	return find(d, false, match)
 }
 
+// NewUpdate begins an update of d, as pdf.Document.NewUpdate does, and wants the page tree to be one besides (ISO 32000-2 clause
+// 7.7.3): where it is not, readers pass over a page or take something else for one, so what one person saw another would not.
+// Errors wrap pdf.ErrDamaged and pdf.ErrTooLarge.
+func NewUpdate(d *pdf.Document) (*pdf.Update, error) {
+	u, err := d.NewUpdate()
+	if err != nil {
+		return nil, err
+	}
+	err = d.Apart(func() error {
+		_, err := find(d, false, func(object.Ref, object.Value) (bool, error) { return false, nil })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
 func find(d *pdf.Document, backward bool, match func(object.Ref, object.Value) (bool, error)) (*Page, error) {
-	w := pageWalk{d: d, backward: backward, match: match, seen: map[object.Ref]bool{}}
 	root := d.Catalog().Value.Get("Pages")
 	if root.Kind != object.Reference {
 		return nil, fmt.Errorf("%w: /Pages of the catalog is not a reference", pdf.ErrDamaged)
 	}
+	w := pageWalk{d: d, backward: backward, match: match, root: root.Ref, nodes: map[int]bool{}, contents: map[int]bool{}}
 	_, err := w.node(root.Ref, inherited{}, d.Limits().Depth)
 	return w.found, err
 }
@@ -78,53 +96,102 @@ type pageWalk struct {
 	d        *pdf.Document
 	backward bool
 	match    func(object.Ref, object.Value) (bool, error)
-	seen     map[object.Ref]bool // inner nodes: one that is met again would make the tree a net, with any number of paths
+	root     object.Ref
+	nodes    map[int]bool // those met; one that is met again would make the tree a net, with any number of paths
+	contents map[int]bool // streams and arrays of them that were looked at
 	found    *Page
 }
 
 func (w *pageWalk) node(ref object.Ref, from inherited, depth int) (done bool, err error) {
+	bad := func(what string) (bool, error) {
+		return false, fmt.Errorf("%w: page tree: %v %s", pdf.ErrDamaged, ref, what)
+	}
 	if depth <= 0 {
 		return false, fmt.Errorf("%w: the page tree is nested too deep at %v", pdf.ErrTooLarge, ref)
 	}
 	o, err := w.d.Load(ref)
-	if err != nil || o.Value.Kind == object.Null {
-		return false, err // a page that was deleted but is still listed
+	if err != nil {
+		return false, err
 	}
 	if o.Value.Kind != object.Dict || o.Stream {
-		return false, fmt.Errorf("%w: %v in the page tree is not a dictionary", pdf.ErrDamaged, ref)
+		return bad("is no dictionary, or is not there")
+	}
+	if w.nodes[ref.Number] {
+		return bad("is listed twice")
+	}
+	w.nodes[ref.Number] = true
+	kids, err := w.d.Part(o.Value.Get("Kids"), object.Array, "/Kids of "+ref.String())
+	if err != nil {
+		return false, err
+	}
+	kind := "Pages"
+	if kids.Value.Kind == object.Null {
+		kind = "Page"
+	}
+	if is, err := w.d.Resolve(o.Value.Get("Type")); err != nil || is.Kind != object.Name || is.Text != kind {
+		if err != nil {
+			return false, err
+		}
+		return bad("is not of /Type /" + kind)
+	}
+	if ref == w.root && (kind != "Pages" || o.Value.Get("Parent").Kind != object.Null) {
+		return bad("is not its root")
 	}
 	for key, v := range map[string]*object.Value{"MediaBox": &from.media, "CropBox": &from.crop, "Rotate": &from.rotate} {
 		if own := o.Value.Get(key); own.Kind != object.Null {
 			*v = own
 		}
 	}
-	kids, err := w.d.Resolve(o.Value.Get("Kids"))
-	if err != nil {
-		return false, err
-	}
-	if kids.Kind == object.Null {
+	if kind == "Page" {
+		if err := w.content(o.Value.Get("Contents"), true); err != nil {
+			return false, fmt.Errorf("/Contents of page object %v: %w", ref, err)
+		}
 		if done, err = w.match(ref, o.Value); done && err == nil {
 			w.found, err = newPage(w.d, o, from)
 		}
 		return done, err
 	}
-	if w.seen[ref] || kids.Kind != object.Array {
-		return false, fmt.Errorf("%w: the page tree is no tree at %v", pdf.ErrDamaged, ref)
-	}
-	w.seen[ref] = true
-	for i := range kids.Elems {
+	for i := range kids.Value.Elems {
 		if w.backward {
-			i = len(kids.Elems) - 1 - i
+			i = len(kids.Value.Elems) - 1 - i
 		}
-		kid := kids.Elems[i]
+		kid := kids.Value.Elems[i]
 		if kid.Kind != object.Reference {
-			return false, fmt.Errorf("%w: /Kids of %v holds something else than references", pdf.ErrDamaged, ref)
+			return bad("has something else than references in /Kids")
 		}
 		if done, err := w.node(kid.Ref, from, depth-1); done || err != nil {
 			return done, err
 		}
 	}
 	return false, nil
+}
+
+// content wants v to be a stream, or where it may be many, an array of streams, or absent.
+func (w *pageWalk) content(v object.Value, many bool) error {
+	stream := false
+	if v.Kind == object.Reference {
+		if w.contents[v.Ref.Number] {
+			return nil
+		}
+		w.contents[v.Ref.Number] = true
+		o, err := w.d.Load(v.Ref)
+		if err != nil {
+			return err
+		}
+		v, stream = o.Value, o.Stream
+	}
+	switch {
+	case stream || many && v.Kind == object.Null:
+		return nil
+	case !many || v.Kind != object.Array:
+		return fmt.Errorf("%w: neither a stream nor an array of streams", pdf.ErrDamaged)
+	}
+	for _, e := range v.Elems {
+		if err := w.content(e, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newPage(d *pdf.Document, o pdf.Object, from inherited) (*Page, error) {

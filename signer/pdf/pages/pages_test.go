@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func tree(t *testing.T, bodies ...string) *pdf.Document {
 
 func TestPageInheritsFromTheNearestNode(t *testing.T) {
 	d := tree(t,
-		"<< /Type /Pages /Kids [3 0 R 4 0 R 99 0 R 7 0 R] /Count 77 /MediaBox [0 0 200 100] /Rotate 90 >>",
+		"<< /Type /Pages /Kids [3 0 R 4 0 R 7 0 R] /Count 77 /MediaBox [0 0 200 100] /Rotate 90 >>",
 		"<< /Type /Page /Parent 2 0 R /UserUnit 2.5 >>",
 		"<< /Type /Pages /Parent 2 0 R /Kids [5 0 R 6 0 R] /Count 0 /Rotate -90 /CropBox [190 90 10 -20] >>",
 		"<< /Type /Page /Parent 4 0 R >>",
@@ -89,6 +90,52 @@ func TestPageTreeThatIsANet(t *testing.T) {
 	}
 }
 
+// Where the page tree is none, readers show different pages: it is not signed. What is odd and yet right is.
+func TestUpdateWantsAPageTree(t *testing.T) {
+	root, stream := "<< /Type /Pages /Kids [3 0 R 4 0 R] /Count 2 >>", "<< /Length 0 >>\nstream\n\nendstream"
+	page := "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"
+	holding := func(contents string) []string {
+		return []string{root, page, "<< /Type /Page /Parent 2 0 R /Contents " + contents + " >>", stream, "[5 0 R]", "7", "null", "[6 0 R]", "/Page"}
+	}
+	neither := "/Contents of page object 4 0 R: " + pdf.ErrDamaged.Error() + ": neither a stream nor an array of streams"
+	for _, tc := range []struct {
+		want   string
+		bodies []string
+	}{
+		{"page tree: 2 0 R is not of /Type /Pages", []string{"<< /Kids [3 0 R] /Count 1 >>", page}},
+		{"page tree: 2 0 R is not of /Type /Page", []string{"<< /Type /Pages /Count 0 >>"}},
+		{"page tree: 2 0 R is not its root", []string{"<< /Type /Pages /Parent 3 0 R /Kids [] /Count 0 >>"}},
+		{"page tree: 2 0 R is not its root", []string{page}},
+		{"page tree: 3 0 R is not of /Type /Page", []string{root, "<< /Type /Pgae /Parent 2 0 R >>", page}},
+		{"page tree: 3 0 R is not of /Type /Page", []string{root, "<< /Parent 2 0 R >>", page}},
+		{"page tree: 4 0 R is not of /Type /Pages", []string{root, page, "<< /Type /Page /Kids [] >>"}},
+		{"page tree: 4 0 R is no dictionary, or is not there", []string{root, page}},
+		{"page tree: 3 0 R is no dictionary", []string{root, "<< /Type /Page /Length 0 >>\nstream\n\nendstream", page}},
+		{"page tree: 3 0 R is listed twice", []string{"<< /Type /Pages /Kids [3 0 R 3 0 R] /Count 2 >>", page}},
+		{"page tree: 2 0 R is listed twice", []string{"<< /Type /Pages /Kids [2 0 R] /Count 1 >>"}},
+		{"page tree: 2 0 R has something else than references", []string{"<< /Type /Pages /Kids [" + page + "] /Count 1 >>"}},
+		{"/Kids of 2 0 R is of the wrong type", []string{"<< /Type /Pages /Kids 3 /Count 1 >>"}},
+		{neither, holding("7 0 R")},
+		{neither, holding("(text)")},
+		{neither, holding("[8 0 R]")},
+		{neither, holding("[[5 0 R]]")},
+		{neither, holding("9 0 R")},
+	} {
+		if u, err := pages.NewUpdate(tree(t, tc.bodies...)); u != nil || !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q: %q expected, got %v", tc.bodies, tc.want, err)
+		}
+	}
+	for _, contents := range []string{"5 0 R", "6 0 R", "[5 0 R 5 0 R]", "[]", "null", "8 0 R", "99 0 R", "5 0 R /Type 10 0 R"} {
+		bodies := holding(contents)
+		if strings.Contains(contents, "/Type") {
+			bodies[2] = strings.Replace(bodies[2], "/Type /Page ", "", 1)
+		}
+		if _, err := pages.NewUpdate(tree(t, bodies...)); err != nil {
+			t.Errorf("/Contents %s: %v", contents, err)
+		}
+	}
+}
+
 func TestLastPageOfMany(t *testing.T) {
 	kids, bodies := "", []string{""}
 	for i := range 5000 {
@@ -104,6 +151,36 @@ func TestLastPageOfMany(t *testing.T) {
 	}
 }
 
+// BenchmarkUpdateOfManyPages is what the check costs for 100,000 pages with a content stream each.
+func BenchmarkUpdateOfManyPages(b *testing.B) {
+	const count = 100_000
+	var kids strings.Builder
+	objs := []pdftest.Obj{{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"}, {}}
+	for i := range count {
+		fmt.Fprintf(&kids, "%d 0 R ", 2*i+3)
+		objs = append(objs, pdftest.Obj{Number: 2*i + 3, Body: fmt.Sprintf("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R >>", 2*i+4)},
+			pdftest.Obj{Number: 2*i + 4, Body: "<< /Length 0 >>\nstream\n\nendstream"})
+	}
+	objs[1] = pdftest.Obj{Number: 2, Body: fmt.Sprintf("<< /Type /Pages /Kids [%s] /Count %d >>", kids.String(), count)}
+	data := pdftest.File{Objs: objs}.Classic()
+	d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, begin := range map[string]func() (*pdf.Update, error){
+		"objects": d.NewUpdate, "objects and pages": func() (*pdf.Update, error) { return pages.NewUpdate(d) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if _, err := begin(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func FuzzPage(f *testing.F) {
 	for _, s := range pdftest.Signable() {
 		if len(s.Data) < 3_000 {
@@ -112,9 +189,11 @@ func FuzzPage(f *testing.F) {
 	}
 	f.Add(pdftest.File{Objs: []pdftest.Obj{
 		{Number: 1, Body: "<< /Type /Catalog /Pages 2 0 R >>"},
-		{Number: 2, Body: "<< /Kids [3 0 R 4 0 R] /MediaBox [0 0 9 9] >>"},
-		{Number: 3, Body: "<< /Kids [4 0 R] /CropBox [1 1 5 5] /Rotate 90 >>"},
-		{Number: 4, Body: "<< /UserUnit 2 /Rotate 0 >>"},
+		{Number: 2, Body: "<< /Type /Pages /Kids [3 0 R 5 0 R] /MediaBox [0 0 9 9] >>"},
+		{Number: 3, Body: "<< /Type /Pages /Kids [4 0 R] /CropBox [1 1 5 5] /Rotate 90 >>"},
+		{Number: 4, Body: "<< /Type /Page /UserUnit 2 /Rotate 0 /Contents [6 0 R] >>"},
+		{Number: 5, Body: "<< /Type /Page /Contents 6 0 R >>"},
+		{Number: 6, Body: "<< /Length 0 >>\nstream\n\nendstream"},
 	}}.Classic(), 2)
 	f.Fuzz(func(t *testing.T, data []byte, number int) {
 		d, err := pdf.Open(bytes.NewReader(data), int64(len(data)), pdf.Limits{StreamSize: 1 << 20, Objects: 1 << 14})
@@ -129,6 +208,9 @@ func FuzzPage(f *testing.F) {
 			if p != nil && (p.Visible.Empty() || p.Rotate%90 != 0 || p.Rotate < 0 || p.Rotate > 270 || !(p.UserUnit > 0)) {
 				t.Errorf("page %d: %+v", n, p)
 			}
+		}
+		if u, err := pages.NewUpdate(d); (u == nil) == (err == nil) {
+			t.Fatal("an update: neither or both of result and error")
 		}
 	})
 }
