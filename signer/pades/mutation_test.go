@@ -143,6 +143,7 @@ func spent() (time.Duration, uint64) {
 var tolerated = regexp.MustCompile(`\(content, offset |\(content\): |ERROR: page \d+: content stream ` + // what a page draws
 	`|error decoding stream data|stream will be re-processed|output may still be valid` + // the compression of it
 	`|dictionary has duplicated key` + // in an object that signing does not need; in others it is refused
+	`|Cross-reference stream data has the wrong size` + // rows that nobody counts in
 	`|extraneous whitespace seen before xref` + // which most readers pass over
 	`|integer out of range`) // said of comments, too, when it looks for a linearized file
 

@@ -338,10 +338,7 @@ func (d *Document) readXrefStream(offset int64, add func(int64, entry) error) (o
 			body = body[row:]
 		}
 	}
-	if len(body) > 0 {
-		return bad("/Index and data do not fit together")
-	}
-	return dict, nil
+	return dict, nil // rows beyond /Index, which some writers leave there, mean nothing to anybody
 }
 
 func widths(v object.Value) (w [3]int, ok bool) {

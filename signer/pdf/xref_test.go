@@ -65,16 +65,3 @@ func TestObjectsOfSeveralGenerations(t *testing.T) {
 		t.Error("many:", err)
 	}
 }
-
-// A cross-reference stream has a row for each object of its /Index, and no more.
-func TestRowsBeyondTheIndex(t *testing.T) {
-	for rows, want := range map[int]string{3: "do not fit together", 4: "without /Root", 5: "do not fit together"} {
-		data := xrefStream("/W [1 2 1]", make([]byte, 4*rows))
-		if want == "without /Root" { // it is read, and what is wrong with this file is found later
-			data = replace(data, "/Root", "/Boot")
-		}
-		if _, err := open(data); !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%d rows for 4 objects: %v; %q expected", rows, err, want)
-		}
-	}
-}
