@@ -97,6 +97,9 @@ func TestRefuse(t *testing.T) {
 		return pdftest.File{Objs: pdftest.Page(extra, "", more...)}.Classic()
 	}
 	startxref := string(classic[bytes.LastIndex(classic, []byte("startxref")):])
+	ending := func(end string) []byte { // classic itself stays as it is: the rows below are made of it
+		return slices.Concat(bytes.TrimSuffix(classic, []byte(startxref)), []byte(end))
+	}
 	for name, tc := range map[string]struct {
 		data []byte
 		want error
@@ -111,9 +114,9 @@ func TestRefuse(t *testing.T) {
 		"NUL before the entries":           {replace(classic, "\n0000000000 65535", "\x000000000000 65535"), pdf.ErrDamaged},
 		"cut in the middle":                {classic[:len(classic)/2], pdf.ErrDamaged},
 		"cut before EOF":                   {bytes.TrimSuffix(classic, []byte("%%EOF\n")), pdf.ErrDamaged},
-		"startxref too far":                {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n9999\n%%EOF\n"...), pdf.ErrDamaged},
-		"startxref to nothing":             {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n20\n%%EOF\n"...), pdf.ErrDamaged},
-		"startxref negative":               {append(bytes.TrimSuffix(classic, []byte(startxref)), "startxref\n-1\n%%EOF\n"...), pdf.ErrDamaged},
+		"startxref too far":                {ending("startxref\n9999\n%%EOF\n"), pdf.ErrDamaged},
+		"startxref to nothing":             {ending("startxref\n20\n%%EOF\n"), pdf.ErrDamaged},
+		"startxref negative":               {ending("startxref\n-1\n%%EOF\n"), pdf.ErrDamaged},
 		"entry of 19 bytes":                {replace(classic, "65535 f \n", "65535 f\n0"), pdf.ErrDamaged},
 		"entry with a letter":              {replace(classic, "65535 f", "6553x f"), pdf.ErrDamaged},
 		"offset off by one":                {replace(classic, "0000000015 00000 n", "0000000016 00000 n"), pdf.ErrDamaged},
@@ -137,7 +140,7 @@ func TestRefuse(t *testing.T) {
 		"dictionaries too deep":            {catalog("/X " + strings.Repeat("<</X", 1000) + " 1 " + strings.Repeat(">>", 1000)), pdf.ErrTooLarge},
 		"/Prev loop":                       {pdftest.File{Objs: pdftest.Page("", ""), Trailer: fmt.Sprintf("/Prev %d", bytes.Index(classic, []byte("xref\n0")))}.Classic(), pdf.ErrDamaged},
 		"/Prev beyond the file":            {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Prev 99999"}.Classic(), pdf.ErrDamaged},
-		"trailer is a stream":              {replace(classic, "startxref", "stream\n 1"), pdf.ErrDamaged},
+		"trailer is a stream":              {bytes.Replace(classic, []byte("startxref"), []byte("stream\nstartxref"), 1), pdf.ErrDamaged},
 		"/Prev not a number":               {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Prev (1)"}.Classic(), pdf.ErrDamaged},
 		"encrypted":                        {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Encrypt 4 0 R"}.Classic(), pdf.ErrEncrypted},
 		"encrypted, streams":               {pdftest.File{Objs: pdftest.Page("", ""), Trailer: "/Encrypt << /V 5 >>"}.Streams(), pdf.ErrEncrypted},
