@@ -147,10 +147,10 @@ func (d *Document) Catalog() Object { return d.catalog }
 
 // Apart runs f, which may have as much decoded and parsed as for a document just opened, and forgets what was decoded meanwhile.
 func (d *Document) Apart(f func() error) error {
-	kept := *d
+	budget, work, streams := d.budget, d.work, d.streams
 	d.budget, d.work, d.streams = d.lim.StreamSize, d.lim.StreamSize+2*d.size, map[int]*objectStream{}
 	err := f()
-	d.budget, d.work, d.streams = kept.budget, kept.work, kept.streams
+	d.budget, d.work, d.streams = budget, work, streams
 	return err
 }
 

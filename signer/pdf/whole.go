@@ -39,7 +39,7 @@ func (d *Document) checkWhole(next int) (dangling map[int]bool, err error) {
 			return nil, inObject(ref, err)
 		}
 	}
-	if err := d.checkStreams(refers); err != nil {
+	if err := d.Apart(func() error { return d.checkStreams(refers) }); err != nil {
 		return nil, err
 	}
 	if len(dangling) > most {
@@ -125,9 +125,6 @@ func inObject(ref object.Ref, err error) error {
 
 // checkStreams reads each object in use that stands in an object stream. A stream is decoded for it and forgotten.
 func (d *Document) checkStreams(refers func(int)) error {
-	kept := d.budget
-	defer func() { d.budget = kept }()
-	d.budget = d.lim.StreamSize
 	var s *objectStream
 	container, work := -1, 0
 	for _, n := range d.sorted(inStream) {

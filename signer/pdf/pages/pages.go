@@ -84,7 +84,7 @@ func find(d *pdf.Document, backward bool, match func(object.Ref, object.Value) (
 	if root.Kind != object.Reference {
 		return nil, fmt.Errorf("%w: /Pages of the catalog is not a reference", pdf.ErrDamaged)
 	}
-	w := pageWalk{d: d, backward: backward, match: match, root: root.Ref, nodes: map[int]bool{}, contents: map[int]bool{}}
+	w := pageWalk{d: d, backward: backward, match: match, root: root.Ref, nodes: map[int]bool{}, contents: map[content]bool{}}
 	_, err := w.node(root.Ref, inherited{}, d.Limits().Depth)
 	return w.found, err
 }
@@ -97,9 +97,15 @@ type pageWalk struct {
 	backward bool
 	match    func(object.Ref, object.Value) (bool, error)
 	root     object.Ref
-	nodes    map[int]bool // those met; one that is met again would make the tree a net, with any number of paths
-	contents map[int]bool // streams and arrays of them that were looked at
+	nodes    map[int]bool     // those met; one that is met again would make the tree a net, with any number of paths
+	contents map[content]bool // those that were looked at
 	found    *Page
+}
+
+// content is a reference to what a page draws: of the page, to one stream or many, or of an array of many, to one.
+type content struct {
+	object.Ref
+	many bool
 }
 
 func (w *pageWalk) node(ref object.Ref, from inherited, depth int) (done bool, err error) {
@@ -128,10 +134,11 @@ func (w *pageWalk) node(ref object.Ref, from inherited, depth int) (done bool, e
 	if kids.Value.Kind == object.Null {
 		kind = "Page"
 	}
-	if is, err := w.d.Resolve(o.Value.Get("Type")); err != nil || is.Kind != object.Name || is.Text != kind {
-		if err != nil {
-			return false, err
-		}
+	is, err := w.d.Resolve(o.Value.Get("Type"))
+	if err != nil {
+		return false, err
+	}
+	if is.Kind != object.Name || is.Text != kind {
 		return bad("is not of /Type /" + kind)
 	}
 	if ref == w.root && (kind != "Pages" || o.Value.Get("Parent").Kind != object.Null) {
@@ -143,7 +150,7 @@ func (w *pageWalk) node(ref object.Ref, from inherited, depth int) (done bool, e
 		}
 	}
 	if kind == "Page" {
-		if err := w.content(o.Value.Get("Contents"), true); err != nil {
+		if err := w.checkContent(o.Value.Get("Contents"), true); err != nil {
 			return false, fmt.Errorf("/Contents of page object %v: %w", ref, err)
 		}
 		if done, err = w.match(ref, o.Value); done && err == nil {
@@ -166,14 +173,15 @@ func (w *pageWalk) node(ref object.Ref, from inherited, depth int) (done bool, e
 	return false, nil
 }
 
-// content wants v to be a stream, or where it may be many, an array of streams, or absent.
-func (w *pageWalk) content(v object.Value, many bool) error {
+// checkContent wants v to be a stream, or where it may be many, an array of streams, or absent.
+func (w *pageWalk) checkContent(v object.Value, many bool) error {
 	stream := false
 	if v.Kind == object.Reference {
-		if w.contents[v.Ref.Number] {
+		met := content{v.Ref, many}
+		if w.contents[met] {
 			return nil
 		}
-		w.contents[v.Ref.Number] = true
+		w.contents[met] = true
 		o, err := w.d.Load(v.Ref)
 		if err != nil {
 			return err
@@ -187,7 +195,7 @@ func (w *pageWalk) content(v object.Value, many bool) error {
 		return fmt.Errorf("%w: neither a stream nor an array of streams", pdf.ErrDamaged)
 	}
 	for _, e := range v.Elems {
-		if err := w.content(e, false); err != nil {
+		if err := w.checkContent(e, false); err != nil {
 			return err
 		}
 	}

@@ -120,6 +120,10 @@ func TestUpdateWantsAPageTree(t *testing.T) {
 		{neither, holding("[8 0 R]")},
 		{neither, holding("[[5 0 R]]")},
 		{neither, holding("9 0 R")},
+		// What was good for the page before need not be for this one.
+		{neither, append([]string{root, "<< /Type /Page /Contents 6 0 R >>"}, holding("[6 0 R]")[2:]...)},
+		{neither, append([]string{root, "<< /Type /Page /Contents 8 0 R >>"}, holding("[8 0 R]")[2:]...)},
+		{"5 7 R is referred to", append([]string{root, "<< /Type /Page /Contents 5 0 R >>"}, holding("5 7 R")[2:]...)},
 	} {
 		if u, err := pages.NewUpdate(tree(t, tc.bodies...)); u != nil || !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: %q expected, got %v", tc.bodies, tc.want, err)
