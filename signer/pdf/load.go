@@ -123,7 +123,7 @@ func (d *Document) streamAt(offset int64) (object.Ref, object.Value, *io.Section
 	if length.Kind != object.Integer || length.Int < 0 || length.Int > d.size-start {
 		return ref, dict, nil, fmt.Errorf("%w: /Length of the stream at byte %d", ErrDamaged, offset)
 	}
-	err = d.at(start+length.Int, func(p *object.Parser) error { return p.Keyword("endstream") })
+	err = d.at(start+length.Int, (*object.Parser).EndStream)
 	if err != nil {
 		return ref, dict, nil, fmt.Errorf("/Length of the stream at byte %d: %w", offset, err)
 	}

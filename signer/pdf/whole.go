@@ -104,11 +104,9 @@ func (w *window) object(offset int64) (end int64, err error) {
 		return 0, fmt.Errorf("%w: /Length of its stream", ErrDamaged)
 	}
 	err = w.parse(start+length.Int, func(p *object.Parser) error {
-		if err := p.Keyword("endstream"); err != nil {
-			return err
-		}
+		err := p.EndStream()
 		end = start + length.Int + int64(p.Pos)
-		return p.Keyword("endobj")
+		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("behind its /Length: %w", err)

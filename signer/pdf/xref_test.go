@@ -65,3 +65,27 @@ func TestObjectsOfSeveralGenerations(t *testing.T) {
 		t.Error("many:", err)
 	}
 }
+
+// The stream of a section or of objects ends like any other, although no entry need name it.
+func TestSectionsWithoutTheirEnd(t *testing.T) {
+	data := pdftest.File{Objs: pdftest.Page("", "")}.Streams(1, 2)
+	for at, count := 0, 0; ; count++ {
+		i := bytes.Index(data[at:], []byte("endstream\nendobj"))
+		if i < 0 {
+			if count != 3 { // the page's, that of objects, that of the section
+				t.Errorf("%d streams", count)
+			}
+			return
+		}
+		at += i + len("endstream\nendobj")
+		bad := bytes.Clone(data)
+		bad[at-1] = 'k'
+		d, err := open(bad)
+		if err == nil && count == 0 {
+			_, err = d.NewUpdate()
+		}
+		if !errors.Is(err, pdf.ErrDamaged) || !strings.Contains(err.Error(), "no \"endobj\"") {
+			t.Errorf("stream %d: %v", count, err)
+		}
+	}
+}

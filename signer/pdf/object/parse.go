@@ -319,3 +319,11 @@ func (p *Parser) Data() (int64, error) {
 	}
 	return p.Base + int64(p.Pos) + 1, nil
 }
+
+// EndStream reads what closes an indirect object behind the data of its stream.
+func (p *Parser) EndStream() error {
+	if err := p.Keyword("endstream"); err != nil {
+		return err
+	}
+	return p.Keyword("endobj")
+}
